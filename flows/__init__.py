@@ -1,0 +1,1 @@
+"""Which stages run, in what order, and the command line."""

@@ -1,0 +1,147 @@
+"""The whole configuration: every stage's settings side by side, presets, and overrides."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import Field, ValidationError
+
+from sentiment.cleaning import TokenizeConfig
+from sentiment.errors import ConfigError
+from sentiment.ingest import IngestConfig
+from sentiment.recipe import EvaluateConfig, TrainConfig
+from sentiment.sample import SampleConfig
+from sentiment.settings import Settings
+from sentiment.tensors import TensorsConfig
+from sentiment.vocabulary import VocabularyConfig
+
+PRESETS = Path(__file__).parent.parent / "presets"
+
+
+class RunConfig(Settings):
+    """How the work is spread; it never shapes a result."""
+
+    runner: Literal["threads", "processes"] = Field(
+        "processes", description="What the shards of ingest, tokenize and tensors are spread over."
+    )
+    workers: int | None = Field(None, ge=1, description="Workers at once; one per core if null.")
+
+
+class PipelineConfig(Settings):
+    """The settings of every stage, as in a preset file."""
+
+    sample: SampleConfig | None = Field(
+        None, description="Reviews to generate when no data folder is given."
+    )
+    ingest: IngestConfig = IngestConfig()
+    tokenize: TokenizeConfig = TokenizeConfig()
+    vocabulary: VocabularyConfig = VocabularyConfig()
+    tensors: TensorsConfig = TensorsConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    run: RunConfig = RunConfig()
+
+
+def preset_names() -> list[str]:
+    """Return the presets that come with the project."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def load_config(preset: str, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Read a preset (a name, or the path of a YAML file) and apply ``key.path=value`` overrides.
+
+    Raises one ConfigError that lists everything that is wrong.
+    """
+    content = _read_preset(preset)
+    errors = []
+    for override in overrides:
+        try:
+            _apply(content, override)
+        except ConfigError as error:
+            errors.append(str(error))
+    try:
+        config = PipelineConfig.model_validate(content)
+    except ValidationError as error:
+        errors += [_describe(entry) for entry in error.errors()]
+    if errors:
+        raise ConfigError(
+            f"The configuration (preset {preset}) has {len(errors)} "
+            f"{'error' if len(errors) == 1 else 'errors'}:\n" + "\n".join(f"  {e}" for e in errors)
+        )
+    return config
+
+
+def _read_preset(preset: str) -> dict[str, Any]:
+    if preset.endswith((".yaml", ".yml")):
+        try:
+            text = Path(preset).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{preset}: cannot be read ({error.strerror or error}).") from error
+    elif preset in preset_names():
+        text = (PRESETS / f"{preset}.yaml").read_text(encoding="utf-8")
+    else:
+        raise ConfigError(
+            f"There is no preset {preset!r}{_nearest(preset, preset_names())}. Presets: "
+            f"{', '.join(preset_names())}, or the path of a .yaml file."
+        )
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{preset}: not valid YAML ({error}).") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{preset}: expected sections such as 'train:' at the top level.")
+    return content
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    path, separator, text = override.partition("=")
+    names = path.strip().split(".")
+    if not separator or not all(names):
+        raise ConfigError(f"--set {override}: expected key.path=value, as in train.epochs=3")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override}: the value is not valid YAML") from None
+    section: Any = content
+    for name in names[:-1]:
+        if not isinstance(section.get(name), dict):
+            section[name] = {}
+        section = section[name]
+    section[names[-1]] = value
+
+
+def _describe(entry: Any) -> str:
+    """Put one of pydantic's errors into words, with the key's path."""
+    names = [str(part) for part in entry["loc"]]
+    path = ".".join(names) or "the whole"
+    if entry["type"] == "extra_forbidden":
+        return f"{path}: unknown key{_nearest(names[-1], _fields_at(names[:-1]))}"
+    message = entry["msg"].removeprefix("Value error, ")
+    given = entry["input"]
+    shown = "" if isinstance(given, dict | Settings) else f" (given: {given!r})"
+    return f"{path}: {message}{shown}"
+
+
+def _fields_at(names: Sequence[str]) -> list[str]:
+    """Return the valid keys of the section that a path leads to."""
+    section: type[Settings] = PipelineConfig
+    for name in names:
+        inner = _settings_in(section.model_fields[name].annotation)
+        if inner is None:
+            return []
+        section = inner
+    return list(section.model_fields)
+
+
+def _settings_in(annotation: Any) -> type[Settings] | None:
+    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
+    found = [o for o in options if isinstance(o, type) and issubclass(o, Settings)]
+    return found[0] if found else None
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]}?)" if close else ""

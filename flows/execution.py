@@ -1,0 +1,158 @@
+"""One run of the pipeline: look up each stage's results, say what runs and why, keep a record."""
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger
+
+from flows.artifacts import publish_report
+from flows.config import load_config
+from flows.decision import Decision, Selection, decide
+from flows.outcome import StageResult, outcome
+from flows.reporting import LogReporter, Reporter, Running, chosen, watch
+from flows.runners import task_runner
+from flows.walk import STAGE_NAMES, Job, walk
+from sentiment.errors import StageError
+from tasks.engine import progress_path, run_requests
+from tasks.manifest import Manifest, digest_outputs
+from tasks.runs import RunRecord, new_run_id
+from tasks.stage import Request, Stage
+from tasks.store import Store
+
+LATEST = "models/latest"
+
+
+def run_pipeline(
+    *,
+    preset: str,
+    overrides: Sequence[str],
+    data: Path | None,
+    storage: Path,
+    selection: Selection,
+    verify: bool,
+) -> dict[str, Any]:
+    """Run the pipeline inside a Prefect flow run and return what came of it, as a JSON object."""
+    job = Job(preset, load_config(preset, overrides), data, Store(storage))
+    job.store.prepare()
+    record = RunRecord(job.store, new_run_id(), preset=preset)
+    reporter = chosen.get() or LogReporter(get_run_logger())
+    run = _Run(job, selection, reporter, record, verify)
+    try:
+        result = run.go()
+    except BaseException:
+        record.finish("failed")
+        raise
+    record.finish("completed")
+    return result
+
+
+class _Run:
+    def __init__(
+        self, job: Job, selection: Selection, reporter: Reporter, record: RunRecord, verify: bool
+    ) -> None:
+        self._job, self._selection, self._record = job, selection, record
+        self._reporter, self._verify = reporter, verify
+        self._results: list[StageResult] = []
+        self._manifests: dict[str, list[Manifest]] = {}
+
+    def go(self) -> dict[str, Any]:
+        way = walk(self._job)
+        stage, requests = next(way)
+        while True:
+            manifests = self._run_stage(stage, requests)
+            self._manifests[stage.name] = manifests
+            if stage.name == self._selection.until:
+                break
+            try:
+                stage, requests = way.send(manifests)
+            except StopIteration:
+                break
+        return outcome(self._job.store, self._results, self._manifests)
+
+    def _run_stage(self, stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
+        store, name = self._job.store, stage.name
+        force = name in self._selection.force
+        # Noted before it is looked up, so that `gc` leaves alone what is about to be used.
+        self._record.stage(name, requests)
+        decision = decide(
+            store, stage, requests, force=force, verify=self._verify, before=self._record.run_id
+        )
+        self._announce(name, decision)
+        for request, found in zip(requests, decision.found, strict=True):
+            if found.damage:
+                store.discard(request, verify=self._verify)
+        started, clock = datetime.now(UTC), time.monotonic()
+        files = [progress_path(self._record.progress_folder, request) for request in requests]
+        running = Running(name, files, expected_rows(stage, requests), clock)
+        with watch(self._reporter, running):
+            manifests = run_requests(
+                stage,
+                requests,
+                store=store,
+                runner=task_runner(self._job.config.run, decision.jobs),
+                progress_folder=self._record.progress_folder,
+                force=force,
+            )
+        seconds = round(time.monotonic() - clock, 2)
+        # Another run may have done the work while this one waited for it.
+        worked = any(datetime.fromisoformat(m.created) >= started for m in manifests)
+        self._finish(stage, requests, manifests, worked, decision.reason, seconds)
+        return manifests
+
+    def _announce(self, name: str, decision: Decision) -> None:
+        if decision.cached:
+            self._reporter.note(f"{name:<11}cached")
+            return
+        if not self._selection.may_run(name):
+            raise StageError(
+                f"The stage {name} is not cached ({decision.reason}), and this run starts at "
+                f"{self._selection.start}. Run it first, with the same options: "
+                f"sentiment run --only {name}"
+            )
+        self._reporter.note(f"{name:<11}to run: {decision.reason}")
+
+    def _finish(
+        self,
+        stage: Stage,
+        requests: Sequence[Request],
+        manifests: Sequence[Manifest],
+        worked: bool,
+        reason: str,
+        seconds: float,
+    ) -> None:
+        state = "completed" if worked else "cached"
+        self._record.stage(stage.name, requests, state=state, reason=reason)
+        if worked:
+            self._reporter.note(f"{stage.name:<11}done in {seconds:.1f} s")
+        if stage.name in STAGE_NAMES:
+            digest = digest_outputs(manifests)
+            self._results.append(StageResult(stage.name, state, reason, seconds, digest))
+        if stage.name == "train":
+            point_to(self._job.store, LATEST, self._job.store.folder(requests[0]))
+        if stage.name == "evaluate":
+            publish_report(self._job.store.folder(requests[0]) / "report.md")
+
+
+def expected_rows(stage: Stage, requests: Sequence[Request]) -> int | None:
+    """Return how many reviews a mapped stage has before it, None where that is unknown."""
+    if not stage.mapped:
+        return None
+    rows = [
+        value.rows
+        for request in requests
+        for value in request.inputs.values()
+        if not isinstance(value, tuple) and value.name != "vocabulary.parquet"
+    ]
+    return sum(row or 0 for row in rows) or None
+
+
+def point_to(store: Store, name: str, folder: Path) -> None:
+    """Make ``<root>/<name>`` a relative link to a folder of the store, in one step."""
+    link = store.root / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    fresh = link.with_name(f".{link.name}-{new_run_id()}")
+    fresh.symlink_to(Path("..") / folder.relative_to(store.root))
+    fresh.replace(link)

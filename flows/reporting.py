@@ -1,0 +1,132 @@
+"""What a person sees of a run while it goes on: lines, a live line, or Prefect's log."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from tasks.progress import Snapshot, snapshot
+
+LINE_EVERY = 10.0  # seconds between lines where nothing can be redrawn
+REDRAW_EVERY = 0.25
+
+
+@dataclass(frozen=True)
+class Running:
+    """A stage at work: its name, the files its tasks report through, the work expected."""
+
+    stage: str
+    files: Sequence[Path]
+    total: int | None
+    started: float
+
+
+class Reporter(Protocol):
+    """Is told what happens to each stage."""
+
+    def note(self, line: str) -> None: ...
+    def progress(self, running: Running, state: Snapshot) -> None: ...
+    def interval(self) -> float: ...
+
+
+class LineReporter:
+    """Writes plain lines, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def note(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)
+
+    def progress(self, running: Running, state: Snapshot) -> None:
+        if state.done:
+            self.note(describe(running, state))
+
+    def interval(self) -> float:
+        return LINE_EVERY
+
+
+class LiveReporter(LineReporter):
+    """Redraws one line at the foot of a terminal while a stage is at work."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._live: Live | None = None
+
+    def note(self, line: str) -> None:
+        self._close()
+        super().note(line)
+
+    def progress(self, running: Running, state: Snapshot) -> None:
+        if self._live is None:
+            self._live = Live(console=self._console, transient=True, auto_refresh=False)
+            self._live.start()
+        text = Text(describe(running, state), no_wrap=True, overflow="ellipsis", style="cyan")
+        self._live.update(text, refresh=True)
+
+    def interval(self) -> float:
+        return REDRAW_EVERY
+
+    def _close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+class LogReporter:
+    """Writes to a logger: that of a flow run, which the Prefect UI shows."""
+
+    def __init__(self, logger: "logging.Logger | logging.LoggerAdapter[logging.Logger]") -> None:
+        self._logger = logger
+
+    def note(self, line: str) -> None:
+        self._logger.info(line)
+
+    def progress(self, running: Running, state: Snapshot) -> None:
+        if state.done:
+            self._logger.info(describe(running, state))
+
+    def interval(self) -> float:
+        return LINE_EVERY
+
+
+chosen: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
+
+
+def describe(running: Running, state: Snapshot) -> str:
+    """Say in one line how far a stage is, how fast, and how long it may still take."""
+    seconds = time.monotonic() - running.started
+    total = running.total or state.total
+    rate = state.done / seconds if seconds > 0 else 0.0
+    parts = [f"{state.done:,}{f' of {total:,}' if total else ''} reviews", f"{rate:,.0f}/s"]
+    parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in state.figures.items()]
+    if total and rate:
+        parts.append(f"{max(0, total - state.done) / rate:,.0f} s left")
+    return f"{running.stage:<11}{', '.join(parts)}"
+
+
+@contextmanager
+def watch(reporter: Reporter, running: Running) -> Iterator[None]:
+    """Report a stage's progress from another thread until the block ends."""
+    ended = threading.Event()
+
+    def report() -> None:
+        while not ended.wait(reporter.interval()):
+            reporter.progress(running, snapshot(running.files))
+
+    thread = threading.Thread(target=report, name=f"watch {running.stage}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -1,0 +1,96 @@
+"""The data's way through the stages, without a word on how or whether each is run."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.config import PipelineConfig
+from sentiment.errors import ConfigError
+from sentiment.ingest import check_splits
+from sentiment.sample import SampleConfig
+from tasks import evaluate, ingest, sample, tensors, tokenize, train, vocabulary
+from tasks.manifest import Manifest
+from tasks.sources import digest_sources, find_sources
+from tasks.stage import Request, Stage
+from tasks.store import Store
+
+STAGES = (
+    ingest.STAGE,
+    tokenize.STAGE,
+    vocabulary.STAGE,
+    tensors.STAGE,
+    train.STAGE,
+    evaluate.STAGE,
+)
+STAGE_NAMES = tuple(stage.name for stage in STAGES)
+
+Way = Generator[tuple[Stage, list[Request]], list[Manifest], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is asked for: a configuration (and its preset's name), the data, the storage."""
+
+    preset: str
+    config: PipelineConfig
+    data: Path | None
+    store: Store
+
+
+def walk(job: Job) -> Way:
+    """Yield each stage with its requests, in order; take their manifests back before the next.
+
+    Without a data folder the first is ``sample``, which generates one and is no stage of its own.
+    """
+    config = job.config
+    data = job.data
+    if data is None:
+        (generated,) = yield sample.STAGE, sample.requests(sample_config(job))
+        data = job.store.root / generated.stage / generated.key
+    sources = find_sources(data)
+    artifacts = digest_sources(sources, job.store.root)
+    ingested = yield ingest.STAGE, ingest.requests(config.ingest, sources, artifacts)
+    check_splits(rows_of(ingested))
+    tokenized = yield tokenize.STAGE, tokenize.requests(config.tokenize, ingested)
+    (words,) = yield (
+        vocabulary.STAGE,
+        vocabulary.requests(config.vocabulary, ingested, tokenized),
+    )
+    encoded = yield tensors.STAGE, tensors.requests(config.tensors, tokenized, words)
+    (trained,) = yield (
+        train.STAGE,
+        train.requests(config.train, config.tensors, config.tokenize, ingested, words, encoded),
+    )
+    yield (
+        evaluate.STAGE,
+        evaluate.requests(
+            config.evaluate,
+            title=f"Review sentiment: preset {job.preset}",
+            generated=job.data is None,
+            ingested=ingested,
+            vocabulary=words,
+            encoded=encoded,
+            trained=trained,
+        ),
+    )
+
+
+def sample_config(job: Job) -> SampleConfig:
+    """Return how to generate reviews; a preset that does not say so needs a data folder."""
+    if job.config.sample is None:
+        raise ConfigError(
+            f"The preset {job.preset} needs reviews: name their folder with --data. The preset "
+            "sample generates its own."
+        )
+    return job.config.sample
+
+
+def rows_of(ingested: Sequence[Manifest]) -> dict[str, dict[str, int]]:
+    """Add up the valid reviews of all input files, per split and class."""
+    rows: dict[str, dict[str, int]] = {}
+    for manifest in ingested:
+        for split, classes in manifest.facts["rows"].items():
+            total = rows.setdefault(split, {"negative": 0, "positive": 0})
+            for name, count in classes.items():
+                total[name] += count
+    return rows

@@ -1,0 +1,106 @@
+"""Streams of lines from plain and compressed files, in bounded memory.
+
+A truncated or corrupt archive is an error that names the byte, never a short data set; that is why
+the decoders are driven here and not through ``bz2.open``, which ignores what follows a stream.
+"""
+
+import bz2
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import zstandard
+
+from sentiment.errors import ArchiveError, DataError
+
+READ_BYTES = 1 << 16
+LONGEST_LINE = 1 << 26  # bytes: past this, a file is no list of reviews
+
+
+class Decoder(Protocol):
+    """One compressed stream's decoder, as in ``bz2``, ``zlib`` and ``zstandard``."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+DECODERS: dict[str, Callable[[], Decoder]] = {
+    ".bz2": bz2.BZ2Decompressor,
+    ".gz": lambda: zlib.decompressobj(wbits=31),
+    ".zst": lambda: zstandard.ZstdDecompressor().decompressobj(),
+}
+
+
+def read_blocks(path: Path) -> Iterator[bytes]:
+    """Yield a file's content, decompressed according to its suffix (.bz2, .gz, .zst, else none).
+
+    Files of several streams one after the other are read whole. Raises ArchiveError for data that
+    is truncated, corrupt or of another format, DataError for a file that cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            chunks = iter(lambda: file.read(READ_BYTES), b"")
+            new_decoder = DECODERS.get(path.suffix.lower())
+            yield from chunks if new_decoder is None else _decode(path, chunks, new_decoder)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def _decode(
+    path: Path, chunks: Iterator[bytes], new_decoder: Callable[[], Decoder]
+) -> Iterator[bytes]:
+    kind = path.suffix.lower().lstrip(".")
+    decoder: Decoder | None = None
+    offset = 0
+    for chunk in chunks:
+        data = chunk
+        while data:
+            decoder = decoder or new_decoder()
+            start = offset + len(chunk) - len(data)
+            try:
+                block = decoder.decompress(data)
+            except (OSError, ValueError, zlib.error, zstandard.ZstdError) as error:
+                raise ArchiveError(
+                    f"{path}: not valid {kind} data near byte {start:,} ({error}). "
+                    "Fetch the file again, or name it after its real format."
+                ) from error
+            if block:
+                yield block
+            data = b""
+            if decoder.eof:
+                data, decoder = decoder.unused_data, None
+        offset += len(chunk)
+    if decoder is not None or offset == 0:
+        raise ArchiveError(
+            f"{path}: truncated: its {kind} data ends inside a stream, at byte {offset:,}. "
+            "Fetch the file again."
+        )
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Yield a file's lines without their ends (``\\n`` or ``\\r\\n``); the last may lack one."""
+    pending: list[bytes] = []
+    pending_bytes = number = 0
+    for block in read_blocks(path):
+        head, *rest = block.split(b"\n")
+        pending.append(head)
+        pending_bytes += len(head)
+        if not rest:
+            if pending_bytes > LONGEST_LINE:
+                raise DataError(
+                    f"{path}: line {number + 1:,} is longer than {LONGEST_LINE >> 20} MiB. "
+                    "Is this a text file with one review a line?"
+                )
+            continue
+        number += len(rest)
+        yield b"".join(pending).removesuffix(b"\r")
+        for line in rest[:-1]:
+            yield line.removesuffix(b"\r")
+        pending, pending_bytes = [rest[-1]], len(rest[-1])
+    last = b"".join(pending)
+    if last:
+        yield last.removesuffix(b"\r")

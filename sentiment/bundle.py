@@ -1,0 +1,78 @@
+"""A model bundle: one folder with all that is needed to score a text.
+
+``model.safetensors`` holds the weights, ``config.json`` the settings, ``vocabulary.parquet`` the
+words, ``history.parquet`` how training went. Nothing in it is code or a pickle.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from sentiment.cleaning import TokenizeConfig
+from sentiment.errors import ModelError
+from sentiment.model import SentimentLSTM
+from sentiment.recipe import TrainConfig
+from sentiment.settings import Settings
+from sentiment.tensors import TensorsConfig
+from sentiment.vocabulary import Vocabulary
+
+FORMAT = 1
+WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocabulary.parquet"
+
+
+class BundleConfig(Settings):
+    """The content of ``config.json``: how texts become ids, and the recipe of the model."""
+
+    format: int = FORMAT
+    tokenize: TokenizeConfig
+    tensors: TensorsConfig
+    train: TrainConfig
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle in memory."""
+
+    config: BundleConfig
+    vocabulary: Vocabulary
+    model: SentimentLSTM
+
+    @classmethod
+    def load(cls, folder: Path) -> "Bundle":
+        """Read a bundle; ModelError says what is missing or does not fit."""
+        missing = [name for name in (WEIGHTS, CONFIG, VOCABULARY) if not (folder / name).is_file()]
+        if missing:
+            raise ModelError(
+                f"{folder}: no model bundle, {' and '.join(missing)} missing. "
+                "Train one with `sentiment run`."
+            )
+        try:
+            content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            if content.get("format") != FORMAT:
+                raise ModelError(
+                    f"{folder / CONFIG}: bundle format {content.get('format')}, this version reads "
+                    f"{FORMAT}. Train the model again."
+                )
+            config = BundleConfig.model_validate(content)
+            vocabulary = Vocabulary.load(folder / VOCABULARY)
+            model = SentimentLSTM(config.train.model, len(vocabulary))
+            model.load_state_dict(load_file(folder / WEIGHTS))
+        except (ValidationError, ValueError, SafetensorError, RuntimeError, OSError) as error:
+            raise ModelError(
+                f"{folder}: damaged model bundle ({error}). Train the model again."
+            ) from error
+        return cls(config, vocabulary, model.eval())
+
+
+def save_bundle(folder: Path, config: BundleConfig, vocabulary: Path, model: SentimentLSTM) -> None:
+    """Write weights, settings and a copy of the vocabulary into ``folder``."""
+    weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+    save_file(weights, folder / WEIGHTS)
+    text = json.dumps(config.model_dump(mode="json"), indent=2, sort_keys=True)
+    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+    shutil.copyfile(vocabulary, folder / VOCABULARY)

@@ -1,0 +1,49 @@
+"""Every error that this project raises on purpose, as one tree.
+
+A message says what is wrong, where, and what to do next. The command line prints it without a
+traceback (``--debug`` shows one).
+"""
+
+from pathlib import Path
+
+
+class SentimentError(Exception):
+    """The root: catch this to catch everything the project raises on purpose.
+
+    ``evidence`` names a file worth keeping for whoever looks into the failure, such as the
+    rejected lines of a run that had too many of them.
+    """
+
+    evidence: Path | None = None
+
+
+class ConfigError(SentimentError):
+    """A preset, an option or an override is wrong."""
+
+
+class DataError(SentimentError):
+    """The reviews cannot be used as they are."""
+
+
+class ArchiveError(DataError):
+    """A compressed file is truncated, corrupt or of another format than its name says."""
+
+
+class RejectRateError(DataError):
+    """More lines were rejected than ``ingest.max_reject_rate`` allows."""
+
+
+class StorageError(SentimentError):
+    """The storage folder cannot be read or written."""
+
+
+class StageError(SentimentError):
+    """A stage cannot run: what it needs is missing or it failed."""
+
+
+class ModelError(SentimentError):
+    """A model bundle is missing, damaged or of another version."""
+
+
+class TrainingError(SentimentError):
+    """Training cannot start or did not go well."""

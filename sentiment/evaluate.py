@@ -1,0 +1,106 @@
+"""Stage ``evaluate``: how good a model is on the test reviews, in figures and as a report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sentiment.batches import BatchSource
+from sentiment.bundle import Bundle
+from sentiment.devices import choose_device
+from sentiment.metrics import measure
+from sentiment.progress import Progress, silent
+from sentiment.recipe import EvaluateConfig
+from sentiment.report import Mistake, Report, render_html, render_markdown
+from sentiment.scoring import probabilities, score
+from sentiment.tensors import EncodedReviews
+
+GENERATED_NOTE = "Generated reviews: these figures say nothing about real ones."
+
+
+def evaluate_model(
+    bundle: Sequence[Path],
+    test_tensors: Sequence[Path],
+    test_reviews: Sequence[Path],
+    *,
+    evaluate: EvaluateConfig,
+    title: str,
+    generated: bool,
+    facts: Mapping[str, str],
+    out: Path,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write ``metrics.json``, ``predictions.parquet``, ``report.html`` and ``report.md``.
+
+    ``bundle`` names the files of one model bundle; the test tensors and reviews are shards in the
+    same order. Returns the headline figures.
+    """
+    model_folder = bundle[0].parent
+    loaded = Bundle.load(model_folder)
+    config = loaded.config
+    device = choose_device("auto" if config.train.device == "cuda" else config.train.device)
+    reviews = EncodedReviews.load(test_tensors)
+    source = BatchSource(
+        reviews, padding=config.train.padding, max_length=config.tensors.max_length, device=device
+    )
+    chances = probabilities(score(loaded.model.to(device), source, progress))
+    metrics = measure(reviews.labels, chances, reviews.words, threshold=evaluate.threshold)
+    metrics["unknown_share"] = float(reviews.unknown.sum() / max(1, reviews.words.sum()))
+    predictions = pd.DataFrame(
+        {"row": reviews.rows, "label": reviews.labels, "probability": chances}
+    )
+    pq.write_table(
+        pa.Table.from_pandas(predictions, preserve_index=False).replace_schema_metadata(),
+        out / "predictions.parquet",
+        compression="zstd",
+    )
+    report = Report(
+        title=title,
+        data_note=GENERATED_NOTE if generated else None,
+        metrics=metrics,
+        history=pq.read_table(model_folder / "history.parquet").to_pylist(),
+        mistakes=worst_mistakes(predictions, test_reviews, evaluate),
+        settings={
+            **config.model_dump(mode="json", exclude={"format"}),
+            "evaluate": evaluate.model_dump(mode="json"),
+        },
+        facts={**facts, "Device": device.type},
+    )
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    (out / "report.html").write_text(render_html(report), encoding="utf-8")
+    (out / "report.md").write_text(render_markdown(report), encoding="utf-8")
+    return {
+        name: metrics[name] for name in ("rows", "accuracy", "accuracy_interval", "loss", "roc_auc")
+    }
+
+
+def worst_mistakes(
+    predictions: pd.DataFrame, test_reviews: Sequence[Path], config: EvaluateConfig
+) -> list[Mistake]:
+    """Return the wrong predictions furthest from the threshold, the worst first, with texts.
+
+    ``predictions`` has a row for each review of the shards ``test_reviews``, in their order.
+    """
+    wrong = (predictions["probability"] >= config.threshold) != (predictions["label"] == 1)
+    distance = (predictions["probability"] - config.threshold).abs()
+    places = distance[wrong].sort_values(ascending=False, kind="stable").index[: config.mistakes]
+    texts: dict[int, str] = {}
+    start = 0
+    for shard in test_reviews:
+        column = pq.read_table(shard, columns=["text"])["text"]
+        inside = [place for place in places if start <= place < start + len(column)]
+        texts.update({place: column[place - start].as_py() for place in inside})
+        start += len(column)
+    return [
+        Mistake(
+            row=int(predictions["row"][place]),
+            text=texts[place],
+            label=int(predictions["label"][place]),
+            probability=float(predictions["probability"][place]),
+        )
+        for place in places
+    ]

@@ -1,0 +1,248 @@
+"""What a binary classifier's answers are worth, each figure with its uncertainty.
+
+Every figure is a function of the *set* of answers: their order changes no bit of the result.
+"""
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Z_95 = 1.959963984540054
+CLIP = 1e-7
+LENGTH_BINS: tuple[tuple[int, int | None], ...] = (
+    (1, 25), (26, 50), (51, 75), (76, 100), (101, 150), (151, 200), (201, None),
+)  # fmt: skip
+CALIBRATION_BINS = 10
+CURVE_POINTS = 200
+
+Labels = npt.NDArray[np.integer[Any]]
+Probabilities = npt.NDArray[np.floating[Any]]
+Flags = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval of a share, as (low, high) within [0, 1].
+
+    Unlike the textbook interval it stays honest for shares near 0 or 1 and for few trials.
+    Raises ValueError unless ``0 <= successes <= trials`` and ``trials >= 1``.
+    """
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(
+            f"no interval for {successes:,} successes in {trials:,} trials: "
+            "there must be at least one trial, and no more successes than trials"
+        )
+    share, spread = successes / trials, Z_95**2 / trials
+    centre = (share + spread / 2) / (1 + spread)
+    reach = math.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)
+    low = 0.0 if successes == 0 else max(0.0, centre - reach)
+    high = 1.0 if successes == trials else min(1.0, centre + reach)
+    return low, high
+
+
+def measure(
+    labels: Labels,
+    probabilities: Probabilities,
+    lengths: npt.NDArray[np.integer[Any]],
+    *,
+    threshold: float = 0.5,
+) -> dict[str, Any]:
+    """Measure a classifier's answers on one labelled set; the result can be written as JSON.
+
+    ``labels`` (n,) is 0 or 1; ``probabilities`` (n,) are those of label 1; ``lengths`` (n,) are
+    in tokens, before any cut. An answer counts as positive from ``threshold`` on.
+
+    Shares are within [0, 1], ``loss`` is the mean binary cross-entropy in nats. A figure that the
+    answers leave undefined is None: ``roc_auc`` and ``average_precision`` (with empty curves) when
+    only one class is present, ``precision`` when nothing is predicted positive, and so on.
+    ``by_length`` and ``calibration.bins`` leave out bins without rows; ``from`` and ``to`` belong
+    to a length bin, while a calibration bin ends just before its ``to`` (the last one at 1).
+
+    Raises ValueError when the arrays are empty, differ in shape, or hold impossible values.
+    """
+    _check(labels, probabilities, lengths, threshold)
+    positive = labels == 1
+    scores = probabilities.astype(np.float64)
+    predicted = scores >= threshold
+    right = predicted == positive
+
+    rows, positives, correct = positive.size, int(positive.sum()), int(right.sum())
+    true_positive = int((positive & predicted).sum())
+    false_positive = int(predicted.sum()) - true_positive
+    false_negative = positives - true_positive
+    confusion = {
+        "true_negative": correct - true_positive,
+        "false_positive": false_positive,
+        "false_negative": false_negative,
+        "true_positive": true_positive,
+    }
+    return {
+        "rows": rows,
+        "positive_share": positives / rows,
+        "threshold": float(threshold),
+        "accuracy": correct / rows,
+        "accuracy_interval": list(wilson_interval(correct, rows)),
+        "majority_accuracy": max(positives, rows - positives) / rows,
+        "loss": _cross_entropy(positive, scores),
+        "precision": _ratio(true_positive, true_positive + false_positive),
+        "recall": _ratio(true_positive, positives),
+        "f1": _ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative),
+        "confusion": confusion,
+        **_ranking(positive, scores),
+        "by_length": _by_length(right, lengths),
+        "calibration": _calibration(positive, scores),
+    }
+
+
+def _check(
+    labels: Labels,
+    probabilities: Probabilities,
+    lengths: npt.NDArray[np.integer[Any]],
+    threshold: float,
+) -> None:
+    shapes = {"labels": labels.shape, "probabilities": probabilities.shape}
+    shapes["lengths"] = lengths.shape
+    if labels.ndim != 1 or len(set(shapes.values())) > 1:
+        given = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(
+            f"labels, probabilities and lengths must share one shape (n,), not {given}"
+        )
+    if labels.size == 0:
+        raise ValueError("there is nothing to measure: no rows were given")
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"the threshold must lie between 0 and 1, not at {threshold}")
+    # Written so that NaN, for which every comparison is false, is caught as well.
+    for name, values, wrong, wanted in (
+        ("label", labels, ~np.isin(labels, (0, 1)), "0 or 1"),
+        ("probability", probabilities, ~((probabilities >= 0) & (probabilities <= 1)), "in [0, 1]"),
+        ("length", lengths, lengths < 0, "0 or more"),
+    ):
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise ValueError(f"row {row:,}: the {name} is {values[row]}, but must be {wanted}")
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _mean(values: Floats) -> float:
+    """Return the mean, rounded once: unlike numpy's it depends on neither order nor processor."""
+    return math.fsum(values.tolist()) / values.size
+
+
+def _cross_entropy(positive: Flags, scores: Floats) -> float:
+    clipped = np.clip(scores, CLIP, 1 - CLIP)
+    return _mean(-np.log(np.where(positive, clipped, 1 - clipped)))
+
+
+def _ranking(positive: Flags, scores: Floats) -> dict[str, Any]:
+    """Return what the order of the scores alone decides: both curves and the areas under them.
+
+    Rows of equal score enter together, so ties are neither rewarded nor punished.
+    """
+    order = np.argsort(-scores, kind="stable")
+    last_of_score = np.append(np.flatnonzero(np.diff(scores[order])), scores.size - 1)
+    hits: Counts = np.cumsum(positive[order], dtype=np.int64)[last_of_score]
+    alarms: Counts = last_of_score + 1 - hits
+    positives, negatives = int(hits[-1]), int(alarms[-1])
+    if not positives or not negatives:
+        nothing: list[list[float]] = []
+        return {"roc_auc": None, "average_precision": None, "roc": nothing,
+                "precision_recall": nothing}  # fmt: skip
+
+    hits_from_0 = np.insert(hits, 0, 0)
+    alarms_from_0 = np.insert(alarms, 0, 0)
+    # Trapezoids in whole numbers: exact, and rounded only by the division.
+    twice_area = int(np.sum(np.diff(alarms_from_0) * (hits_from_0[1:] + hits_from_0[:-1])))
+
+    gained = np.diff(hits_from_0)
+    precision = hits / (hits + alarms)
+    # Only a threshold that finds new positives adds area, so the curve needs no other points.
+    rises = gained > 0
+    return {
+        "roc_auc": twice_area / (2 * positives * negatives),
+        "average_precision": math.fsum((gained * precision).tolist()) / positives,
+        "roc": _thin(
+            alarms_from_0 / negatives,
+            hits_from_0 / positives,
+            along=alarms_from_0 / negatives + hits_from_0 / positives,
+        ),
+        "precision_recall": _thin(
+            hits[rises] / positives, precision[rises], along=hits[rises] / positives
+        ),
+    }
+
+
+def _thin(x: Floats, y: Floats, *, along: Floats) -> list[list[float]]:
+    """Return at most CURVE_POINTS points of a curve as [x, y], both ends among them.
+
+    They are spread evenly over ``along``, which grows from point to point: picking every k-th
+    point instead would starve the steep parts, where few thresholds cover much ground.
+    """
+    if x.size > CURVE_POINTS:
+        targets = np.linspace(along[0], along[-1], CURVE_POINTS)
+        picked = np.unique(np.searchsorted(along, targets).clip(max=x.size - 1))
+        x, y = x[picked], y[picked]
+    return np.column_stack((x, y)).tolist()  # type: ignore[no-any-return]
+
+
+def _by_length(right: Flags, lengths: npt.NDArray[np.integer[Any]]) -> list[dict[str, Any]]:
+    starts = [start for start, _ in LENGTH_BINS]
+    # A text of no tokens at all is below the first bin; such rows get one of their own.
+    bins = ((0, 0), *LENGTH_BINS)
+    which = np.searchsorted(starts, lengths, side="right")
+    counts = np.bincount(which, minlength=len(bins)).tolist()
+    corrects = np.bincount(which[right], minlength=len(bins)).tolist()
+    return [
+        {
+            "from": start,
+            "to": end,
+            "rows": count,
+            "accuracy": correct / count,
+            "interval": list(wilson_interval(correct, count)),
+        }
+        for (start, end), count, correct in zip(bins, counts, corrects, strict=True)
+        if count
+    ]
+
+
+def length_label(length_bin: dict[str, Any]) -> str:
+    """Return a length bin's name for readers, such as "1–25" or "201+"."""
+    start, end = length_bin["from"], length_bin["to"]
+    if end is None:
+        return f"{start}+"
+    return str(start) if start == end else f"{start}–{end}"
+
+
+def _calibration(positive: Flags, scores: Floats) -> dict[str, Any]:
+    """Compare the probabilities with what came true, in bins of equal width.
+
+    ``ece``, the expected calibration error, is the bins' mean distance between the two, weighted
+    by rows. ``confidence`` is a bin's mean probability of the positive class.
+    """
+    edges = [number / CALIBRATION_BINS for number in range(CALIBRATION_BINS + 1)]
+    which = np.searchsorted(edges[1:-1], scores, side="right")
+    bins: list[dict[str, Any]] = []
+    for number, (start, end) in enumerate(pairwise(edges)):
+        inside = which == number
+        count = int(inside.sum())
+        if not count:
+            continue
+        positives = int(positive[inside].sum())
+        bins.append(
+            {
+                "from": start,
+                "to": end,
+                "rows": count,
+                "confidence": _mean(scores[inside]),
+                "positive_share": positives / count,
+                "interval": list(wilson_interval(positives, count)),
+            }
+        )
+    gaps = [each["rows"] * abs(each["confidence"] - each["positive_share"]) for each in bins]
+    return {"ece": math.fsum(gaps) / positive.size, "bins": bins}

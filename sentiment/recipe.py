@@ -1,0 +1,75 @@
+"""What a model is made of, how it learns, and how it is judged."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from sentiment.settings import Settings
+
+
+class ModelConfig(Settings):
+    """The shape of a ``SentimentLSTM``."""
+
+    embedding_size: int = Field(128, ge=1, description="Numbers that stand for a word.")
+    hidden_size: int = Field(128, ge=1, description="Size of an LSTM state, per direction.")
+    layers: int = Field(1, ge=1, description="LSTM layers on top of each other.")
+    bidirectional: bool = Field(True, description="Also read each review from its end.")
+    pooling: Literal["last", "mean", "max", "mean+max"] = Field(
+        "mean+max", description="How the states of all steps become one vector."
+    )
+    word_dropout: float = Field(0.0, ge=0, lt=1, description="Share of words hidden in training.")
+    embedding_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout after the embedding.")
+    layer_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout between LSTM layers.")
+    head_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the last layer.")
+
+
+class TrainConfig(Settings):
+    """How a model is trained."""
+
+    model: ModelConfig = ModelConfig()
+    padding: Literal["right", "left"] = Field(
+        "right",
+        description="right: to the longest review of a batch, and without effect. left: to the "
+        "fixed tensors.max_length, as the 2019 article did; the model reads the padding.",
+    )
+    epochs: int = Field(2, ge=1, description="Times every training review is used.")
+    batch_size: int = Field(64, ge=1, description="Reviews in an optimiser step.")
+    optimiser: Literal["adam", "adamw"] = Field("adamw", description="The optimiser.")
+    learning_rate: float = Field(0.003, gt=0, description="The highest learning rate.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay, for adamw.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "cosine", description="constant, or a linear warm-up and then a cosine down to 0."
+    )
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps spent warming up.")
+    clip_norm: float = Field(1.0, gt=0, description="The gradient's norm is cut to this.")
+    max_length: int | None = Field(
+        None, ge=1, description="Tokens of a review used in a training step; all stored if null."
+    )
+    validate_every: int | None = Field(
+        None, ge=1, description="Steps between validations; after every epoch if null."
+    )
+    log_every: int = Field(50, ge=1, description="Steps between rows of the history.")
+    seed: int = Field(1, ge=0, description="Seed of weights, order and dropout.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where to train; auto takes a GPU where there is one."
+    )
+
+    @model_validator(mode="after")
+    def _left_padding_needs_the_last_state(self) -> "TrainConfig":
+        if self.padding == "left" and (self.model.bidirectional or self.model.pooling != "last"):
+            raise ValueError(
+                "padding: left works with model.pooling last and model.bidirectional false only, "
+                "since every other state would depend on the padding"
+            )
+        if self.padding == "left" and self.max_length is not None:
+            raise ValueError("max_length: cannot differ from tensors.max_length with padding left")
+        return self
+
+
+class EvaluateConfig(Settings):
+    """How a model is judged."""
+
+    threshold: float = Field(
+        0.5, gt=0, lt=1, description="Probability from which a review counts as positive."
+    )
+    mistakes: int = Field(20, ge=0, description="Most confident mistakes shown in the report.")

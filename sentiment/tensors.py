@@ -1,0 +1,108 @@
+"""Stage ``tensors``: a shard of tokens becomes ids in one flat array, without any padding."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import Field
+from safetensors.numpy import load_file, save_file
+
+from sentiment.progress import Progress, silent
+from sentiment.settings import Settings
+from sentiment.vocabulary import UNKNOWN, Vocabulary
+
+
+class TensorsConfig(Settings):
+    """How much of a review the model reads."""
+
+    max_length: int = Field(200, ge=1, description="Tokens kept of a review, the first ones.")
+
+
+@dataclass(frozen=True)
+class EncodedReviews:
+    """Reviews as ids, one after the other.
+
+    Review ``i`` is ``ids[offsets[i]:offsets[i + 1]]``.
+    """
+
+    ids: npt.NDArray[np.int32]  # (tokens,)
+    offsets: npt.NDArray[np.int64]  # (reviews + 1,)
+    labels: npt.NDArray[np.uint8]  # (reviews,)
+    rows: npt.NDArray[np.int64]  # (reviews,) the reviews' rows in their input file
+    words: npt.NDArray[np.int32]  # (reviews,) tokens before cutting
+    unknown: npt.NDArray[np.int32]  # (reviews,) unknown words among them
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Ids of each review, shape (reviews,)."""
+        return np.diff(self.offsets)
+
+    def save(self, path: Path) -> None:
+        save_file({field.name: getattr(self, field.name) for field in fields(self)}, path)
+
+    @classmethod
+    def load(cls, paths: Sequence[Path]) -> "EncodedReviews":
+        """Read shards and join them in the order given."""
+        shards = [load_file(path) for path in paths]
+        joined = {
+            field.name: np.concatenate([shard[field.name] for shard in shards])
+            for field in fields(cls)
+            if field.name != "offsets"
+        }
+        lengths = np.concatenate([np.diff(shard["offsets"]) for shard in shards])
+        return cls(**joined, offsets=offsets_of(lengths))
+
+
+def offsets_of(lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return where each run starts and the last ends, shape (runs + 1,)."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def cut(
+    ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], max_length: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Keep the first ``max_length`` ids of each review; return the new ids and offsets."""
+    lengths = np.diff(offsets)
+    place = np.arange(len(ids)) - np.repeat(offsets[:-1], lengths)
+    return ids[place < max_length], offsets_of(np.minimum(lengths, max_length))
+
+
+def encode_shard(
+    tokens: Path,
+    vocabulary: Path,
+    *,
+    tensors: TensorsConfig,
+    out: Path,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write ``tensors.safetensors`` (see ``EncodedReviews``) into ``out``.
+
+    Returns the numbers of reviews, of tokens, and of unknown words among them.
+    """
+    known = Vocabulary.load(vocabulary)
+    table = pq.read_table(tokens).combine_chunks()
+    lists = table["tokens"].combine_chunks()
+    words = pc.list_value_length(lists).to_numpy().astype(np.int32)
+    all_ids = known.encode(lists.flatten())
+    offsets = offsets_of(words)
+    unknown = np.diff(np.concatenate([[0], np.cumsum(all_ids == UNKNOWN)])[offsets])
+    ids, cut_offsets = cut(all_ids, offsets, tensors.max_length)
+    encoded = EncodedReviews(
+        ids=ids,
+        offsets=cut_offsets,
+        labels=table["label"].to_numpy().astype(np.uint8),
+        rows=table["row"].to_numpy(),
+        words=words,
+        unknown=unknown.astype(np.int32),
+    )
+    encoded.save(out / "tensors.safetensors")
+    progress(len(encoded), len(encoded))
+    return {"rows": len(encoded), "tokens": int(words.sum()), "unknown": int(unknown.sum())}

@@ -1,0 +1,124 @@
+"""Stage ``vocabulary``: which words have an id, the most frequent first."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from sentiment.errors import DataError
+from sentiment.progress import Progress, silent
+from sentiment.settings import Settings
+
+PAD, UNKNOWN = 0, 1
+SPECIAL = ("_PAD", "_UNK")
+VOCABULARY = pa.schema([("word", pa.string()), ("count", pa.int64())])
+
+
+class VocabularyConfig(Settings):
+    """Which words are kept."""
+
+    min_count: int = Field(2, ge=1, description="Rarer words are unknown words.")
+    max_size: int | None = Field(
+        None, ge=len(SPECIAL) + 1, description="Most entries, _PAD and _UNK included."
+    )
+
+
+class Vocabulary:
+    """Words and their ids: 0 ``_PAD``, 1 ``_UNK``, then by falling count."""
+
+    def __init__(self, words: pa.Array) -> None:
+        """``words`` holds the word of every id; the first two are ``SPECIAL``."""
+        if words.slice(0, len(SPECIAL)).to_pylist() != list(SPECIAL):
+            raise DataError(f"A vocabulary starts with {' and '.join(SPECIAL)}.")
+        self._words = words
+        # A review may hold the text "_PAD", which is then an unknown word like any other.
+        self._known = words.slice(len(SPECIAL))
+
+    @classmethod
+    def load(cls, path: Path) -> "Vocabulary":
+        """Read a ``vocabulary.parquet``, whose row numbers are the ids."""
+        return cls(pq.read_table(path, columns=["word"])["word"].combine_chunks())
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def word(self, number: int) -> str:
+        """Return the word with this id."""
+        return str(self._words[number].as_py())
+
+    def encode(self, words: pa.Array | pa.ChunkedArray | Sequence[str]) -> npt.NDArray[np.int32]:
+        """Return the ids of words, int32 of shape (number of words,)."""
+        if not isinstance(words, pa.Array | pa.ChunkedArray):
+            words = pa.array(words, pa.string())
+        places = pc.index_in(words, value_set=self._known)
+        ids = pc.fill_null(pc.add(places, len(SPECIAL)), UNKNOWN)
+        return np.asarray(ids, dtype=np.int32)
+
+
+def merge_counts(tables: Iterable[pa.Table]) -> pa.Table:
+    """Merge shards' counts (word, count, first_seen), given in the shards' order.
+
+    The result has one row a word, ordered by falling count and then by first occurrence over all
+    shards. Memory grows with the number of different words, not with the number of shards.
+    """
+    merged: pa.Table | None = None
+    start = 0
+    for table in tables:
+        place = pc.add(table["first_seen"], start)
+        start += pc.sum(table["count"]).as_py() or 0
+        table = table.set_column(2, "first_seen", place)
+        if merged is not None:
+            table = pa.concat_tables([merged, table])
+        merged = _sum_words(table)
+    if merged is None:
+        raise DataError("There are no word counts to build a vocabulary from.")
+    return merged.sort_by([("count", "descending"), ("first_seen", "ascending")])
+
+
+def _sum_words(table: pa.Table) -> pa.Table:
+    groups = table.group_by("word", use_threads=False)
+    summed = groups.aggregate([("count", "sum"), ("first_seen", "min")])
+    return summed.select(["word", "count_sum", "first_seen_min"]).rename_columns(
+        ["word", "count", "first_seen"]
+    )
+
+
+def build_vocabulary(
+    counts: Sequence[Path],
+    *,
+    vocabulary: VocabularyConfig,
+    out: Path,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write ``vocabulary.parquet`` (word, count; the row number is the id) into ``out``.
+
+    ``counts`` are the training shards' counts, in the shards' order. Returns the number of
+    entries, of different words seen, and the share of training tokens that are known words.
+    """
+
+    def tables() -> Iterable[pa.Table]:
+        for number, path in enumerate(counts, 1):
+            yield pq.read_table(path)
+            progress(number, len(counts))
+
+    merged = merge_counts(tables())
+    kept = merged.filter(pc.field("count") >= vocabulary.min_count)
+    if vocabulary.max_size is not None:
+        kept = kept.slice(0, vocabulary.max_size - len(SPECIAL))
+    if not kept.num_rows:
+        raise DataError(
+            f"No word occurs {vocabulary.min_count} times in the training reviews. "
+            "Lower vocabulary.min_count or use more reviews."
+        )
+    tokens = pc.sum(merged["count"]).as_py()
+    known = pc.sum(kept["count"]).as_py()
+    head = pa.table([list(SPECIAL), [0, tokens - known]], schema=VOCABULARY)
+    table = pa.concat_tables([head, kept.select(["word", "count"]).cast(VOCABULARY)])
+    pq.write_table(table.combine_chunks(), out / "vocabulary.parquet", compression="zstd")
+    return {"size": table.num_rows, "words_seen": merged.num_rows, "known_share": known / tokens}

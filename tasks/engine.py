@@ -1,0 +1,93 @@
+"""The Prefect task around a stage: Prefect keeps a record, the store decides and has the files."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prefect import Task, task
+from prefect.context import TaskRunContext
+from prefect.task_runners import TaskRunner
+from prefect.utilities.annotations import quote
+
+from tasks.manifest import Manifest
+from tasks.progress import ProgressFile
+from tasks.stage import Request, Stage
+from tasks.store import Store
+
+RECORDS = "prefect"  # folder of Prefect's own records under the storage root
+
+
+def progress_path(folder: Path, request: Request) -> Path:
+    """Return the file through which a request's task tells how far it is."""
+    return folder / f"{request.stage.name}-{request.key}.json"
+
+
+def cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    """Return the request's key for Prefect's cache.
+
+    When the store's files are gone or damaged, Prefect's record of the result goes too, so that the
+    task runs again.
+    """
+    request: Request = parameters["request"]
+    store = Store(Path(parameters["root"]))
+    key = f"{request.stage.name}-{request.key}"
+    if store.find(request).manifest is None:
+        (store.root / RECORDS / key).unlink(missing_ok=True)
+    return key
+
+
+def compute(request: Request, root: str, progress_folder: str, force: bool) -> dict[str, Any]:
+    """Do a request's work in the store and return its manifest as a JSON object."""
+    progress = ProgressFile(progress_path(Path(progress_folder), request))
+    built = Store(Path(root)).build(request, force=force, progress=progress)
+    return asdict(built.manifest)
+
+
+def stage_task(stage: Stage, root: Path, *, force: bool = False) -> Task[..., dict[str, Any]]:
+    """Return the Prefect task that does one request of a stage."""
+    return task(
+        name=stage.name,
+        cache_key_fn=cache_key,
+        persist_result=True,
+        result_storage=root / RECORDS,
+        result_serializer="json",
+        refresh_cache=force,
+    )(compute)
+
+
+def run_requests(
+    stage: Stage,
+    requests: Sequence[Request],
+    *,
+    store: Store,
+    runner: TaskRunner[Any],
+    progress_folder: Path,
+    force: bool = False,
+) -> list[Manifest]:
+    """Run a stage's requests as tasks of the current flow run; return manifests in their order.
+
+    A mapped stage's tasks go to ``runner``, another's run here. The first failure is raised, after
+    all tasks have ended.
+    """
+    run = stage_task(stage, store.root, force=force)
+
+    def arguments(request: Request) -> dict[str, Any]:
+        return {
+            # quote: Prefect would else walk through the request, looking for tasks' results.
+            "request": quote(request),
+            "root": str(store.root),
+            "progress_folder": str(progress_folder),
+            "force": force,
+        }
+
+    def named(request: Request) -> Task[..., dict[str, Any]]:
+        return run.with_options(task_run_name=f"{stage.name} {request.label}")
+
+    if not stage.mapped:
+        return [Manifest.from_dict(named(r)(**arguments(r))) for r in requests]
+    with runner:
+        futures = [runner.submit(named(r), parameters=arguments(r)) for r in requests]
+        for future in futures:
+            future.wait()
+        return [Manifest.from_dict(future.result()) for future in futures]

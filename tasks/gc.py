@@ -1,0 +1,121 @@
+"""Removal of results that no recent run and no promoted model uses."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tasks.runs import read_runs, record_lock
+from tasks.store import FAILED, LOCKS, RUNS, Store
+
+RECORDS = "prefect"
+MODELS = "models"
+
+
+@dataclass(frozen=True)
+class Freed:
+    """One thing removed, or to be removed: its path under the root, and its bytes."""
+
+    path: str
+    size: int
+
+
+def collect(store: Store, *, keep_runs: int, dry_run: bool) -> list[Freed]:
+    """Remove what only runs before the last ``keep_runs`` completed ones used; say what.
+
+    Results of runs that go on now, and of models under ``models/``, stay. Prefect's records, locks
+    and run records of what is removed go too.
+    """
+    with record_lock(store):  # no run can begin to use a result meanwhile
+        kept_runs, kept = _in_use(store, keep_runs)
+        freed = []
+        for path in _garbage(store, kept_runs, kept):
+            freed.append(Freed(path.relative_to(store.root).as_posix(), _size(path)))
+            if not dry_run:
+                _remove(path)
+    return freed
+
+
+def _in_use(store: Store, keep_runs: int) -> tuple[set[str], set[tuple[str, str]]]:
+    """Return the ids of the runs to keep, and every (stage, key) that they or a model use."""
+    runs: set[str] = set()
+    results: set[tuple[str, str]] = set()
+    completed = 0
+    for run in read_runs(store):
+        if completed >= keep_runs and run["state"] != "running":
+            continue
+        completed += run["state"] == "completed"
+        runs.add(run["run"])
+        for stage, entry in run["stages"].items():
+            results |= {(stage, key) for key in entry["results"].values()}
+    return runs, results | set(_models(store.root / MODELS))
+
+
+def _models(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the results that the links and the JSON files of the models folder name."""
+    for path in folder.glob("*"):
+        if path.is_symlink():
+            target = path.resolve()
+            yield target.parent.name, target.name
+        elif path.suffix == ".json":
+            yield from _named_in(json.loads(path.read_bytes()))
+
+
+def _named_in(content: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(content, dict):
+        if isinstance(content.get("stage"), str) and isinstance(content.get("key"), str):
+            yield content["stage"], content["key"]
+        content = list(content.values())
+    if isinstance(content, list):
+        for value in content:
+            yield from _named_in(value)
+
+
+def _garbage(store: Store, runs: set[str], results: set[tuple[str, str]]) -> Iterator[Path]:
+    root = store.root
+    for stage in sorted(p for p in root.glob("*") if p.is_dir() and p.name not in _OTHER):
+        for folder in sorted(stage.iterdir()):
+            if folder.name.startswith("."):
+                if not _locked(root, stage.name, folder.name.lstrip(".").partition("-")[0]):
+                    yield folder
+            elif (stage.name, folder.name) not in results:
+                yield folder
+                record = root / RECORDS / f"{stage.name}-{folder.name}"
+                lock = root / LOCKS / f"{stage.name}-{folder.name}.lock"
+                yield from (path for path in (record, lock) if path.exists())
+    yield from sorted(p for p in (root / RUNS).glob("*") if p.name not in runs)
+    keys = {f"{stage}-{key[:12]}" for stage, key in results}
+    yield from sorted(p for p in (root / FAILED).glob("*") if p.name not in keys)
+
+
+_OTHER = {LOCKS, FAILED, RUNS, RECORDS, MODELS}
+
+
+def _locked(root: Path, stage: str, key: str) -> bool:
+    """Say whether a run is at work on a result; its unfinished folder is then no garbage."""
+    lock = FileLock(root / LOCKS / f"{stage}-{key}.lock", timeout=0)
+    try:
+        with lock:
+            return False
+    except Timeout:
+        return True
+
+
+def _size(path: Path) -> int:
+    if path.is_dir() and not path.is_symlink():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.lstat().st_size
+
+
+def _remove(path: Path) -> None:
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    # Out of sight in one step: a reader finds a result whole or not at all.
+    removed = path.with_name(f".{path.name}-removed")
+    path.rename(removed)
+    shutil.rmtree(removed)

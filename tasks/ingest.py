@@ -1,0 +1,46 @@
+"""Stage ``ingest``: a request for each input file."""
+
+from collections.abc import Sequence
+
+from sentiment.errors import ConfigError
+from sentiment.ingest import IngestConfig
+from tasks.manifest import Artifact
+from tasks.sources import Source
+from tasks.stage import Request, Stage
+
+STAGE = Stage("ingest", "sentiment.ingest:ingest_file", reads=(), mapped=True)
+
+
+def requests(
+    config: IngestConfig, sources: Sequence[Source], artifacts: Sequence[Artifact]
+) -> list[Request]:
+    """Ask for every source; ``artifacts`` are the sources' files with their digests."""
+    limits = {"train": config.train_limit, "test": config.test_limit}
+    for role, limit in limits.items():
+        if limit and sum(source.role == role for source in sources) > 1:
+            raise ConfigError(f"ingest.{role}_limit works with one {role} file; there are several.")
+    # A limit shapes only the file that it is for: the other's key leaves it out.
+    settings = config.model_copy(update={"train_limit": None, "test_limit": None})
+    rules = split_rules({source.role for source in sources})
+    return [
+        Request(
+            STAGE,
+            source.path.name,
+            {"source": artifact},
+            {"split": rules[source.role], "limit": limits.get(source.role), "ingest": settings},
+        )
+        for source, artifact in zip(sources, artifacts, strict=True)
+    ]
+
+
+def split_rules(roles: set[str]) -> dict[str, str]:
+    """Say where the reviews of each kind of file go, from the kinds that there are.
+
+    The test file's first half is for validation, as in the 2019 article, unless there is a file for
+    that. Without either, the training reviews are split by a hash of their text.
+    """
+    if roles == {"train"}:
+        return {"train": "hash"}
+    if {"validation", "test"} <= roles:
+        return {"train": "train", "validation": "validation", "test": "test"}
+    return {"train": "train", "validation": "halves", "test": "halves"}

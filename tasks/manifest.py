@@ -1,0 +1,88 @@
+"""What a finished stage run leaves behind, besides its files: a manifest."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that a stage wrote, or an input file from outside.
+
+    ``path`` is relative to the storage root for what a stage wrote, absolute for an input file.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    size: int
+    mtime_ns: int
+    rows: int | None = None
+
+    @property
+    def stage(self) -> str | None:
+        """The stage that wrote the file, None for an input file."""
+        return None if Path(self.path).is_absolute() else Path(self.path).parts[0]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One stage run: the ingredients of its key in the clear, its outputs, its figures.
+
+    ``label`` tells the runs of a stage apart, such as one shard from another. ``facts`` are what
+    the stage's function returned.
+    """
+
+    stage: str
+    label: str
+    key: str
+    inputs: dict[str, list[dict[str, str]]]
+    config: dict[str, Any]
+    code: dict[str, str]
+    libraries: dict[str, str]
+    outputs: tuple[Artifact, ...]
+    facts: dict[str, Any]
+    seconds: float
+    created: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def output(self, name: str) -> Artifact:
+        """Return the output of this name."""
+        return next(artifact for artifact in self.outputs if artifact.name == name)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Manifest":
+        """Raises ValueError, TypeError or KeyError for anything that is no manifest."""
+        return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Manifest":
+        outputs = tuple(Artifact(**artifact) for artifact in content["outputs"])
+        return cls(**{**content, "outputs": outputs})
+
+
+def digest_file(path: Path) -> str:
+    """Return the sha256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_json(value: Any) -> str:
+    """Return the sha256 of a JSON value, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_outputs(manifests: Iterable[Manifest]) -> str:
+    """Return one digest for the bytes of all outputs of a stage."""
+    return digest_json(
+        [[[artifact.name, artifact.sha256] for artifact in m.outputs] for m in manifests]
+    )

@@ -1,0 +1,10 @@
+"""Generated reviews, made once for each setting and kept like a stage's result."""
+
+from sentiment.sample import SampleConfig
+from tasks.stage import Request, Stage
+
+STAGE = Stage("sample", "sentiment.sample:write_sample_reviews", reads=())
+
+
+def requests(config: SampleConfig) -> list[Request]:
+    return [Request(STAGE, "reviews", {}, {"sample": config})]

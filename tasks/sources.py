@@ -1,0 +1,89 @@
+"""The input files: which of a folder's files are reviews, and what each is for."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from sentiment.archives import DECODERS
+from sentiment.errors import DataError
+from tasks.files import write_atomically
+from tasks.manifest import Artifact, digest_file
+
+FORMATS = (".txt", ".csv", ".parquet")
+ROLES = {
+    "train": "train",
+    "test": "test",
+    "validation": "validation",
+    "valid": "validation",
+    "dev": "validation",
+}
+_ROLE = re.compile(rf"(?:^|[^a-z])({'|'.join(ROLES)})(?=[^a-z]|$)", re.IGNORECASE)
+DIGESTS = "digests.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input file and the split it is for."""
+
+    role: str
+    path: Path
+
+
+def find_sources(data: Path) -> list[Source]:
+    """Return the review files of a folder (or the one file given) in the order of their names.
+
+    A file is for the split that its name holds as a word: ``train.ft.txt.bz2``,
+    ``amazon.test.ft.txt.bz2``, ``validation.csv``. A single file is for training.
+    """
+    if data.is_file():
+        return [Source("train", data)]
+    if not data.is_dir():
+        raise DataError(f"{data}: no such file or folder. Name the reviews with --data.")
+    sources = []
+    names: dict[str, Path] = {}
+    for path in sorted(data.iterdir()):
+        plain = path.with_suffix("") if path.suffix.lower() in DECODERS else path
+        role = _ROLE.search(path.name)
+        if not path.is_file() or plain.suffix.lower() not in FORMATS or not role:
+            continue
+        if plain.name in names:
+            raise DataError(
+                f"{path} and {names[plain.name].name} look like the same reviews, packed and "
+                "unpacked. Keep one of them."
+            )
+        names[plain.name] = path
+        sources.append(Source(ROLES[role[1].lower()], path))
+    if not any(source.role == "train" for source in sources):
+        raise DataError(
+            f"{data}: no training file here. Expected a name like train.ft.txt.bz2 "
+            "(.txt, .csv or .parquet, also as .bz2, .gz or .zst)."
+        )
+    return sources
+
+
+def digest_sources(sources: list[Source], storage: Path) -> list[Artifact]:
+    """Return the sources as artifacts with their digests.
+
+    A digest is remembered in the storage folder and read again when size or time changed.
+    """
+    memory = storage / DIGESTS
+    try:
+        known = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    artifacts, fresh = [], {}
+    for source in sources:
+        path = source.path.resolve()
+        try:
+            stat = path.stat()
+            state = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+            entry = known.get(str(path))
+            digest = entry[1] if entry and entry[0] == state else digest_file(path)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        fresh[str(path)] = [state, digest]
+        artifacts.append(Artifact(path.name, str(path), digest, stat.st_size, stat.st_mtime_ns))
+    if any(known.get(path) != entry for path, entry in fresh.items()):
+        write_atomically(memory, json.dumps({**known, **fresh}, indent=1))
+    return artifacts

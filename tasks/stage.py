@@ -1,0 +1,128 @@
+"""A stage of the pipeline, and a request: one piece of work for it, with its key."""
+
+import importlib
+import importlib.metadata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from sentiment.settings import Settings
+from tasks.fingerprint import fingerprint
+from tasks.manifest import Artifact, Manifest, digest_json
+
+KEY_FORMAT = 1
+KEY_LENGTH = 16  # hex digits: short enough to read in a path, long enough never to meet twice
+Inputs = Mapping[str, Artifact | tuple[Artifact, ...]]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the pipeline needs to know of a stage.
+
+    ``function`` ("module:name") is called with every input as a Path or a list of Paths, with
+    every setting by its name, with ``out`` (an empty folder) and ``progress``; it writes files into
+    ``out`` and returns its figures as a JSON object. ``libraries`` are the distributions whose
+    version shapes the output. A ``mapped`` stage has many requests, spread over workers.
+    """
+
+    name: str
+    function: str
+    reads: tuple[str, ...]
+    libraries: tuple[str, ...] = ()
+    mapped: bool = False
+
+    def load(self) -> Callable[..., dict[str, Any]]:
+        """Import and return the stage's function."""
+        module, _, name = self.function.partition(":")
+        function: Callable[..., dict[str, Any]] = getattr(importlib.import_module(module), name)
+        return function
+
+    @property
+    def code(self) -> dict[str, str]:
+        """A hash of every project definition that the function reaches, by file and name."""
+        return _code(self.function)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The installed versions of the stage's libraries."""
+        return {name: importlib.metadata.version(name) for name in self.libraries}
+
+
+@cache
+def _code(function: str) -> dict[str, str]:
+    # Read once a process, which goes on running the code that it has loaded.
+    return fingerprint(function).definitions
+
+
+@dataclass(frozen=True)
+class Request:
+    """One piece of work for a stage: its inputs and settings, and through them its key."""
+
+    stage: Stage
+    label: str
+    inputs: Inputs
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def arguments(self, root: Path) -> dict[str, Any]:
+        """Return what the stage's function is called with, for a storage root."""
+        paths = {
+            name: root / value.path
+            if isinstance(value, Artifact)
+            else [root / artifact.path for artifact in value]
+            for name, value in self.inputs.items()
+        }
+        return {**paths, **self.settings}
+
+    @cached_property
+    def ingredients(self) -> dict[str, Any]:
+        """All that the key is made of, as JSON values, under the names used by ``Manifest``."""
+        return {
+            "inputs": {
+                name: [
+                    {
+                        "name": artifact.name,
+                        "sha256": artifact.sha256,
+                        "from": artifact.stage or "",
+                    }
+                    for artifact in (value if isinstance(value, tuple) else (value,))
+                ]
+                for name, value in self.inputs.items()
+            },
+            "config": {
+                name: value.shaping() if isinstance(value, Settings) else value
+                for name, value in self.settings.items()
+            },
+            "code": self.stage.code,
+            "libraries": self.stage.versions,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """The start of the sha256 that names this work: equal keys mean equal outputs."""
+        work = [KEY_FORMAT, self.stage.name, self.stage.function, self._identity()]
+        return digest_json(work)[:KEY_LENGTH]
+
+    def _identity(self) -> dict[str, Any]:
+        # Of an input's name only the ending counts: it says how to read the bytes.
+        inputs = {
+            name: [["".join(Path(i["name"]).suffixes[-2:]), i["sha256"]] for i in artifacts]
+            for name, artifacts in self.ingredients["inputs"].items()
+        }
+        return {**self.ingredients, "inputs": inputs}
+
+
+def split_of(artifact: Artifact) -> str:
+    """Return the split that a shard of reviews belongs to, which its name starts with."""
+    return artifact.name.rpartition("-")[0]
+
+
+def shards_of(manifests: Iterable[Manifest]) -> list[tuple[str, Artifact]]:
+    """Return the review shards that ``ingest`` wrote, in order, each with its label."""
+    return [
+        (f"{manifest.label}/{artifact.name.removesuffix('.parquet')}", artifact)
+        for manifest in manifests
+        for artifact in manifest.outputs
+        if split_of(artifact)
+    ]

@@ -1,0 +1,45 @@
+"""Stage ``train``: one request, from the training and validation tensors."""
+
+from collections.abc import Sequence
+
+from sentiment.cleaning import TokenizeConfig
+from sentiment.recipe import TrainConfig
+from sentiment.tensors import TensorsConfig
+from tasks.manifest import Artifact, Manifest
+from tasks.stage import Inputs, Request, Stage, shards_of, split_of
+
+STAGE = Stage(
+    "train",
+    "sentiment.training:train_model",
+    reads=("vocabulary", "tensors"),
+    libraries=("torch",),
+)
+
+
+def tensors_of(
+    split: str, ingested: Sequence[Manifest], encoded: Sequence[Manifest]
+) -> tuple[Artifact, ...]:
+    """Return a split's tensors, in the order of its shards."""
+    return tuple(
+        tensors.output("tensors.safetensors")
+        for (_, shard), tensors in zip(shards_of(ingested), encoded, strict=True)
+        if split_of(shard) == split
+    )
+
+
+def requests(
+    train: TrainConfig,
+    tensors: TensorsConfig,
+    tokenize: TokenizeConfig,
+    ingested: Sequence[Manifest],
+    vocabulary: Manifest,
+    encoded: Sequence[Manifest],
+) -> list[Request]:
+    """Ask for a model; its bundle also says how texts became ids, so that it can read new ones."""
+    inputs: Inputs = {
+        "train_tensors": tensors_of("train", ingested, encoded),
+        "validation_tensors": tensors_of("validation", ingested, encoded),
+        "vocabulary": vocabulary.output("vocabulary.parquet"),
+    }
+    settings = {"train": train, "tensors": tensors, "tokenize": tokenize}
+    return [Request(STAGE, "model", inputs, settings)]

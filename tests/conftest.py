@@ -1,0 +1,103 @@
+"""What all tests share: a home for Prefect of their own, small reviews, a run without Prefect."""
+
+import bz2
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# Before anything loads Prefect: tests leave the user's database and settings alone.
+_home = tempfile.TemporaryDirectory(prefix="prefect-home-")
+os.environ |= {
+    "PREFECT_HOME": _home.name,
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+}
+os.environ.pop("PREFECT_API_URL", None)
+os.environ.pop("SENTIMENT_STORAGE", None)
+
+from flows.config import PipelineConfig, load_config  # noqa: E402
+from flows.walk import Job, walk  # noqa: E402
+from tasks.manifest import Manifest  # noqa: E402
+from tasks.store import Store  # noqa: E402
+
+TINY = (
+    "sample.train=300",
+    "sample.test=120",
+    "ingest.shard_size=100",
+    "train.model.embedding_size=8",
+    "train.model.hidden_size=8",
+    "train.epochs=1",
+)
+
+Lines = list[bytes]
+
+
+def good_lines(count: int, start: int = 0) -> Lines:
+    """Return valid lines of both classes, all different."""
+    words = ("awful", "great")
+    return [
+        f"__label__{n % 2 + 1} Number {n}: a {words[n % 2]} thing, item {n} of many".encode()
+        for n in range(start, start + count)
+    ]
+
+
+def write_bz2(path: Path, lines: Lines) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bz2.compress(b"".join(line + b"\n" for line in lines)))
+    return path
+
+
+def run_plainly(job: Job, until: str | None = None) -> dict[str, list[Manifest]]:
+    """Run the pipeline's stages one after the other in this process, without Prefect."""
+    done: dict[str, list[Manifest]] = {}
+    way = walk(job)
+    stage, requests = next(way)
+    while True:
+        done[stage.name] = [job.store.build(request).manifest for request in requests]
+        if stage.name == until:
+            return done
+        try:
+            stage, requests = way.send(done[stage.name])
+        except StopIteration:
+            return done
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> PipelineConfig:
+    return load_config("sample", TINY)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder with 60 training and 20 test reviews."""
+    folder = tmp_path / "data"
+    write_bz2(folder / "train.ft.txt.bz2", good_lines(60))
+    write_bz2(folder / "test.ft.txt.bz2", good_lines(20, start=100))
+    return folder
+
+
+@pytest.fixture
+def make_job(tmp_path: Path) -> Callable[..., Job]:
+    """Return a function that makes a job on a storage folder of its own."""
+
+    def make(
+        data: Path | None, *overrides: str, storage: Path | None = None, preset: str = "sample"
+    ) -> Job:
+        config = load_config(preset, [*TINY, *overrides])
+        return Job(preset, config, data, Store(storage or tmp_path / "storage"))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """A temporary Prefect server for the tests that run flows in this process."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield

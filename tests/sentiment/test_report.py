@@ -1,0 +1,234 @@
+import re
+from dataclasses import replace
+from html import escape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sentiment.metrics import measure
+from sentiment.report import LONGEST_TEXT, TEMPLATE, Mistake, Report, render_html, render_markdown
+
+HOSTILE = [
+    "<script>alert('boo')</script><img src=x onerror=alert(1)>",
+    "</blockquote></li></ol></main><iframe src='http://example.invalid'></iframe>",
+    '"><svg onload=alert(1)> &lt;b&gt; &amp; {{ 7 * 7 }} {% raw %}',
+    "*bold* _soft_ `code` ~~gone~~ [link](http://example.invalid) ![x](http://example.invalid/x)",
+    "http://example.invalid www.example.invalid <http://example.invalid> me@example.invalid",
+    "# Heading\n\n> quote\n\n---\n\n1. one\n- two\n\n```\ncode\n```\n\n| a | b |\n| --- | --- |",
+    "1. a list? + no - just words | and \\ back\\\\slashes \\",
+    "turned \u202e around, \x00 \x1b[31m \ud800 and \x85 hidden",
+]
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    random = np.random.default_rng(11)
+    labels = (random.random(1_500) < 0.55).astype(np.uint8)
+    probabilities = 1 / (1 + np.exp(-random.normal(np.where(labels, 2.0, -2.0), 1.4)))
+    history = [
+        {
+            "step": 50 * at,
+            "epoch": at / 4,
+            "train_loss": 0.6 / at,
+            "validation_loss": 0.7 / at if at % 2 == 0 else None,
+            "validation_accuracy": 1 - 0.3 / at if at % 2 == 0 else None,
+            "learning_rate": 0.001,
+        }
+        for at in range(1, 10)
+    ]
+    return Report(
+        title="Review sentiment: preset sample",
+        data_note="Generated reviews: these figures say nothing about real ones.",
+        metrics=measure(labels, probabilities, random.integers(1, 250, 1_500)),
+        history=history,
+        mistakes=[
+            Mistake(1_204, "The kettle leaks & hums. Lovely, truly lovely.", 0, 0.9997),
+            Mistake(88, "Not what I feared at all; I would not part with it.", 1, 0.004),
+        ],
+        settings={"train": {"epochs": 2, "betas": [0.9, 0.999]}, "vocabulary": {"max_size": None}},
+        facts={"Training reviews": "12,000", "Vocabulary": "8,123 words"},
+    )
+
+
+@pytest.fixture(scope="module")
+def page(report: Report) -> str:
+    return render_html(report)
+
+
+def hostile(report: Report) -> Report:
+    return replace(
+        report,
+        title=HOSTILE[0],
+        data_note=HOSTILE[3],
+        mistakes=[Mistake(row, text, row % 2, 0.9) for row, text in enumerate(HOSTILE)],
+        settings={"a|b": {"<i>": "x | y <script>"}},
+        facts={"<u>fact</u>": "`one` | two"},
+    )
+
+
+class Page(HTMLParser):
+    """The elements of a page with their attributes, and its visible text."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def tags(self) -> list[str]:
+        return [tag for tag, _ in self.elements]
+
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+class TestHtml:
+    def test_tells_the_headline_with_its_interval_and_the_majority(
+        self, report: Report, page: str
+    ) -> None:
+        text = Page(page).text().replace("\N{NO-BREAK SPACE}", " ")
+        low, high = report.metrics["accuracy_interval"]
+        assert f"{report.metrics['accuracy'] * 100:.1f} %" in text
+        assert f"95 % interval {low * 100:.1f}–{high * 100:.1f} %" in text
+        assert f"would reach {report.metrics['majority_accuracy'] * 100:.1f} %" in text
+        assert "Generated reviews: these figures say nothing about real ones." in text
+
+    def test_holds_every_part_in_order(self, page: str) -> None:
+        parts = ["Training curve", "ROC curve", "Precision and recall", "Confusion matrix",
+                 "Accuracy by length", "Calibration", "Most confident mistakes", "Facts",
+                 "Settings"]  # fmt: skip
+        body = page[page.index("<dl") :]
+        places = [body.index(f">{part}<") for part in parts if f">{part}<" in body]
+        assert len(places) == len(parts) and places == sorted(places)
+        assert Page(page).tags().count("svg") == 6
+
+    def test_needs_nothing_from_outside(self, page: str) -> None:
+        parsed = Page(page)
+        assert not {"script", "img", "iframe", "object", "embed"} & set(parsed.tags())
+        for tag, attributes in parsed.elements:
+            for name, value in attributes.items():
+                assert not name.startswith("on"), tag
+                if name in {"src", "href", "xlink:href"}:
+                    assert value is not None and re.match(r"#|data:,$", value), (tag, value)
+        assert "@import" not in page
+        assert set(re.findall(r"url\((.)", page)) == {"#"}
+        policy = [a["content"] for t, a in parsed.elements if t == "meta" and "http-equiv" in a]
+        assert policy and str(policy[0]).startswith("default-src 'none'")
+
+    def test_ids_are_unique(self, page: str) -> None:
+        ids = [attributes["id"] for _, attributes in Page(page).elements if "id" in attributes]
+        assert ids and len(ids) == len(set(ids))
+
+    def test_same_report_same_bytes(self, report: Report, page: str) -> None:
+        assert render_html(report) == page
+
+    def test_mistakes_show_label_answer_and_probability(self, page: str) -> None:
+        text = Page(page).text().replace("\N{NO-BREAK SPACE}", " ")
+        first = "labelled negative predicted positive probability of positive over 99.9 % row 1,204"
+        assert first in text
+        assert "predicted negative probability of positive 0.4 % row 88" in text
+        assert "The kettle leaks &amp; hums." in page
+
+    def test_settings_are_flat_with_dotted_names(self, page: str) -> None:
+        text = Page(page).text()
+        assert "train.epochs 2" in text
+        assert "train.betas [0.9, 0.999]" in text
+        assert "vocabulary.max_size null" in text
+
+    def test_strangers_texts_stay_texts(self, report: Report, page: str) -> None:
+        attacked = render_html(hostile(report))
+        attacked.encode("utf-8")
+        assert "<script" not in attacked
+        harmless = set(Page(page).tags())
+        assert set(Page(attacked).tags()) <= harmless
+        text = Page(attacked).text()
+        assert "<script>alert('boo')</script><img src=x onerror=alert(1)>" in text
+        assert "&lt;b&gt; &amp; {{ 7 * 7 }} {% raw %}" in text
+        assert not re.search("[\x00\x1b\u202e]", attacked)
+
+    def test_the_smallest_report(self, report: Report) -> None:
+        metrics = measure(np.ones(1, np.uint8), np.array([0.2]), np.array([3]))
+        bare = Report("Bare", None, metrics, [], [], {}, {})
+        text = Page(render_html(bare)).text()
+        assert "ROC AUC —" in text
+        for absent in ("Training", "Most confident", "Facts", "Settings"):
+            assert absent not in text
+
+    def test_the_template_lies_beside_the_module(self) -> None:
+        assert TEMPLATE.is_file() and TEMPLATE.parent.name == "templates"
+        assert TEMPLATE.parent.parent == Path(render_html.__code__.co_filename).parent
+
+
+class TestExcerpts:
+    def shown(self, report: Report, text: str) -> str:
+        lines = render_markdown(replace(report, mistakes=[Mistake(0, text, 0, 0.9)])).split("\n")
+        start = next(n for n, line in enumerate(lines) if line.startswith("**Labelled"))
+        return lines[start + 2].removeprefix("> ")
+
+    def test_long_texts_end_at_a_word_with_an_ellipsis(self, report: Report) -> None:
+        shown = self.shown(report, "seven times " * 200)
+        assert len(shown) <= LONGEST_TEXT + 2
+        assert shown.endswith((" seven …", " times …"))
+
+    def test_a_long_text_without_spaces_is_cut_as_well(self, report: Report) -> None:
+        assert self.shown(report, "a" * 5_000) == "a" * LONGEST_TEXT + " …"
+
+    def test_a_text_that_fits_is_whole(self, report: Report) -> None:
+        assert self.shown(report, "b" * LONGEST_TEXT) == "b" * LONGEST_TEXT
+
+
+class TestMarkdown:
+    def test_gives_the_same_figures(self, report: Report) -> None:
+        shown = render_markdown(report).replace("\N{NO-BREAK SPACE}", " ")
+        counts = report.metrics["confusion"]
+        assert f"**Accuracy {report.metrics['accuracy'] * 100:.1f} %**" in shown
+        assert f"| ROC AUC | {report.metrics['roc_auc']:.4f} |" in shown
+        assert f"| {counts['true_negative']:,} | {counts['false_positive']:,} |" in shown
+        assert "| 200 | 1.00 | 0.1500 | 0.1750 | 92.50 % |" in shown
+        assert "| 450 | 2.25 | 0.0667 | — | — |" in shown
+        assert "probability of positive over 99.9 % · row 1,204" in shown
+        assert "| train.epochs | 2 |" in shown
+        assert "![" not in shown and "<svg" not in shown
+
+    def test_every_table_is_rectangular(self, report: Report) -> None:
+        for table in re.findall(r"(?:^\|.*\n)+", render_markdown(hostile(report)), re.MULTILINE):
+            widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+            assert len(widths) == 1, table
+
+    def test_strangers_texts_stay_texts(self, report: Report) -> None:
+        library = pytest.importorskip("markdown_it")
+        reader = library.MarkdownIt("commonmark", {"html": True}).enable("table")
+        attacked = render_markdown(hostile(report))
+        attacked.encode("utf-8")
+        assert "<script" not in attacked and "http://" not in attacked
+        tags = set(Page(reader.render(attacked)).tags())
+        assert tags <= {"h1", "h2", "p", "strong", "blockquote"} | {
+            "table", "thead", "tbody", "tr", "th", "td"
+        }  # fmt: skip
+
+    @settings(deadline=None)
+    @given(
+        st.text(
+            st.one_of(st.sampled_from("\\`*_[]()#+-.!|~<>&:/@=\"'1 \n\tw"), st.characters()),
+            max_size=40,
+        )
+    )
+    def test_a_reader_sees_every_text_as_it_was(self, report: Report, text: str) -> None:
+        library = pytest.importorskip("markdown_it")
+        reader = library.MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+        shown = TestExcerpts().shown(report, text)
+        visible = re.sub("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]", "",
+                         " ".join(text.split()))  # fmt: skip
+        if visible.strip():
+            quoted = escape(" ".join(visible.split()), quote=False).replace('"', "&quot;")
+            assert reader.render(f"> {shown}") == f"<blockquote>\n<p>{quoted}</p>\n</blockquote>\n"
