@@ -76,7 +76,7 @@ class _Run:
         store, name = self._job.store, stage.name
         force = name in self._selection.force
         # Noted before it is looked up, so that `gc` leaves alone what is about to be used.
-        self._record.stage(name, requests)
+        self._record.stage(name, keys_of(requests))
         decision = decide(
             store, stage, requests, force=force, verify=self._verify, before=self._record.run_id
         )
@@ -124,7 +124,7 @@ class _Run:
         seconds: float,
     ) -> None:
         state = "completed" if worked else "cached"
-        self._record.stage(stage.name, requests, state=state, reason=reason)
+        self._record.stage(stage.name, keys_of(requests), state=state, reason=reason)
         if worked:
             self._reporter.note(f"{stage.name:<11}done in {seconds:.1f} s")
         if stage.name in STAGE_NAMES:
@@ -134,6 +134,11 @@ class _Run:
             point_to(self._job.store, LATEST, self._job.store.folder(requests[0]))
         if stage.name == "evaluate":
             publish_report(self._job.store.folder(requests[0]) / "report.md")
+
+
+def keys_of(requests: Sequence[Request]) -> dict[str, str]:
+    """Return the requests' keys by label."""
+    return {request.label: request.key for request in requests}
 
 
 def expected_rows(stage: Stage, requests: Sequence[Request]) -> int | None:

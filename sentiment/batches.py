@@ -37,7 +37,7 @@ class BatchSource:
         self._left = padding == "left"
         self._max_length = max_length
         self._device = device
-        self._ids = torch.from_numpy(np.append(reviews.ids, PAD)).to(device)
+        self._ids = torch.from_numpy(np.append(reviews.ids, np.int32(PAD))).to(device)
         self._starts = torch.from_numpy(reviews.offsets[:-1]).to(device)
         self._labels = torch.from_numpy(reviews.labels.astype(np.float32)).to(device)
 

@@ -108,7 +108,8 @@ def build_vocabulary(
             progress(number, len(counts))
 
     merged = merge_counts(tables())
-    kept = merged.filter(pc.field("count") >= vocabulary.min_count)
+    ordinary = ~pc.field("word").isin(list(SPECIAL))
+    kept = merged.filter((pc.field("count") >= vocabulary.min_count) & ordinary)
     if vocabulary.max_size is not None:
         kept = kept.slice(0, vocabulary.max_size - len(SPECIAL))
     if not kept.num_rows:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from filelock import FileLock
 
 from tasks.files import write_atomically
 from tasks.manifest import Manifest
-from tasks.stage import Request
 from tasks.store import LOCKS, MANIFEST, RUNS, Store
 
 
@@ -37,10 +36,9 @@ class RunRecord:
         """Where the run's tasks write how far they are."""
         return self._path.parent / "progress"
 
-    def stage(self, name: str, requests: Sequence[Request], **about: Any) -> None:
-        """Note the results that a stage is about to use or to make."""
-        results = {request.label: request.key for request in requests}
-        self._content["stages"][name] = {**about, "results": results}
+    def stage(self, name: str, results: Mapping[str, str], **about: Any) -> None:
+        """Note the results (keys by label) that a stage is about to use or to make."""
+        self._content["stages"][name] = {**about, "results": dict(results)}
         with record_lock(self._store):
             self._write()
 

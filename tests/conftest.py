@@ -38,18 +38,30 @@ Lines = list[bytes]
 
 
 def good_lines(count: int, start: int = 0) -> Lines:
-    """Return valid lines of both classes, all different."""
+    """Return valid lines of both classes, all different, each with a word of its own."""
     words = ("awful", "great")
     return [
-        f"__label__{n % 2 + 1} Number {n}: a {words[n % 2]} thing, item {n} of many".encode()
+        f"__label__{n % 2 + 1} Number {n}: a {words[n % 2]} thing, called {letters(n)}".encode()
         for n in range(start, start + count)
     ]
+
+
+def letters(number: int) -> str:
+    """Spell a number in letters only, which cleaning leaves alone."""
+    return "".join(chr(ord("k") + int(digit)) for digit in str(number))
 
 
 def write_bz2(path: Path, lines: Lines) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bz2.compress(b"".join(line + b"\n" for line in lines)))
     return path
+
+
+def write_small_data(folder: Path) -> Path:
+    """Write 60 training and 20 test reviews."""
+    write_bz2(folder / "train.ft.txt.bz2", good_lines(60))
+    write_bz2(folder / "test.ft.txt.bz2", good_lines(20, start=100))
+    return folder
 
 
 def run_plainly(job: Job, until: str | None = None) -> dict[str, list[Manifest]]:
@@ -75,10 +87,7 @@ def tiny_config() -> PipelineConfig:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A folder with 60 training and 20 test reviews."""
-    folder = tmp_path / "data"
-    write_bz2(folder / "train.ft.txt.bz2", good_lines(60))
-    write_bz2(folder / "test.ft.txt.bz2", good_lines(20, start=100))
-    return folder
+    return write_small_data(tmp_path / "data")
 
 
 @pytest.fixture

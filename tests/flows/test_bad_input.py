@@ -124,7 +124,7 @@ def test_useless_data_is_refused_before_training(
 
 def test_storage_that_cannot_be_written(data: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match="file/storage.*cannot be written"):
+    with pytest.raises(StorageError, match=r"file/storage.*cannot be written"):
         Store(tmp_path / "file" / "storage").prepare()
 
 

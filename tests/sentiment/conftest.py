@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import settings
 
 from sentiment.cleaning import TokenizeConfig
@@ -23,6 +24,9 @@ from sentiment.vocabulary import VocabularyConfig, build_vocabulary
 # How long an example takes says nothing about the code: other work may run beside the tests.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# Models as small as here run faster on one thread, above all beside other work.
+torch.set_num_threads(1)
 
 MODEL = ModelConfig(embedding_size=8, hidden_size=8)
 TRAIN = TrainConfig(model=MODEL, epochs=3, batch_size=16, learning_rate=0.02, device="cpu")

@@ -1,0 +1,363 @@
+"""What runs again after a change: the table of docs/reruns.md, run through Prefect."""
+
+import bz2
+import importlib.metadata
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.config import load_config
+from flows.decision import Selection
+from flows.pipeline import evaluate, pipeline, tokenize
+from flows.plan import make_plan
+from flows.walk import STAGE_NAMES, Job
+from sentiment.errors import ConfigError, StageError
+from tasks.store import Store
+from tests.conftest import TINY, good_lines, write_bz2, write_small_data
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+OVERRIDES = [*TINY, "ingest.shard_size=25"]
+Result = dict[str, Any]
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    return tmp_path / "storage"
+
+
+@pytest.fixture(scope="session")
+def first_run(
+    prefect_server: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], Path]:
+    """Run the pipeline once for all tests; return its result and its storage, to be copied."""
+    folder = tmp_path_factory.mktemp("first")
+    write_small_data(folder / "data")
+    result = pipeline(
+        preset="sample",
+        data=str(folder / "data"),
+        storage=str(folder / "storage"),
+        overrides=OVERRIDES,
+    )
+    return result, folder / "storage"
+
+
+@pytest.fixture
+def first(first_run: tuple[dict[str, Any], Path], storage: Path) -> dict[str, Any]:
+    """Begin with the storage that a first run left; return that run's result."""
+    result, left = first_run
+    shutil.copytree(left, storage, symlinks=True)
+    return result
+
+
+@pytest.fixture
+def run(data: Path, storage: Path) -> Run:
+    """Return a function that runs the pipeline, or another flow, on the small data."""
+
+    def run(
+        *overrides: str, flow: Any = pipeline, storage: Path = storage, **options: Any
+    ) -> dict[str, Any]:
+        result: dict[str, Any] = flow(
+            preset="sample",
+            data=str(data),
+            storage=str(storage),
+            overrides=[*OVERRIDES, *overrides],
+            **options,
+        )
+        return result
+
+    return run
+
+
+def ran(result: dict[str, Any]) -> list[str]:
+    """Return the stages that did work."""
+    return [stage["stage"] for stage in result["stages"] if stage["state"] == "completed"]
+
+
+def digests(result: dict[str, Any]) -> dict[str, str]:
+    return {stage["stage"]: stage["digest"] for stage in result["stages"]}
+
+
+def reason(result: dict[str, Any], name: str) -> str:
+    return next(str(s["reason"]) for s in result["stages"] if s["stage"] == name)
+
+
+def states_in_prefect() -> list[str]:
+    """Return the names of the states of the newest flow run's tasks."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    with get_client(sync_client=True) as client:
+        (flow_run,) = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)
+        tasks = client.read_task_runs(
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id]))
+        )
+        return [str(task.state_name) for task in tasks]
+
+
+def test_nothing_changed(run: Run, first: Result) -> None:
+    assert ran(first) == list(STAGE_NAMES)
+    second = run()
+    assert ran(second) == []
+    assert digests(second) == digests(first)
+    assert second["accuracy"] == first["accuracy"]
+    states = wait_for_states()
+    assert set(states) == {"Cached"}
+
+
+def wait_for_states(tries: int = 40) -> list[str]:
+    """Return the task states once the server has taken in all events of the run."""
+    import time
+
+    for _ in range(tries):
+        states = states_in_prefect()
+        if len(states) >= 6 and "Running" not in states:
+            return states
+        time.sleep(0.25)
+    raise AssertionError(f"the server shows {states}")
+
+
+@pytest.mark.parametrize(
+    ("override", "stages", "named"),
+    [
+        ("train.epochs=2", ["train", "evaluate"], "config train.epochs 1 -> 2"),
+        ("evaluate.threshold=0.6", ["evaluate"], "config evaluate.threshold 0.5 -> 0.6"),
+        (
+            "vocabulary.min_count=1",
+            ["vocabulary", "tensors", "train", "evaluate"],
+            "config vocabulary.min_count 2 -> 1",
+        ),
+        ("run.workers=1", [], ""),
+        ("run.runner=processes", [], ""),
+        ("sample.train=999", [], ""),
+    ],
+)
+def test_a_changed_setting(
+    run: Run, first: Result, override: str, stages: list[str], named: str
+) -> None:
+    after = run(override)
+    assert ran(after) == stages
+    if stages:
+        assert reason(after, stages[0]) == named
+
+
+def test_a_setting_that_changes_no_byte_stops_early(run: Run, first: Result) -> None:
+    # No review holds a URL, so both rules yield the same tokens, and the vocabulary stays.
+    after = run("tokenize.urls=keep", until="tensors")
+    assert ran(after) == ["tokenize"]
+
+
+def test_a_line_more_redoes_the_last_shard_only(
+    run: Run, first: Result, data: Path, storage: Path
+) -> None:
+    before = {path.name for path in (storage / "tokenize").iterdir()}
+    write_bz2(data / "train.ft.txt.bz2", good_lines(61))
+    after = run()
+    assert ran(after)[:2] == ["ingest", "tokenize"]
+    assert reason(after, "ingest") == "1 of 2 shards: input train.ft.txt.bz2 changed"
+    assert reason(after, "tokenize") == "1 of 5 shards: ingest's output changed"
+    assert len({path.name for path in (storage / "tokenize").iterdir()} - before) == 1
+
+
+def test_a_new_file_leaves_the_others_alone(run: Run, first: Result, data: Path) -> None:
+    write_bz2(data / "train-2.ft.txt.bz2", good_lines(30, start=500))
+    after = run(until="tokenize")
+    assert reason(after, "ingest") == "1 of 3 shards: first run"
+    assert reason(after, "tokenize") == "2 of 7 shards: first run"
+
+
+def test_the_same_reviews_packed_anew_stop_after_ingest(
+    run: Run, first: Result, data: Path
+) -> None:
+    path = data / "train.ft.txt.bz2"
+    path.write_bytes(bz2.compress(bz2.decompress(path.read_bytes()), compresslevel=1) + b"")
+    content = bz2.decompress(path.read_bytes())
+    path.write_bytes(bz2.compress(content[:100]) + bz2.compress(content[100:]))
+    assert ran(run()) == ["ingest"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "damage"),
+    [(name, ("deleted", "flipped")[place % 2]) for place, name in enumerate(STAGE_NAMES)]
+    + [("ingest", "flipped"), ("train", "deleted")],
+)
+def test_a_damaged_intermediate_is_redone_and_nothing_after_it(
+    run: Run, first: Result, storage: Path, stage: str, damage: str
+) -> None:
+    folder = next((storage / stage).iterdir())
+    path = next(p for p in sorted(folder.iterdir()) if p.suffix in (".parquet", ".safetensors"))
+    if damage == "deleted":
+        path.unlink()
+    else:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    after = run()
+    assert ran(after) == [stage]
+    assert path.name in reason(after, stage)
+    assert digests(after) == digests(first)
+
+
+def test_verify_finds_a_flip_that_kept_its_time(run: Run, first: Result, storage: Path) -> None:
+    import os
+
+    path = next((storage / "tokenize").rglob("tokens.parquet"))
+    stat = path.stat()
+    content = bytearray(path.read_bytes())
+    content[10] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert ran(run()) == []
+    assert ran(run(verify=True)) == ["tokenize"]
+    assert digests(run(verify=True)) == digests(first)
+
+
+def test_another_nltk(run: Run, first: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: "9.9" if name == "nltk" else version(name)
+    )
+    after = run()
+    assert ran(after) == ["tokenize"]  # the tokens are the same here, so nothing follows
+    assert reason(after, "tokenize") == f"nltk {version('nltk')} -> 9.9"
+
+
+@pytest.mark.parametrize("how", ["moved", "copied"])
+def test_storage_at_another_path(
+    run: Run, first: Result, storage: Path, tmp_path: Path, how: str
+) -> None:
+    other = tmp_path / "elsewhere" / "store"
+    if how == "moved":
+        other.parent.mkdir()
+        storage.rename(other)
+    else:
+        shutil.copytree(storage, other, copy_function=shutil.copyfile, symlinks=True)
+        shutil.rmtree(storage)
+    after = run(storage=other)
+    assert ran(after) == []
+    assert digests(after) == digests(first)
+    assert after["model"].startswith(str(other))
+    assert not storage.exists()
+
+
+def test_results_do_not_depend_on_the_runner(run: Run, tmp_path: Path) -> None:
+    results = [
+        digests(run(*options, storage=tmp_path / str(number)))
+        for number, options in enumerate(
+            [
+                ("run.runner=threads", "run.workers=1"),
+                ("run.runner=threads", "run.workers=4"),
+                ("run.runner=processes", "run.workers=2"),
+            ]
+        )
+    ]
+    assert results[0] == results[1] == results[2]
+
+
+def test_forced_stages_run_again_and_nothing_after(run: Run, first: Result) -> None:
+    after = run(force=["tokenize"])
+    assert ran(after) == ["tokenize"]
+    assert reason(after, "tokenize") == "forced"
+    assert digests(after) == digests(first)
+
+
+def test_until_stops_early(run: Run) -> None:
+    result = run(until="vocabulary")
+    assert ran(result) == ["ingest", "tokenize", "vocabulary"]
+    assert (result["accuracy"], result["model"], result["report"]) == (None, None, None)
+    assert result["vocabulary_size"] > 2
+
+
+def test_a_stage_alone_takes_its_inputs_from_the_cache(run: Run, first: Result) -> None:
+    result = run("evaluate.threshold=0.7", start="evaluate", until="evaluate")
+    assert ran(result) == ["evaluate"]
+    assert [s["state"] for s in result["stages"]] == ["cached"] * 5 + ["completed"]
+
+
+def test_a_stage_alone_says_what_to_run_first(run: Run) -> None:
+    with pytest.raises(StageError, match=r"stage ingest is not cached.*--only ingest"):
+        run(start="vocabulary", until="vocabulary")
+    run(until="tokenize")
+    with pytest.raises(StageError, match=r"stage tokenize is not cached.*--only tokenize"):
+        run("tokenize.lowercase=false", start="vocabulary")
+
+
+def test_each_stage_has_a_flow_of_its_own(run: Run, first: Result, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="Run it first"):
+        run(flow=tokenize, storage=tmp_path / "empty")
+    assert ran(run(flow=tokenize)) == []
+    assert ran(run(flow=tokenize, rerun=True)) == ["tokenize"]
+    assert ran(run("evaluate.mistakes=3", flow=evaluate)) == ["evaluate"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"until": "tokenise"}, {"force": ["all"]}, {"start": "train", "until": "ingest"}]
+)
+def test_wrong_stage_names_are_refused(run: Run, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="stage"):
+        run(**options)
+
+
+@pytest.fixture
+def plan(data: Path, storage: Path) -> Callable[..., dict[str, tuple[str, str]]]:
+    """Return a function that plans instead of running."""
+
+    def plan(*overrides: str, **selection: Any) -> dict[str, tuple[str, str]]:
+        job = Job("sample", load_config("sample", [*OVERRIDES, *overrides]), data, Store(storage))
+        return {p.stage: (p.state, p.reason) for p in make_plan(job, Selection(**selection))}
+
+    return plan
+
+
+Plan = Callable[..., dict[str, tuple[str, str]]]
+
+
+def test_plan_of_a_first_run(plan: Plan) -> None:
+    assert plan() == dict.fromkeys(STAGE_NAMES, ("run", "first run"))
+    assert list(plan(until="tokenize")) == ["ingest", "tokenize"]
+
+
+def test_plan_says_what_depends_on_what(run: Run, first: Result, plan: Plan) -> None:
+    assert {state for state, _ in plan().values()} == {"cached"}
+    planned = plan("tokenize.lowercase=false")
+    assert planned["ingest"] == ("cached", "nothing changed")
+    assert planned["tokenize"] == ("run", "config tokenize.lowercase True -> False")
+    assert planned["vocabulary"] == ("maybe", "if tokenize's output changes")
+    assert planned["tensors"] == ("maybe", "if tokenize's or vocabulary's output changes")
+    # The bundle carries the setting, so the model is made again whatever the tokens are.
+    assert planned["train"] == ("run", "config tokenize.lowercase True -> False")
+    assert planned["evaluate"] == ("maybe", "if tensors's or train's output changes")
+    assert plan(force=frozenset({"train"}))["train"] == ("run", "forced")
+
+
+def test_a_plan_is_what_a_run_then_does(run: Run, first: Result, plan: Plan, data: Path) -> None:
+    write_bz2(data / "train-2.ft.txt.bz2", good_lines(30, start=500))
+    planned = plan("vocabulary.min_count=1")
+    result = run("vocabulary.min_count=1")
+    for stage in result["stages"]:
+        state, why = planned[stage["stage"]]
+        assert (state, stage["state"]) in {
+            ("cached", "cached"),
+            ("run", "completed"),
+            ("maybe", "completed"),
+            ("maybe", "cached"),
+        }
+        if state == "run":
+            assert why == stage["reason"]
+
+
+@pytest.fixture(autouse=True)
+def _one_reporter() -> Iterator[None]:
+    """Keep the runs of these tests quiet."""
+    from rich.console import Console
+
+    from flows.reporting import LineReporter, chosen
+
+    token = chosen.set(LineReporter(Console(quiet=True)))
+    yield
+    chosen.reset(token)

@@ -1,0 +1,111 @@
+"""What gc keeps and removes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from flows.execution import point_to
+from flows.walk import Job
+from tasks.gc import collect
+from tasks.runs import RunRecord, new_run_id
+from tasks.store import Store
+from tests.conftest import run_plainly
+
+MakeJob = Callable[..., Job]
+
+
+def record(job: Job, *, until: str, state: str | None = "completed") -> RunRecord:
+    """Run some stages and record it, as a pipeline does; a state of None leaves it running."""
+    run = RunRecord(job.store, new_run_id())
+    for stage, manifests in run_plainly(job, until=until).items():
+        run.stage(stage, {m.label: m.key for m in manifests})
+    if state:
+        run.finish(state)
+    return run
+
+
+def results(store: Store) -> set[str]:
+    stages = ("ingest", "tokenize", "vocabulary", "tensors", "train")
+    return {f"{p.parent.name}/{p.name}" for stage in stages for p in store.root.glob(f"{stage}/*")}
+
+
+def test_results_of_the_last_runs_stay(make_job: MakeJob, data: Path) -> None:
+    first = make_job(data)
+    store = first.store
+    record(first, until="vocabulary")
+    old = results(store)
+    record(make_job(data, "vocabulary.min_count=1"), until="vocabulary")
+    assert collect(store, keep_runs=2, dry_run=False) == []
+    both = results(store)
+    (obsolete,) = {name for name in both if name.startswith("vocabulary")} & old
+    planned = collect(store, keep_runs=1, dry_run=True)
+    assert results(store) == both
+    freed = collect(store, keep_runs=1, dry_run=False)
+    assert freed == planned
+    assert both - results(store) == {obsolete}
+    assert sum(entry.size for entry in freed) > 0
+    run_plainly(make_job(data, "vocabulary.min_count=1"), until="vocabulary")
+    assert results(store) == both - {obsolete}
+
+
+def test_a_run_that_goes_on_keeps_its_results(make_job: MakeJob, data: Path) -> None:
+    job = make_job(data)
+    record(job, until="tokenize", state=None)
+    record(make_job(data, "ingest.shard_size=7"), until="tokenize")
+    before = results(job.store)
+    collect(job.store, keep_runs=1, dry_run=False)
+    assert results(job.store) == before
+
+
+@pytest.mark.parametrize("named", ["link", "json"])
+def test_a_model_in_use_stays(make_job: MakeJob, data: Path, named: str) -> None:
+    job = make_job(data)
+    record(job, until="train")
+    (model,) = (job.store.root / "train").iterdir()
+    if named == "link":
+        point_to(job.store, "models/latest", model)
+    else:
+        champion = job.store.root / "models" / "champion.json"
+        champion.parent.mkdir()
+        champion.write_text(json.dumps({"model": {"stage": "train", "key": model.name}}))
+    record(make_job(data, "tokenize.urls=keep"), until="tokenize")
+    collect(job.store, keep_runs=1, dry_run=False)
+    assert model.is_dir()
+    assert not list((job.store.root / "tensors").iterdir())
+
+
+def test_records_and_locks_go_with_their_result(make_job: MakeJob, data: Path) -> None:
+    job = make_job(data)
+    run = record(job, until="ingest")
+    root = job.store.root
+    name = next(f"ingest-{p.name}" for p in (root / "ingest").iterdir())
+    (root / "prefect").mkdir()
+    (root / "prefect" / name).write_text("{}")
+    record(make_job(data, "ingest.shard_size=7"), until="ingest")
+    collect(job.store, keep_runs=1, dry_run=False)
+    assert not (root / "prefect" / name).exists()
+    assert not (root / "locks" / f"{name}.lock").exists()
+    assert not (root / "runs" / run.run_id).exists()
+
+
+def test_unfinished_work_goes_unless_someone_is_at_it(make_job: MakeJob, data: Path) -> None:
+    job = make_job(data)
+    record(job, until="ingest")
+    root = job.store.root
+    left, busy = root / "train" / ".aaaa-1", root / "train" / ".bbbb-2"
+    left.mkdir(parents=True)
+    busy.mkdir()
+    with FileLock(root / "locks" / "train-bbbb.lock"):
+        collect(job.store, keep_runs=1, dry_run=False)
+    assert (left.exists(), busy.exists()) == (False, True)
+
+
+def test_without_any_completed_run_everything_recorded_stays(make_job: MakeJob, data: Path) -> None:
+    job = make_job(data)
+    record(job, until="tokenize", state="failed")
+    before = results(job.store)
+    assert collect(job.store, keep_runs=1, dry_run=False) == []
+    assert results(job.store) == before

@@ -1,0 +1,107 @@
+"""Input files: which are reviews, what each is for, and their digests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sentiment.errors import ConfigError, DataError
+from sentiment.ingest import IngestConfig
+from tasks import ingest
+from tasks.manifest import Artifact
+from tasks.sources import DIGESTS, Source, digest_sources, find_sources
+
+
+def touch(folder: Path, *names: str) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_text(name)
+
+
+def test_names_say_what_a_file_is_for(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "amazon.train.ft.txt.bz2",
+        "test.ft.txt.bz2",
+        "validation-2.csv",
+        "train_3.parquet",
+        "README.md",
+        "latest.txt",
+        "training.notes",
+        ".train.ft.txt.bz2.part",
+    )
+    assert [(s.role, s.path.name) for s in find_sources(tmp_path)] == [
+        ("train", "amazon.train.ft.txt.bz2"),
+        ("test", "test.ft.txt.bz2"),
+        ("train", "train_3.parquet"),
+        ("validation", "validation-2.csv"),
+    ]
+
+
+def test_one_file_is_for_training(tmp_path: Path) -> None:
+    touch(tmp_path, "reviews.txt")
+    assert find_sources(tmp_path / "reviews.txt") == [Source("train", tmp_path / "reviews.txt")]
+
+
+def test_packed_and_unpacked_together_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "train.ft.txt", "train.ft.txt.bz2")
+    with pytest.raises(DataError, match="packed and unpacked"):
+        find_sources(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("roles", "rules"),
+    [
+        ({"train"}, {"train": "hash"}),
+        ({"train", "test"}, {"train": "train", "test": "halves"}),
+        ({"train", "validation"}, {"train": "train", "validation": "halves"}),
+        (
+            {"train", "validation", "test"},
+            {"train": "train", "validation": "validation", "test": "test"},
+        ),
+    ],
+)
+def test_split_rules(roles: set[str], rules: dict[str, str]) -> None:
+    found = ingest.split_rules(roles)
+    assert {role: found[role] for role in roles} == rules
+
+
+def test_a_limit_with_several_files_is_refused() -> None:
+    sources = [Source("train", Path("a.train.txt")), Source("train", Path("b.train.txt"))]
+    artifacts = [Artifact(s.path.name, str(s.path.absolute()), "0" * 64, 1, 0) for s in sources]
+    with pytest.raises(ConfigError, match="one train file"):
+        ingest.requests(IngestConfig(train_limit=5), sources, artifacts)
+
+
+def test_a_limit_is_in_the_key_of_its_own_file_only(tmp_path: Path) -> None:
+    sources = [Source("train", Path("train.txt")), Source("test", Path("test.txt"))]
+    artifacts = [Artifact(s.path.name, str(s.path.absolute()), "0" * 64, 1, 0) for s in sources]
+
+    def keys(**limits: int) -> list[str]:
+        return [r.key for r in ingest.requests(IngestConfig(**limits), sources, artifacts)]
+
+    before, after = keys(), keys(train_limit=10)
+    assert (before[0] != after[0], before[1] == after[1]) == (True, True)
+
+
+def test_digests_are_remembered_until_a_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, storage = tmp_path / "data", tmp_path / "storage"
+    touch(data, "train.txt", "test.txt")
+    read: list[str] = []
+
+    def digest(path: Path) -> str:
+        read.append(path.name)
+        return path.read_text()
+
+    monkeypatch.setattr("tasks.sources.digest_file", digest)
+    first = digest_sources(find_sources(data), storage)
+    assert read == ["test.txt", "train.txt"]
+    assert digest_sources(find_sources(data), storage) == first
+    assert len(read) == 2
+    os.utime(data / "train.txt", ns=(1, 1))
+    digest_sources(find_sources(data), storage)
+    assert read[2:] == ["train.txt"]
+    (storage / DIGESTS).write_text("damaged")
+    assert digest_sources(find_sources(data), storage)[0].sha256 == "test.txt"
