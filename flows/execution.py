@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -84,21 +83,22 @@ class _Run:
         for request, found in zip(requests, decision.found, strict=True):
             if found.damage:
                 store.discard(request, verify=self._verify)
-        started, clock = datetime.now(UTC), time.monotonic()
-        files = [progress_path(self._record.progress_folder, request) for request in requests]
-        running = Running(name, files, expected_rows(stage, requests), clock)
+        started = time.monotonic()
+        run = self._record.run_id
+        files = [progress_path(store.root, run, request) for request in requests]
+        running = Running(name, files, expected_rows(stage, requests), started)
         with watch(self._reporter, running):
             manifests = run_requests(
                 stage,
                 requests,
                 store=store,
                 runner=task_runner(self._job.config.run, decision.jobs),
-                progress_folder=self._record.progress_folder,
+                run=run,
                 force=force,
             )
-        seconds = round(time.monotonic() - clock, 2)
+        seconds = round(time.monotonic() - started, 2)
         # Another run may have done the work while this one waited for it.
-        worked = any(datetime.fromisoformat(m.created) >= started for m in manifests)
+        worked = any(manifest.run == run for manifest in manifests)
         self._finish(stage, requests, manifests, worked, decision.reason, seconds)
         return manifests
 

@@ -9,12 +9,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from sentiment.cleaning import TokenizeConfig
-from sentiment.errors import ModelError
+from sentiment.errors import DataError, ModelError
 from sentiment.model import SentimentLSTM
 from sentiment.recipe import TrainConfig
 from sentiment.settings import Settings
@@ -53,6 +52,8 @@ class Bundle:
             )
         try:
             content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
+                raise ValueError(f"{CONFIG} holds no JSON object")
             if content.get("format") != FORMAT:
                 raise ModelError(
                     f"{folder / CONFIG}: bundle format {content.get('format')}, this version reads "
@@ -62,7 +63,7 @@ class Bundle:
             vocabulary = Vocabulary.load(folder / VOCABULARY)
             model = SentimentLSTM(config.train.model, len(vocabulary))
             model.load_state_dict(load_file(folder / WEIGHTS))
-        except (ValidationError, ValueError, SafetensorError, RuntimeError, OSError) as error:
+        except (DataError, ValueError, SafetensorError, RuntimeError, OSError) as error:
             raise ModelError(
                 f"{folder}: damaged model bundle ({error}). Train the model again."
             ) from error

@@ -36,6 +36,7 @@ def probabilities(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def binary_cross_entropy(logits: npt.NDArray[np.float64], labels: npt.NDArray[np.uint8]) -> float:
-    """Return the mean loss in nats."""
-    losses = np.logaddexp(0.0, logits) - labels * logits
+    """Return the mean loss in nats; that of logits that are no numbers is none either."""
+    with np.errstate(invalid="ignore"):
+        losses = np.logaddexp(0.0, logits) - labels * logits
     return float(losses.mean())

@@ -1,7 +1,9 @@
 """Stage ``train``: encoded reviews become a model bundle."""
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,10 +104,9 @@ def train_model(
     figures and the model's size. Raises TrainingError when the loss is not a number.
     """
     device = choose_device(train.device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus), _denormals_as_zero():
         torch.manual_seed(train.seed)
-        # A fresh model's numbers are so small that the CPU would handle them 7 times slower.
-        torch.set_flush_denormal(True)
         learning = EncodedReviews.load(train_tensors)
         held_out = EncodedReviews.load(validation_tensors)
         model = SentimentLSTM(train.model, len(Vocabulary.load(vocabulary))).to(device)
@@ -125,6 +126,17 @@ def train_model(
         "validation_accuracy": best.accuracy,
         "device": device.type,
     }
+
+
+@contextmanager
+def _denormals_as_zero() -> Iterator[None]:
+    """A fresh model's numbers are so small that the CPU would handle them 7 times slower."""
+    before = sys.float_info.min / 2 == 0.0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 def _columns() -> Iterator[tuple[str, pa.DataType]]:
@@ -181,12 +193,11 @@ def _fit(
                 continue
             mean_loss = float(torch.stack(losses).mean())
             losses = []
-            if not math.isfinite(mean_loss):
-                raise TrainingError(
-                    f"The training loss is {mean_loss} at step {step:,} (learning rate {rate:.2g})."
-                    " Lower train.learning_rate or train.clip_norm."
-                )
-            result = validate(model, validation_source, held_out.labels) if to_validate else None
+            _check_loss("training", mean_loss, step, rate)
+            result = None
+            if to_validate:
+                result = validate(model, validation_source, held_out.labels)
+                _check_loss("validation", result.loss, step, rate)
             history.append(
                 {
                     "step": step,
@@ -206,3 +217,11 @@ def _fit(
     assert best is not None  # the last step always validates
     model.load_state_dict(best[2])
     return history, best[0], best[1]
+
+
+def _check_loss(name: str, loss: float, step: int, rate: float) -> None:
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"The {name} loss is {loss} at step {step:,} (learning rate {rate:.2g}). "
+            "Lower train.learning_rate or train.clip_norm."
+        )

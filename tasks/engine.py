@@ -13,14 +13,14 @@ from prefect.utilities.annotations import quote
 from tasks.manifest import Manifest
 from tasks.progress import ProgressFile
 from tasks.stage import Request, Stage
-from tasks.store import Store
+from tasks.store import RUNS, Store
 
 RECORDS = "prefect"  # folder of Prefect's own records under the storage root
 
 
-def progress_path(folder: Path, request: Request) -> Path:
-    """Return the file through which a request's task tells how far it is."""
-    return folder / f"{request.stage.name}-{request.key}.json"
+def progress_path(root: Path, run: str, request: Request) -> Path:
+    """Return the file through which a request's task tells a run how far it is."""
+    return root / RUNS / run / "progress" / f"{request.stage.name}-{request.key}.json"
 
 
 def cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -37,10 +37,10 @@ def cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     return key
 
 
-def compute(request: Request, root: str, progress_folder: str, force: bool) -> dict[str, Any]:
+def compute(request: Request, root: str, run: str, force: bool) -> dict[str, Any]:
     """Do a request's work in the store and return its manifest as a JSON object."""
-    progress = ProgressFile(progress_path(Path(progress_folder), request))
-    built = Store(Path(root)).build(request, force=force, progress=progress)
+    progress = ProgressFile(progress_path(Path(root), run, request))
+    built = Store(Path(root)).build(request, force=force, run=run, progress=progress)
     return asdict(built.manifest)
 
 
@@ -62,7 +62,7 @@ def run_requests(
     *,
     store: Store,
     runner: TaskRunner[Any],
-    progress_folder: Path,
+    run: str,
     force: bool = False,
 ) -> list[Manifest]:
     """Run a stage's requests as tasks of the current flow run; return manifests in their order.
@@ -70,19 +70,19 @@ def run_requests(
     A mapped stage's tasks go to ``runner``, another's run here. The first failure is raised, after
     all tasks have ended.
     """
-    run = stage_task(stage, store.root, force=force)
+    work = stage_task(stage, store.root, force=force)
 
     def arguments(request: Request) -> dict[str, Any]:
         return {
             # quote: Prefect would else walk through the request, looking for tasks' results.
             "request": quote(request),
             "root": str(store.root),
-            "progress_folder": str(progress_folder),
+            "run": run,
             "force": force,
         }
 
     def named(request: Request) -> Task[..., dict[str, Any]]:
-        return run.with_options(task_run_name=f"{stage.name} {request.label}")
+        return work.with_options(task_run_name=f"{stage.name} {request.label}")
 
     if not stage.mapped:
         return [Manifest.from_dict(named(r)(**arguments(r))) for r in requests]

@@ -35,7 +35,7 @@ class Manifest:
     """One stage run: the ingredients of its key in the clear, its outputs, its figures.
 
     ``label`` tells the runs of a stage apart, such as one shard from another. ``facts`` are what
-    the stage's function returned.
+    the stage's function returned. ``run`` is the run of the pipeline that did the work.
     """
 
     stage: str
@@ -49,6 +49,7 @@ class Manifest:
     facts: dict[str, Any]
     seconds: float
     created: str
+    run: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
     def output(self, name: str) -> Artifact:

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
@@ -30,11 +29,6 @@ class RunRecord:
             "stages": {},
         }
         self._write()
-
-    @property
-    def progress_folder(self) -> Path:
-        """Where the run's tasks write how far they are."""
-        return self._path.parent / "progress"
 
     def stage(self, name: str, results: Mapping[str, str], **about: Any) -> None:
         """Note the results (keys by label) that a stage is about to use or to make."""

@@ -104,7 +104,14 @@ class Store:
             if folder.exists() and self.find(request, verify=verify).manifest is None:
                 shutil.rmtree(folder)
 
-    def build(self, request: Request, *, force: bool = False, progress: Progress = silent) -> Built:
+    def build(
+        self,
+        request: Request,
+        *,
+        force: bool = False,
+        run: str = "",
+        progress: Progress = silent,
+    ) -> Built:
         """Return the request's result, computing it unless a usable one is there.
 
         Whoever asks for the same work meanwhile waits and then finds it done. Raises what the
@@ -117,14 +124,14 @@ class Store:
                 return Built(found.manifest, computed=False)
             for leftover in folder.parent.glob(f".{request.key}-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
-            return Built(self._compute(request, folder, progress), computed=True)
+            return Built(self._compute(request, folder, run, progress), computed=True)
 
     def _lock(self, request: Request) -> FileLock:
         # The system frees such a lock when its owner dies, however that happens.
         (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
         return FileLock(self.root / LOCKS / f"{request.stage.name}-{request.key}.lock")
 
-    def _compute(self, request: Request, folder: Path, progress: Progress) -> Manifest:
+    def _compute(self, request: Request, folder: Path, run: str, progress: Progress) -> Manifest:
         work = folder.parent / f".{request.key}-{os.getpid()}"
         work.mkdir(parents=True)
         try:
@@ -132,7 +139,8 @@ class Store:
             facts = request.stage.load()(
                 **request.arguments(self.root), out=work, progress=progress
             )
-            manifest = self._manifest(request, work, folder, facts, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            manifest = self._manifest(request, work, folder, facts, run=run, seconds=seconds)
             (work / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
             if folder.exists():
                 discarded = folder.parent / f".{request.key}-discarded"
@@ -149,7 +157,14 @@ class Store:
             shutil.rmtree(work, ignore_errors=True)
 
     def _manifest(
-        self, request: Request, work: Path, folder: Path, facts: dict[str, Any], seconds: float
+        self,
+        request: Request,
+        work: Path,
+        folder: Path,
+        facts: dict[str, Any],
+        *,
+        run: str,
+        seconds: float,
     ) -> Manifest:
         outputs = []
         for path in sorted(p for p in work.rglob("*") if p.is_file()):
@@ -175,7 +190,8 @@ class Store:
             outputs=tuple(outputs),
             facts=facts,
             seconds=round(seconds, 3),
-            created=datetime.now(UTC).isoformat(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            run=run,
             versions={"python": sys.version.split()[0], **{n: version(n) for n in VERSIONS}},
         )
 

@@ -1,0 +1,131 @@
+"""What runs again after an edit of the code, on a copy of the project."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import TINY, write_small_data
+from tests.e2e.conftest import ROOT, ran, result_of, run_sentiment
+
+SETTINGS = [option for setting in TINY for option in ("--set", setting)]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, server: dict[str, str]) -> Path:
+    """A folder with a copy of the code, small data and the storage of a first run."""
+    folder = tmp_path_factory.mktemp("first")
+    for package in ("sentiment", "tasks", "flows", "presets"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, folder / "code" / package, ignore=ignored)
+    write_small_data(folder / "data")
+    run_copy(folder, server)
+    return folder
+
+
+def run_copy(folder: Path, server: dict[str, str], name: str = "run") -> dict[str, Any]:
+    return result_of(
+        run_sentiment(
+            name, *SETTINGS, "--data", str(folder / "data"), "--json",
+            code=folder / "code", SENTIMENT_STORAGE=str(folder / "storage"), **server,
+        )
+    )  # fmt: skip
+
+
+@pytest.fixture
+def project(first: Path, tmp_path: Path) -> Path:
+    shutil.copytree(first, tmp_path / "project", symlinks=True)
+    return tmp_path / "project"
+
+
+def edit(project: Path, module: str, change: Callable[[str], str]) -> None:
+    path = project / "code" / module
+    before = path.read_text()
+    after = change(before)
+    assert after != before
+    path.write_text(after)
+
+
+def planned(project: Path, server: dict[str, str]) -> dict[str, tuple[str, str]]:
+    plan = run_copy(project, server, "plan")
+    return {stage["stage"]: (stage["state"], stage["reason"]) for stage in plan["stages"]}
+
+
+def test_comments_docstrings_layout_and_new_functions_rerun_nothing(
+    project: Path, server: dict[str, str]
+) -> None:
+    for path in (project / "code" / "sentiment").glob("*.py"):
+        name = path.name
+        edit(
+            project,
+            f"sentiment/{name}",
+            lambda text: f"# A comment.\n{text}\n\n\ndef unrelated():\n    return 1\n",
+        )
+    edit(
+        project,
+        "sentiment/cleaning.py",
+        lambda t: t.replace('"""Return the text as NLTK', '"""Give the text as NLTK'),
+    )
+    edit(
+        project,
+        "sentiment/cleaning.py",
+        lambda t: t.replace(
+            "text = text.lower()", "text = (\n            text.lower()  # lower\n        )"
+        ),
+    )
+    assert {state for state, _ in planned(project, server).values()} == {"cached"}
+    assert ran(run_copy(project, server)) == []
+
+
+def test_a_helper_of_tokenize_that_changes_the_tokens(
+    project: Path, server: dict[str, str]
+) -> None:
+    edit(
+        project,
+        "sentiment/cleaning.py",
+        lambda t: t.replace('_DIGIT.sub("0", text)', '_DIGIT.sub("9", text)'),
+    )
+    plan = planned(project, server)
+    assert plan["ingest"][0] == "cached"
+    assert plan["tokenize"] == ("run", "code changed in sentiment/cleaning.py")
+    assert plan["vocabulary"] == ("maybe", "if tokenize's output changes")
+    assert ran(run_copy(project, server)) == [
+        "tokenize",
+        "vocabulary",
+        "tensors",
+        "train",
+        "evaluate",
+    ]
+
+
+def test_a_helper_of_tokenize_that_changes_nothing(project: Path, server: dict[str, str]) -> None:
+    edit(
+        project,
+        "sentiment/cleaning.py",
+        lambda t: t.replace('_DIGIT.sub("0", text)', '_DIGIT.sub("0", str(text))'),
+    )
+    assert ran(run_copy(project, server)) == ["tokenize"]
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("sentiment/report.py", '"Average precision"', '"Mean precision"'),
+        ("sentiment/templates/report.html.j2", "</body>", "<p>Seen.</p></body>"),
+    ],
+)
+def test_the_wording_of_the_report(
+    project: Path, server: dict[str, str], module: str, old: str, new: str
+) -> None:
+    edit(project, module, lambda text: text.replace(old, new, 1))
+    assert ran(run_copy(project, server)) == ["evaluate"]
+
+
+def test_the_wiring_of_flows_and_tasks_reruns_nothing(
+    project: Path, server: dict[str, str]
+) -> None:
+    edit(project, "flows/outcome.py", lambda t: t.replace('"reviews"', '"all reviews"'))
+    edit(project, "tasks/store.py", lambda t: t + "\n\ndef more() -> int:\n    return 2\n")
+    assert ran(run_copy(project, server)) == []

@@ -1,0 +1,169 @@
+"""The Classifier: texts in, probabilities out, whatever stands beside them."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from sentiment import Classifier
+from sentiment.bundle import Bundle
+from sentiment.errors import ModelError
+from sentiment.evaluate import evaluate_model
+from sentiment.recipe import EvaluateConfig
+from tests.sentiment.conftest import Trained, made_up_reviews, rows_of
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def classifier(trained: Trained) -> Classifier:
+    return Classifier.load(trained.bundle)
+
+
+TEXTS = [text for _, text in made_up_reviews(40, seed=21)]
+
+
+def test_texts_get_one_probability_each(classifier: Classifier) -> None:
+    chances = classifier.predict_proba(TEXTS)
+    assert chances.shape == (40,)
+    assert chances.dtype == np.float64
+    assert ((chances > 0) & (chances < 1)).all()
+
+
+def test_praise_and_blame_are_told_apart(classifier: Classifier) -> None:
+    assert classifier.predict(["A lovely lamp", "A dreadful lamp"]) == ["positive", "negative"]
+
+
+def test_probabilities_come_in_the_order_of_the_texts(classifier: Classifier) -> None:
+    forward = classifier.predict_proba(TEXTS)
+    backward = classifier.predict_proba(TEXTS[::-1])
+    np.testing.assert_allclose(forward, backward[::-1], rtol=0, atol=1e-6)
+    assert len(np.unique(forward.round(4))) > 10
+
+
+def test_any_iterable_of_texts_will_do(classifier: Classifier) -> None:
+    expected = classifier.predict_proba(TEXTS)
+    assert (classifier.predict_proba(text for text in TEXTS) == expected).all()
+    assert (classifier.predict_proba(tuple(TEXTS)) == expected).all()
+
+
+@pytest.mark.parametrize("nothing", [[], (), iter(())])
+def test_no_text_gives_no_probability(classifier: Classifier, nothing: list[str]) -> None:
+    chances = classifier.predict_proba(nothing)
+    assert chances.shape == (0,)
+    assert chances.dtype == np.float64
+    assert classifier.predict(nothing) == []
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n\t", "\u3000"])
+def test_a_text_without_a_word_has_a_probability_of_its_own(
+    classifier: Classifier, text: str
+) -> None:
+    alone = classifier.predict_proba([text])
+    assert 0 < alone[0] < 1
+    beside = classifier.predict_proba([TEXTS[0], text, TEXTS[1]])
+    assert beside[1] == pytest.approx(alone[0], abs=1e-5)
+
+
+def test_a_probability_does_not_depend_on_the_other_texts(classifier: Classifier) -> None:
+    long = " ".join(["and so on"] * 100)
+    many = [text for _, text in made_up_reviews(255, seed=22)]
+    for text in TEXTS[:10]:
+        alone = classifier.predict_proba([text])[0]
+        among = classifier.predict_proba([*many, text])
+        assert among.shape == (256,)
+        assert abs(among[-1] - alone) <= 1e-5
+        assert abs(classifier.predict_proba([long, text])[1] - alone) <= 1e-5
+
+
+def test_more_texts_than_a_batch(classifier: Classifier) -> None:
+    many = classifier.predict_proba(TEXTS * 20)
+    assert many.shape == (800,)
+    np.testing.assert_allclose(many, np.tile(classifier.predict_proba(TEXTS), 20), atol=1e-5)
+
+
+def test_words_past_the_longest_length_are_not_read(classifier: Classifier) -> None:
+    text = " ".join(["lamp"] * 40)  # the bundle's max_length
+    kept, cut = classifier.predict_proba([text, f"{text} dreadful dreadful"])
+    assert cut == pytest.approx(kept, abs=1e-6)
+    shorter = classifier.predict_proba([f"{text[:-10]} dreadful dreadful"])
+    assert abs(shorter[0] - kept) > 0.01
+
+
+def test_the_evaluation_gives_the_same_probabilities(
+    classifier: Classifier, trained: Trained, tmp_path: Path
+) -> None:
+    evaluate_model(
+        sorted(trained.bundle.iterdir()),
+        trained.test_tensors,
+        trained.test_reviews,
+        evaluate=EvaluateConfig(),
+        title="Test",
+        generated=True,
+        facts={},
+        out=tmp_path,
+    )
+    evaluated = pq.read_table(tmp_path / "predictions.parquet")["probability"].to_numpy()
+    texts = [text for shard in trained.test_reviews for _, _, text in rows_of(shard)]
+    np.testing.assert_allclose(classifier.predict_proba(texts), evaluated, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 1.0])
+def test_the_threshold_counts_as_positive(classifier: Classifier, threshold: float) -> None:
+    chances = classifier.predict_proba(TEXTS)
+    expected = ["positive" if chance >= threshold else "negative" for chance in chances]
+    assert classifier.predict(TEXTS, threshold) == expected
+    exact = float(chances[0])
+    assert classifier.predict(TEXTS, exact)[0] == "positive"
+
+
+def test_a_bundle_can_move(trained: Trained, classifier: Classifier, tmp_path: Path) -> None:
+    moved = shutil.copytree(trained.bundle, tmp_path / "elsewhere")
+    (moved / "history.parquet").unlink()  # nothing that is needed to score
+    again = Classifier.load(str(moved)).predict_proba(TEXTS)
+    assert (again == classifier.predict_proba(TEXTS)).all()
+
+
+def test_a_missing_bundle_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model bundle"):
+        Classifier.load(tmp_path)
+
+
+def test_unusual_texts_are_scored(classifier: Classifier) -> None:
+    texts = ["\x00", "\ue000", "\N{FIRE}" * 300, "http://shop.example/" + "x" * 5_000, "_PAD _UNK"]
+    chances = classifier.predict_proba(texts)
+    assert ((chances > 0) & (chances < 1)).all()
+
+
+def test_the_model_is_not_changed_by_use(trained: Trained) -> None:
+    bundle = Bundle.load(trained.bundle)
+    classifier = Classifier(bundle)
+    first = classifier.predict_proba(TEXTS)
+    assert (classifier.predict_proba(TEXTS) == first).all()
+    assert not bundle.model.training
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sentiment; sentiment.__version__; assert not loaded('torch', 'prefect', 'nltk')",
+        "from sentiment import Classifier; assert not loaded('prefect', 'flows', 'tasks')",
+    ],
+)
+def test_an_import_loads_no_more_than_it_needs(code: str) -> None:
+    helper = "import sys\ndef loaded(*names): return any(name in sys.modules for name in names)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", helper + code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_package_has_no_other_names() -> None:
+    import sentiment
+
+    with pytest.raises(AttributeError, match="no attribute 'classifer'"):
+        _ = sentiment.classifer  # type: ignore[attr-defined]
