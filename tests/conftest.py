@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 # Before anything loads Prefect: tests leave the user's database and settings alone.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 _home = tempfile.TemporaryDirectory(prefix="prefect-home-")
 os.environ |= {
     "PREFECT_HOME": _home.name,

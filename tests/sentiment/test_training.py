@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from sentiment import training
-from sentiment.batches import Batch, BatchSource
+from sentiment.batches import Batch, BatchSource, training_order
 from sentiment.bundle import Bundle
 from sentiment.devices import choose_device
 from sentiment.errors import ConfigError, TrainingError
@@ -25,6 +25,7 @@ from sentiment.recipe import ModelConfig, TrainConfig
 from sentiment.scoring import binary_cross_entropy, probabilities, score
 from sentiment.tensors import EncodedReviews
 from sentiment.training import HISTORY, Validation, learning_rate, make_optimiser, train_model
+from sentiment.vocabulary import PAD
 from tests.sentiment.conftest import MODEL, TENSORS, TOKENIZE, TRAIN, Trained, contents, rows_of
 
 ROWS, BATCH = 240, 16
@@ -260,6 +261,21 @@ def test_every_review_is_used_once_an_epoch(
     assert sorted(seen[:ROWS]) == sorted(seen[ROWS:]) == sorted(expected)
 
 
+@pytest.mark.parametrize("seed", [1, 5])
+def test_the_order_follows_the_seed_and_the_epoch(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def recorded(lengths: Any, batch_size: int, **how: Any) -> Any:
+        asked.append(how)
+        return training_order(lengths, batch_size, **how)
+
+    monkeypatch.setattr(training, "training_order", recorded)
+    run(trained, tmp_path, epochs=2, seed=seed)
+    assert asked == [{"seed": seed, "epoch": epoch, "by_length": True} for epoch in (0, 1)]
+
+
 def test_the_gradient_is_clipped() -> None:
     torch.manual_seed(1)
     model = SentimentLSTM(MODEL, 9)
@@ -303,7 +319,17 @@ class TestLossThatIsNoNumber:
             run(trained, tmp_path, **changes)
 
 
-def test_the_recipe_of_the_article_runs_on_a_tiny_model(trained: Trained, tmp_path: Path) -> None:
+def test_the_recipe_of_the_article_runs_on_a_tiny_model(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[Batch] = []
+    step = training.training_step
+
+    def recorded(model: Any, batch: Batch, optimiser: Any, clip_norm: float) -> Tensor:
+        batches.append(batch)
+        return step(model, batch, optimiser, clip_norm)
+
+    monkeypatch.setattr(training, "training_step", recorded)
     facts = run(
         trained,
         tmp_path,
@@ -329,7 +355,12 @@ def test_the_recipe_of_the_article_runs_on_a_tiny_model(trained: Trained, tmp_pa
     rows = history(tmp_path)
     assert [row["step"] for row in rows] == [5, 10, 12]
     assert {row["learning_rate"] for row in rows} == {0.005}
-    assert rows[-1]["train_loss"] < math.log(2)
+    assert {batch.ids.shape for batch in batches} == {(40, TENSORS.max_length)}
+    assert {length for batch in batches for length in batch.lengths.tolist()} == {40}
+    first = torch.cat([batch.ids[:, 0] for batch in batches])
+    last = torch.cat([batch.ids[:, -1] for batch in batches])
+    assert (first == PAD).any()
+    assert (last != PAD).all()
     reviews = EncodedReviews.load(trained.validation_tensors)
     loss = binary_cross_entropy(scores(tmp_path, reviews, "left"), reviews.labels)
     assert loss == pytest.approx(facts["validation_loss"], abs=1e-6)
