@@ -40,8 +40,10 @@ class Classifier:
         """Return the probability that each text is positive, shape (number of texts,).
 
         A text's probability does not depend on the others. A text without a word is scored as if
-        it were one unknown sign: check for those where they matter.
+        it were one unknown word: check for those where they matter.
         """
+        if isinstance(texts, str):
+            raise TypeError("predict_proba takes several texts: put a single one into a list.")
         encoded = self._encode(list(texts))
         if not len(encoded):
             return np.empty(0)
@@ -58,7 +60,7 @@ class Classifier:
         return [LABELS[int(p >= threshold)] for p in self.predict_proba(texts)]
 
     def _encode(self, texts: list[str]) -> EncodedReviews:
-        words = [tokenize_text(text, self._bundle.config.tokenize) for text in texts]
+        words = [tokenize_text(text, self._bundle.config.tokenize) or [""] for text in texts]
         flat = pa.array([word for tokens in words for word in tokens], pa.string())
         lengths = np.array([len(tokens) for tokens in words], dtype=np.int32)
         ids, offsets = cut(

@@ -20,11 +20,11 @@ _ARTICLE_URL = re.compile(r"([^ ]+(?<=\.[a-z]{3}))")
 _TOP_LEVEL = "com|org|net|edu|gov|mil|info|biz|co|us|uk|ca|au|de|fr|es|it|jp|cn|in|eu|nl|tv|io|me"
 _WHOLE_URL = re.compile(
     rf"""
-    (?<![\w@.-])                                # not inside a word or an e-mail address
+    (?<![\w@./-])                               # not inside a word, path or e-mail address
     (?: https?:\s?// [^\s<>"]+                  # http://..., also the frequent "http: //..."
-      | www\d?\. [^\s<>"]+
+      | www\d?\. [^\s<>".][^\s<>"]*
       | (?:[a-z0-9][a-z0-9-]*\.)+ (?:com|org|net|edu|gov|info|biz|co\.uk)
-        (?: :\d+ )? (?: / [^\s<>"]* )? (?![\w-])
+        (?: :\d+ )? (?: / [^\s<>"]* )? (?![\w@-])
       | (?:[a-z0-9][a-z0-9-]*\.)+ (?:{_TOP_LEVEL}) / [^\s<>"]*
     )
     """,

@@ -214,6 +214,7 @@ def _fit(
                 if best is None or result.loss < best[0].loss:
                     weights = {name: value.clone() for name, value in model.state_dict().items()}
                     best = (result, step, weights)
+            progress(seen, len(source) * config.epochs, **shown)
     assert best is not None  # the last step always validates
     model.load_state_dict(best[2])
     return history, best[0], best[1]

@@ -112,6 +112,9 @@ def test_whole_takes_a_url_as_one_and_leaves_what_follows(text: str, expected: s
 
 NO_URLS = [
     "in the end.the plot thins",
+    "buy one and/or.it/them all",
+    "so slow www.... never again",
+    "write to john.com@example.org now",
     "made in the u.s. and the u.k. by mr.smith",
     "it cost 0.00 and weighs 0.0kg",
     "write to me@good.com or john.smith@mail.good.org",
