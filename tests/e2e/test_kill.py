@@ -18,24 +18,26 @@ from tests.e2e.conftest import ROOT
 KILLS = 20
 SMALLER = ("sample.train=120", "sample.test=40", "ingest.shard_size=30")
 
-# Loads everything once, then forks: a child runs the pipeline and may be killed, which costs no
-# start-up time again. Prints the digest of all results of an undisturbed or a resumed run.
+# Loads everything once by a run of its own, then forks: a child runs the pipeline and may be killed,
+# which costs no start-up time again. Prints the digest of the results of a run that ends.
 DRIVER = """
 import os, sys
 from pathlib import Path
-import flows.walk, sentiment.training, sentiment.evaluate, sentiment.generate
 from flows.config import load_config
 from flows.walk import Job
 from tasks.manifest import digest_outputs
 from tasks.store import Store
 from tests.conftest import run_plainly
 
-overrides = sys.argv[1:]
+def run(storage):
+    return run_plainly(Job("sample", load_config("sample", overrides), None, Store(Path(storage))))
+
+warm, *overrides = sys.argv[1:]
+run(warm)
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
-        job = Job("sample", load_config("sample", overrides), None, Store(Path(line.strip())))
-        done = run_plainly(job)
+        done = run(line.strip())
         digest = digest_outputs(m for manifests in done.values() for m in manifests)
         os.write(1, f"done {digest}\\n".encode())
         os._exit(0)
@@ -48,9 +50,9 @@ for line in sys.stdin:
 class Driver:
     """A process that runs the pipeline in children."""
 
-    def __init__(self) -> None:
+    def __init__(self, warm: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", DRIVER, *TINY, *SMALLER],
+            [sys.executable, "-c", DRIVER, str(warm), *TINY, *SMALLER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -82,8 +84,8 @@ class Driver:
 
 
 @pytest.fixture
-def driver() -> Iterator[Driver]:
-    driver = Driver()
+def driver(tmp_path: Path) -> Iterator[Driver]:
+    driver = Driver(tmp_path / "warm")
     yield driver
     driver.close()
 
