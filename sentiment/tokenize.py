@@ -1,10 +1,11 @@
 """Stage ``tokenize``: a shard of reviews becomes a shard of tokens and a table of word counts."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sentiment.cleaning import URL, URL_MARK, TokenizeConfig, clean
@@ -33,25 +34,35 @@ def tokenize_shard(
     occurrence among the shard's tokens (from 0); rows stand in that order. Returns the numbers
     of reviews and tokens.
     """
-    counts: Counter[str] = Counter()
-    first_seen: dict[str, int] = {}
-    rows = tokens = 0
-    with (
-        pq.ParquetFile(reviews) as shard,
-        pq.ParquetWriter(out / "tokens.parquet", TOKENS, compression="zstd") as writer,
-    ):
+    texts: list[pa.ListArray] = []
+    done = 0
+    with pq.ParquetFile(reviews) as shard:
         total = shard.metadata.num_rows
-        for batch in shard.iter_batches(batch_size=BATCH):
-            texts = [tokenize_text(text, tokenize) for text in batch["text"].to_pylist()]
-            for words in texts:
-                counts.update(words)
-                for place, word in enumerate(words, tokens):
-                    first_seen.setdefault(word, place)
-                tokens += len(words)
-            columns = [batch["row"], batch["label"], pa.array(texts, TOKENS.field("tokens").type)]
-            writer.write_table(pa.table(columns, schema=TOKENS))
-            rows += len(texts)
-            progress(rows, total)
-    columns = [list(first_seen), [counts[word] for word in first_seen], list(first_seen.values())]
-    pq.write_table(pa.table(columns, schema=COUNTS), out / "counts.parquet", compression="zstd")
-    return {"rows": rows, "tokens": tokens}
+        for batch in shard.iter_batches(batch_size=BATCH, columns=["text"]):
+            words = [tokenize_text(text, tokenize) for text in batch["text"].to_pylist()]
+            texts.append(pa.array(words, TOKENS.field("tokens").type))
+            done += len(words)
+            progress(done, total)
+    table = pq.read_table(reviews, columns=["row", "label"])
+    tokens = pa.chunked_array(texts, TOKENS.field("tokens").type)
+    pq.write_table(
+        pa.table([table["row"], table["label"], tokens], schema=TOKENS),
+        out / "tokens.parquet",
+        compression="zstd",
+    )
+    counts = count_words(pc.list_flatten(tokens).combine_chunks())
+    pq.write_table(counts, out / "counts.parquet", compression="zstd")
+    return {"rows": done, "tokens": pc.sum(counts["count"]).as_py() or 0}
+
+
+def count_words(words: pa.StringArray) -> pa.Table:
+    """Return each word with its count and the place of its first occurrence, in that order."""
+    encoded = words.dictionary_encode()  # which numbers the words in the order they first occur
+    numbers = encoded.indices.to_numpy()
+    highest = np.maximum.accumulate(numbers) if len(numbers) else numbers
+    columns = [
+        encoded.dictionary,
+        np.bincount(numbers, minlength=len(encoded.dictionary)),
+        np.flatnonzero(np.diff(highest, prepend=-1)),
+    ]
+    return pa.table(columns, names=COUNTS.names).cast(COUNTS)

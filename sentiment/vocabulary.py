@@ -68,21 +68,26 @@ def merge_counts(tables: Iterable[pa.Table]) -> pa.Table:
     shards. Memory grows with the number of different words, not with the number of shards.
     """
     merged: pa.Table | None = None
-    start = 0
+    pending: list[pa.Table] = []
+    rows = start = 0
     for table in tables:
         place = pc.add(table["first_seen"], start)
         start += pc.sum(table["count"]).as_py() or 0
-        table = table.set_column(2, "first_seen", place)
-        if merged is not None:
-            table = pa.concat_tables([merged, table])
-        merged = _sum_words(table)
+        pending.append(table.set_column(2, "first_seen", place))
+        rows += table.num_rows
+        # Summing only once as much has come as is there already keeps the whole work linear.
+        if merged is None or rows >= merged.num_rows:
+            merged, pending, rows = _sum_words([merged, *pending]), [], 0
     if merged is None:
         raise DataError("There are no word counts to build a vocabulary from.")
+    if pending:
+        merged = _sum_words([merged, *pending])
     return merged.sort_by([("count", "descending"), ("first_seen", "ascending")])
 
 
-def _sum_words(table: pa.Table) -> pa.Table:
-    groups = table.group_by("word", use_threads=False)
+def _sum_words(tables: Sequence[pa.Table | None]) -> pa.Table:
+    together = pa.concat_tables([table for table in tables if table is not None])
+    groups = together.group_by("word", use_threads=False)
     summed = groups.aggregate([("count", "sum"), ("first_seen", "min")])
     return summed.select(["word", "count_sum", "first_seen_min"]).rename_columns(
         ["word", "count", "first_seen"]

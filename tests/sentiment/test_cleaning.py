@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sentiment import cleaning
 from sentiment.cleaning import URL, URL_MARK, TokenizeConfig, clean
 from sentiment.tokenize import tokenize_text
 
@@ -195,3 +196,19 @@ def test_whole_changes_a_text_only_at_its_url(before: list[str], after: list[str
 
     cleaned = clean(text("http://shop.example/x?y=z"), WHOLE)
     assert cleaned.split() == text(URL_MARK).split()
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["a", "shop", ".", "/", ":", "//", "http", "HTTPS", "www", "www2", "com", "co", "uk"]
+        )
+        | st.sampled_from(["ES", "it", "info", "-", "@", "0", "é", "\u017f", "\u212a", " ", "\n"]),
+        max_size=12,
+    ).map("".join)
+)
+def test_the_quick_way_out_never_misses_a_url(text: str) -> None:
+    """The pattern itself, without the hints, is the oracle."""
+    pattern = cleaning._WHOLE_URL
+    config = TokenizeConfig(lowercase=False, zero_digits=False)
+    assert (URL_MARK in clean(text, config)) == bool(pattern.search(text))
