@@ -25,7 +25,7 @@ class RunConfig(Settings):
     """How the work is spread; it never shapes a result."""
 
     runner: Literal["threads", "processes"] = Field(
-        "processes", description="What the shards of ingest, tokenize and tensors are spread over."
+        "processes", description="What the shards of tokenize are spread over."
     )
     workers: int | None = Field(None, ge=1, description="Workers at once; one per core if null.")
 

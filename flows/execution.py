@@ -92,7 +92,7 @@ class _Run:
                 stage,
                 requests,
                 store=store,
-                runner=task_runner(self._job.config.run, decision.jobs),
+                runner=task_runner(self._job.config.run, stage, decision.jobs),
                 run=run,
                 force=force,
             )

@@ -74,6 +74,7 @@ def save_bundle(folder: Path, config: BundleConfig, vocabulary: Path, model: Sen
     """Write weights, settings and a copy of the vocabulary into ``folder``."""
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     save_file(weights, folder / WEIGHTS)
-    text = json.dumps(config.model_dump(mode="json"), indent=2, sort_keys=True)
+    # Only what shapes the model: how often a checkpoint was written must not change a byte.
+    text = json.dumps(config.shaping(), indent=2, sort_keys=True)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
     shutil.copyfile(vocabulary, folder / VOCABULARY)

@@ -65,8 +65,8 @@ def evaluate_model(
         history=pq.read_table(model_folder / "history.parquet").to_pylist(),
         mistakes=worst_mistakes(predictions, test_reviews, evaluate),
         settings={
-            **config.model_dump(mode="json", exclude={"format"}),
-            "evaluate": evaluate.model_dump(mode="json"),
+            **{name: value for name, value in config.shaping().items() if name != "format"},
+            "evaluate": evaluate.shaping(),
         },
         facts={**facts, "Device": device.type},
     )

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from sentiment.settings import Settings
+from sentiment.settings import Settings, operational
 
 
 class ModelConfig(Settings):
@@ -49,6 +49,10 @@ class TrainConfig(Settings):
         None, ge=1, description="Steps between validations; after every epoch if null."
     )
     log_every: int = Field(50, ge=1, description="Steps between rows of the history.")
+    checkpoint_every: int = operational(
+        500, ge=1, description="Steps between checkpoints, from which a killed run goes on."
+    )
+    keep_checkpoints: int = operational(2, ge=1, description="Checkpoints kept while training.")
     seed: int = Field(1, ge=0, description="Seed of weights, order and dropout.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to train; auto takes a GPU where there is one."

@@ -107,15 +107,13 @@ class RememberingTokenizer:
 def _ask(questions: Sequence[str]) -> Iterator[tuple[str, Tokens]]:
     inner = []
     for q in questions:
-        if q[0] == q[-1] == "\n":
-            pass
-        if q.startswith("\n") or q.endswith("\n"):
-            left = "" if q.startswith("\n") else MARK + " "
-            right = "" if q.endswith("\n") else " " + MARK
-            tokens = word_tokenize(left + q.strip("\n") + right)
-            yield q, tuple(tokens[bool(left) : len(tokens) - bool(right)])
-        else:
+        if " " not in q or q[0] == q[-1] == " ":
             inner.append(q)
+            continue
+        left = MARK if q[0] == " " else ""
+        right = MARK if q[-1] == " " else ""
+        tokens = word_tokenize(left + q + right)
+        yield q, tuple(tokens[len(left) : len(tokens) - len(right)])
     if inner:
         tokens = word_tokenize(f" {MARK} ".join(["", *inner, ""]))
         at = 1
@@ -140,11 +138,13 @@ def _windows(chunks: list[str], row: list[Tokens | None]) -> list[tuple[int, int
         question = " ".join(chunks[start:stop])
         anchor = 0
         if stop == len(row):
-            question += "\n"
+            question = question.rstrip(" ")
         elif question.rstrip().endswith("."):
-            question += " " + chunks[stop]
+            question += f" {chunks[stop]} "
             anchor = len(row[stop] or ())
-        if not start and not chunks[0][:1].isalnum():
-            question = "\n" + question
+        else:
+            question += " "
+        if start or chunks[0][:1].isalnum():
+            question = " " + question
         windows.append((start, stop, question, anchor))
     return windows

@@ -10,6 +10,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tasks.runs import read_runs, record_lock
+from tasks.stage import CHECKPOINTS
 from tasks.store import FAILED, LOCKS, RUNS, Store
 
 RECORDS = "prefect"
@@ -88,11 +89,13 @@ def _garbage(store: Store, runs: set[str], results: set[tuple[str, str]]) -> Ite
                 lock = root / LOCKS / f"{stage.name}-{folder.name}.lock"
                 yield from (path for path in (record, lock) if path.exists())
     yield from sorted(p for p in (root / RUNS).glob("*") if p.name not in runs)
+    names = {f"{stage}-{key}" for stage, key in results}
+    yield from sorted(p for p in (root / CHECKPOINTS).glob("*") if p.name not in names)
     keys = {f"{stage}-{key[:12]}" for stage, key in results}
     yield from sorted(p for p in (root / FAILED).glob("*") if p.name not in keys)
 
 
-_OTHER = {LOCKS, FAILED, RUNS, RECORDS, MODELS}
+_OTHER = {LOCKS, FAILED, RUNS, RECORDS, MODELS, CHECKPOINTS}
 
 
 def _locked(root: Path, stage: str, key: str) -> bool:

@@ -13,6 +13,7 @@ from tasks.fingerprint import fingerprint
 from tasks.manifest import Artifact, Manifest, digest_json
 
 KEY_FORMAT = 1
+CHECKPOINTS = "checkpoints"
 KEY_LENGTH = 16  # hex digits: short enough to read in a path, long enough never to meet twice
 Inputs = Mapping[str, Artifact | tuple[Artifact, ...]]
 
@@ -25,6 +26,8 @@ class Stage:
     every setting by its name, with ``out`` (an empty folder) and ``progress``; it writes files into
     ``out`` and returns its figures as a JSON object. ``libraries`` are the distributions whose
     version shapes the output. A ``mapped`` stage has many requests, spread over workers.
+    A ``python_bound`` one spends its time in Python, so that only processes speed it up.
+    A ``resumable`` one is also given ``checkpoints``, a folder that outlives a killed run.
     """
 
     name: str
@@ -32,6 +35,8 @@ class Stage:
     reads: tuple[str, ...]
     libraries: tuple[str, ...] = ()
     mapped: bool = False
+    python_bound: bool = False
+    resumable: bool = False
 
     def load(self) -> Callable[..., dict[str, Any]]:
         """Import and return the stage's function."""
@@ -73,7 +78,12 @@ class Request:
             else [root / artifact.path for artifact in value]
             for name, value in self.inputs.items()
         }
-        return {**paths, **self.settings}
+        resuming = {"checkpoints": self.checkpoints(root)} if self.stage.resumable else {}
+        return {**paths, **self.settings, **resuming}
+
+    def checkpoints(self, root: Path) -> Path:
+        """Return the folder in which a resumable stage keeps what it goes on from."""
+        return root / CHECKPOINTS / f"{self.stage.name}-{self.key}"
 
     @cached_property
     def ingredients(self) -> dict[str, Any]:

@@ -124,7 +124,12 @@ class Store:
                 return Built(found.manifest, computed=False)
             for leftover in folder.parent.glob(f".{request.key}-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
-            return Built(self._compute(request, folder, run, progress), computed=True)
+            checkpoints = request.checkpoints(self.root)
+            if force:
+                shutil.rmtree(checkpoints, ignore_errors=True)
+            manifest = self._compute(request, folder, run, progress)
+            shutil.rmtree(checkpoints, ignore_errors=True)
+            return Built(manifest, computed=True)
 
     def _lock(self, request: Request) -> FileLock:
         # The system frees such a lock when its owner dies, however that happens.

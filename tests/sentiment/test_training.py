@@ -15,16 +15,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
-from sentiment import training
+from sentiment import fitting
 from sentiment.batches import Batch, BatchSource, training_order
 from sentiment.bundle import Bundle
 from sentiment.devices import choose_device
 from sentiment.errors import ConfigError, TrainingError
+from sentiment.fitting import Validation, learning_rate, make_optimiser
 from sentiment.model import SentimentLSTM
 from sentiment.recipe import ModelConfig, TrainConfig
 from sentiment.scoring import binary_cross_entropy, probabilities, score
 from sentiment.tensors import EncodedReviews
-from sentiment.training import HISTORY, Validation, learning_rate, make_optimiser, train_model
+from sentiment.training import HISTORY, train_model
 from sentiment.vocabulary import PAD
 from tests.sentiment.conftest import MODEL, TENSORS, TOKENIZE, TRAIN, Trained, contents, rows_of
 
@@ -43,6 +44,7 @@ def run(trained: Trained, out: Path, **changes: Any) -> dict[str, Any]:
         tensors=TENSORS,
         tokenize=TOKENIZE,
         out=out,
+        checkpoints=out / "checkpoints",
     )
 
 
@@ -174,7 +176,7 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(
         weights.append({name: value.clone() for name, value in model.state_dict().items()})
         return Validation(next(losses), len(weights) / 10)
 
-    monkeypatch.setattr(training, "validate", scripted)
+    monkeypatch.setattr(fitting, "validate", scripted)
     facts = run(trained, tmp_path, epochs=4)
     assert len(weights) == 4
     # Of equals the first.
@@ -216,14 +218,14 @@ def test_history_has_a_row_where_it_logs_or_validates(
     validated: set[int],
 ) -> None:
     losses: list[float] = []
-    step = training.training_step
+    step = fitting.training_step
 
     def recorded(model: Any, batch: Batch, optimiser: Any, clip_norm: float) -> Tensor:
         loss = step(model, batch, optimiser, clip_norm)
         losses.append(float(loss))
         return loss
 
-    monkeypatch.setattr(training, "training_step", recorded)
+    monkeypatch.setattr(fitting, "training_step", recorded)
     run(trained, tmp_path, **changes)
     rows = history(tmp_path)
     config = TrainConfig(**{**TRAIN.model_dump(), **changes})
@@ -245,7 +247,7 @@ def test_every_review_is_used_once_an_epoch(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[list[int]] = []
-    step = training.training_step
+    step = fitting.training_step
 
     def recorded(model: Any, batch: Batch, optimiser: Any, clip_norm: float) -> Tensor:
         assert model.training
@@ -253,7 +255,7 @@ def test_every_review_is_used_once_an_epoch(
             seen.append(ids[:length])
         return step(model, batch, optimiser, clip_norm)
 
-    monkeypatch.setattr(training, "training_step", recorded)
+    monkeypatch.setattr(fitting, "training_step", recorded)
     run(trained, tmp_path, epochs=2, max_length=9, batch_size=50)
     reviews = EncodedReviews.load(trained.train_tensors)
     ends = reviews.offsets.tolist()
@@ -271,7 +273,7 @@ def test_the_order_follows_the_seed_and_the_epoch(
         asked.append(how)
         return training_order(lengths, batch_size, **how)
 
-    monkeypatch.setattr(training, "training_order", recorded)
+    monkeypatch.setattr(fitting, "training_order", recorded)
     run(trained, tmp_path, epochs=2, seed=seed)
     assert asked == [{"seed": seed, "epoch": epoch, "by_length": True} for epoch in (0, 1)]
 
@@ -282,7 +284,7 @@ def test_the_gradient_is_clipped() -> None:
     batch = Batch(torch.tensor([[3, 4], [5, 0]]), torch.tensor([2, 1]), torch.tensor([1.0, 0.0]))
     before = [parameter.detach().clone() for parameter in model.parameters()]
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
-    training.training_step(model, batch, optimiser, clip_norm=0.01)
+    fitting.training_step(model, batch, optimiser, clip_norm=0.01)
     moved = [b - a.detach() for a, b in zip(model.parameters(), before, strict=True)]
     assert float(torch.cat([each.flatten() for each in moved]).norm()) == pytest.approx(
         0.01, rel=1e-3
@@ -293,7 +295,7 @@ class TestLossThatIsNoNumber:
     def test_it_stops_the_training_with_step_and_rate(
         self, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        step = training.training_step
+        step = fitting.training_step
         taken = 0
 
         def failing(*arguments: Any) -> Tensor:
@@ -301,7 +303,7 @@ class TestLossThatIsNoNumber:
             taken += 1
             return step(*arguments) * (math.nan if taken == 6 else 1.0)
 
-        monkeypatch.setattr(training, "training_step", failing)
+        monkeypatch.setattr(fitting, "training_step", failing)
         with pytest.raises(TrainingError, match=r"is nan at step 8 \(learning rate 0\.02\)"):
             run(trained, tmp_path, log_every=4, schedule="constant")
         assert contents(tmp_path) == {}
@@ -323,13 +325,13 @@ def test_the_recipe_of_the_article_runs_on_a_tiny_model(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[Batch] = []
-    step = training.training_step
+    step = fitting.training_step
 
     def recorded(model: Any, batch: Batch, optimiser: Any, clip_norm: float) -> Tensor:
         batches.append(batch)
         return step(model, batch, optimiser, clip_norm)
 
-    monkeypatch.setattr(training, "training_step", recorded)
+    monkeypatch.setattr(fitting, "training_step", recorded)
     facts = run(
         trained,
         tmp_path,
@@ -376,6 +378,7 @@ def test_progress_counts_reviews_up_to_the_end(trained: Trained, tmp_path: Path)
         tensors=TENSORS,
         tokenize=TOKENIZE,
         out=tmp_path,
+        checkpoints=tmp_path / "checkpoints",
         progress=lambda done, total=None, **figures: seen.append((done, total, figures)),
     )
     counts = [done for done, _, _ in seen]
@@ -403,7 +406,7 @@ class TestValidation:
             -math.log(p if label else 1 - p) for p, label in zip(chances, labels, strict=True)
         ]
         right = [(p >= 0.5) == bool(label) for p, label in zip(chances, labels, strict=True)]
-        result = training.validate(model, source, reviews.labels)
+        result = fitting.validate(model, source, reviews.labels)
         assert result.loss == pytest.approx(sum(losses) / len(losses))
         assert result.accuracy == sum(right) / len(right)
 
@@ -412,7 +415,7 @@ class TestValidation:
         model = Bundle.load(trained.bundle).model.train(mode)
         reviews = EncodedReviews.load(trained.validation_tensors)
         source = BatchSource(reviews, padding="right", max_length=9, device=torch.device("cpu"))
-        training.validate(model, source, reviews.labels)
+        fitting.validate(model, source, reviews.labels)
         assert model.training is mode
 
 

@@ -1,0 +1,243 @@
+"""Fitting a model to reviews: the optimiser's steps, validation, and going on from a checkpoint."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from sentiment.batches import Batch, BatchSource, training_order
+from sentiment.checkpoints import Checkpoint, Checkpoints
+from sentiment.errors import TrainingError
+from sentiment.model import SentimentLSTM
+from sentiment.progress import Progress
+from sentiment.recipe import TrainConfig
+from sentiment.scoring import binary_cross_entropy, score
+from sentiment.signals import hold_signals
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How well a model does on the validation reviews; loss in nats."""
+
+    loss: float
+    accuracy: float
+
+
+class Fit:
+    """Training under way: the model, its optimiser, how far it is, and the best weights so far.
+
+    ``source`` holds the training reviews, ``held_out`` those for validation, with their ``labels``
+    as uint8 of shape (reviews,).
+    """
+
+    def __init__(
+        self,
+        model: SentimentLSTM,
+        config: TrainConfig,
+        source: BatchSource,
+        held_out: BatchSource,
+        labels: npt.NDArray[np.uint8],
+    ) -> None:
+        self.model, self._config = model, config
+        self._source, self._held_out, self._labels = source, held_out, labels
+        self._optimiser = make_optimiser(model, config)
+        self._epoch_steps = math.ceil(len(source) / config.batch_size)
+        self._steps = self._epoch_steps * config.epochs
+        self._device = next(model.parameters()).device
+        self._losses: list[Tensor] = []  # since the last row of the history, on the device
+        self._weights: dict[str, Tensor] = {}
+        self.step = 0
+        self.history: list[dict[str, Any]] = []
+        self.best: Validation | None = None
+        self.best_step = 0
+
+    def run(self, checkpoints: Checkpoints, progress: Progress) -> Validation:
+        """Train to the end, from the newest checkpoint if there is one; keep the best weights.
+
+        Asked to end by a signal, it saves a checkpoint first. Raises TrainingError when a loss is
+        not a number.
+        """
+        found = checkpoints.load()
+        if found is not None:
+            self._restore(found)
+        with hold_signals() as stop:
+            for places in self._batches():
+                self._try_step(places, checkpoints)
+                due = self.step % self._config.checkpoint_every == 0
+                if stop or (due and self.step < self._steps):
+                    checkpoints.save(self.step, *self._state())
+                if stop:
+                    break
+                seen = self.step * self._config.batch_size
+                total = self._config.epochs * len(self._source)
+                progress(min(seen, total), total, **self._figures())
+        if self.best is None or self.step < self._steps:
+            raise TrainingError(f"Training was stopped after step {self.step:,}; run it again.")
+        self.model.load_state_dict(self._weights)
+        return self.best
+
+    def _batches(self) -> Iterator[npt.NDArray[np.int64]]:
+        """Yield what is left of the epochs' batches; those done before are not drawn again."""
+        first, done = divmod(self.step, self._epoch_steps)
+        for epoch in range(first, self._config.epochs):
+            order = training_order(
+                self._source.lengths,
+                self._config.batch_size,
+                seed=self._config.seed,
+                epoch=epoch,
+                by_length=self._config.padding == "right",
+            )
+            yield from order[done if epoch == first else 0 :]
+
+    def _try_step(self, places: npt.NDArray[np.int64], checkpoints: Checkpoints) -> None:
+        try:
+            self._step(places)
+        except TrainingError as error:
+            newest = checkpoints.newest()
+            where = f"The last checkpoint is {newest}." if newest else "There is no checkpoint yet."
+            raise TrainingError(f"{error} {where}") from None
+
+    def _step(self, places: npt.NDArray[np.int64]) -> None:
+        config = self._config
+        rate = learning_rate(config, self.step, self._steps)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        self.model.train()
+        batch = self._source.take(places)
+        self._losses.append(training_step(self.model, batch, self._optimiser, config.clip_norm))
+        self.step += 1
+        every = config.validate_every or self._epoch_steps
+        to_validate = self.step % every == 0 or self.step == self._steps
+        if to_validate or self.step % config.log_every == 0:
+            self._record(rate, to_validate)
+
+    def _record(self, rate: float, to_validate: bool) -> None:
+        """Add a row to the history; reading the losses here alone keeps the device busy."""
+        loss = float(torch.stack(self._losses).mean())
+        self._losses = []
+        check_loss("training", loss, self.step, rate)
+        result = None
+        if to_validate:
+            result = validate(self.model, self._held_out, self._labels)
+            check_loss("validation", result.loss, self.step, rate)
+            if self.best is None or result.loss < self.best.loss:
+                self.best, self.best_step = result, self.step
+                self._weights = {n: v.clone() for n, v in self.model.state_dict().items()}
+        self.history.append(
+            {
+                "step": self.step,
+                "epoch": self.step / self._epoch_steps,
+                "train_loss": loss,
+                "validation_loss": result.loss if result else None,
+                "validation_accuracy": result.accuracy if result else None,
+                "learning_rate": rate,
+            }
+        )
+
+    def _figures(self) -> dict[str, float]:
+        if not self.history:
+            return {}
+        figures = {"loss": self.history[-1]["train_loss"]}
+        measured = [row for row in self.history if row["validation_accuracy"] is not None]
+        if measured:
+            figures["validation_accuracy"] = measured[-1]["validation_accuracy"]
+        return figures
+
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        optimiser = self._optimiser.state_dict()["state"]
+        tensors = {
+            "random": torch.get_rng_state(),
+            **{f"model.{name}": value for name, value in self.model.state_dict().items()},
+            **{f"best.{name}": value for name, value in self._weights.items()},
+            **{f"optimiser.{n}.{k}": v for n, slot in optimiser.items() for k, v in slot.items()},
+        }
+        if self._losses:
+            tensors["losses"] = torch.stack(self._losses)
+        if self._device.type == "cuda":
+            tensors["random_device"] = torch.cuda.get_rng_state(self._device)
+        best = asdict(self.best) if self.best else None
+        return tensors, {
+            "step": self.step,
+            "history": self.history,
+            "best": best,
+            "best_step": self.best_step,
+        }
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        tensors, state = checkpoint.tensors, checkpoint.state
+        self.step, self.history = state["step"], state["history"]
+        self.best = Validation(**state["best"]) if state["best"] else None
+        self.best_step = state["best_step"]
+        self.model.load_state_dict(_under("model.", tensors))
+        self._weights = {n: v.to(self._device) for n, v in _under("best.", tensors).items()}
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under("optimiser.", tensors).items():
+            number, _, key = name.partition(".")
+            slots.setdefault(int(number), {})[key] = value
+        groups = self._optimiser.state_dict()["param_groups"]
+        self._optimiser.load_state_dict({"state": slots, "param_groups": groups})
+        self._losses = list(tensors["losses"].to(self._device)) if "losses" in tensors else []
+        torch.set_rng_state(tensors["random"])
+        if "random_device" in tensors and self._device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random_device"], self._device)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
+
+
+def training_step(
+    model: SentimentLSTM, batch: Batch, optimiser: torch.optim.Optimizer, clip_norm: float
+) -> Tensor:
+    """Take one optimiser step and return the batch's mean loss, still on the device."""
+    loss = nn.functional.binary_cross_entropy_with_logits(
+        model(batch.ids, batch.lengths), batch.labels
+    )
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    optimiser.step()
+    return loss.detach()
+
+
+def validate(
+    model: SentimentLSTM, source: BatchSource, labels: npt.NDArray[np.uint8]
+) -> Validation:
+    """Score the validation reviews against their labels, shape (reviews,)."""
+    logits = score(model, source)
+    correct = (logits >= 0) == (labels == 1)
+    return Validation(binary_cross_entropy(logits, labels), float(correct.mean()))
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """Return the rate of a step (from 0) of ``steps``."""
+    if config.schedule == "constant":
+        return config.learning_rate
+    warmup = int(config.warmup * steps)
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the fused optimiser of a recipe."""
+    if config.optimiser == "adam":
+        return torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
+    return torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+
+
+def check_loss(name: str, loss: float, step: int, rate: float) -> None:
+    """Raise TrainingError for a loss that is not a number."""
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"The {name} loss is {loss} at step {step:,} (learning rate {rate:.2g}). "
+            "Lower train.learning_rate or train.clip_norm."
+        )

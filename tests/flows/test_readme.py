@@ -1,0 +1,74 @@
+"""What the README and the docs tell to type exists, and what they show is what is printed."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from flows.cli import app
+from flows.config import preset_names
+from flows.outcome import outcome_table
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "storage/README.md"]
+
+
+def console_lines(text: str) -> list[str]:
+    """Return the commands that the console blocks show."""
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+COMMANDS = [line for page in PAGES for line in console_lines(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("sentiment ")])
+def test_a_shown_command_is_one_that_the_command_line_takes(line: str) -> None:
+    _, name, *arguments = shlex.split(line)
+    group = typer.main.get_command(app)
+    command = group.commands[name]  # type: ignore[attr-defined]
+    command.make_context(name, arguments)  # a wrong option raises here; nothing is run
+
+
+def test_the_readme_shows_commands_of_every_kind() -> None:
+    kinds = {line.split()[0] for line in COMMANDS}
+    assert {"make", "sentiment", "prefect"} <= kinds
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("make ")])
+def test_a_shown_target_is_in_the_makefile(line: str) -> None:
+    target = line.split()[1]
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_the_presets_named_exist() -> None:
+    named = re.findall(r"presets/(\w+)\.yaml", README)
+    assert set(named) == set(preset_names())
+
+
+def test_the_shown_outcome_has_the_rows_that_a_run_prints() -> None:
+    result = {
+        "rows": 1,
+        "rejected": 0,
+        "rejected_by_reason": {},
+        "vocabulary_size": 1,
+        "accuracy": 0.5,
+        "accuracy_interval": [0.4, 0.6],
+        "loss": 0.1,
+        "model": "/m",
+        "report": "/r",
+        "stages": [],
+    }
+    rows = [str(cell) for cell in outcome_table(result, generated=True).columns[0].cells]
+    shown = re.findall(r"^│ ([a-z ]+?) +│", README, re.MULTILINE)
+    assert shown == rows
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []
