@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,9 +39,7 @@ class Row(NamedTuple):
     @property
     def rates(self) -> tuple[float, float]:
         """Reviews a second by the median time, the plain way and the pipeline's."""
-        return self.reviews / float(np.median(self.plain)), self.reviews / float(
-            np.median(self.pipeline)
-        )
+        return self.reviews / median(self.plain), self.reviews / median(self.pipeline)
 
     @property
     def ratio(self) -> float:
@@ -60,12 +59,17 @@ class Row(NamedTuple):
 
 
 class WholeRun(NamedTuple):
-    """One run from bz2 to tensors in a process of its own; ``start`` is what workers took."""
+    """One run from bz2 to tensors in a process of its own.
+
+    ``before`` is the memory held when the clock started; ``start`` the seconds that starting the
+    workers took, which is not in ``seconds``; ``digest`` that of the files written.
+    """
 
     seconds: float
     before: int
     peaks: Peaks
     start: float = 0.0
+    digest: str = ""
 
 
 def check_agreement(expected: plain.Preprocessed, outputs: Outputs) -> None:
@@ -126,8 +130,8 @@ def time_stages(
     gc.freeze()  # what is kept here costs neither way any time
 
     def row(stage: str, plainly: Callable[[], object], ours: Callable[[], object]) -> Row:
-        seconds = alternate(repeats, _timed(plainly), _timed(ours))
-        return Row(stage, len(texts), *seconds)
+        plain_seconds, our_seconds = alternate(repeats, _timed(plainly), _timed(ours))
+        return Row(stage, len(texts), plain_seconds, our_seconds)
 
     def pad_plainly() -> list[plain.Padded]:
         starts = range(0, len(texts), BATCH_SIZE)
@@ -187,9 +191,19 @@ def time_tokenizing(cleaned: Sequence[str], warm: Sequence[str], repeats: int) -
 
 
 def time_whole(
-    source: Path, folder: Path, *, processes: Sequence[int], repeats: int, shard_size: int
+    source: Path,
+    outputs: Outputs,
+    folder: Path,
+    *,
+    processes: Sequence[int],
+    repeats: int,
+    shard_size: int,
 ) -> tuple[list[Row], dict[str, WholeRun]]:
-    """Time bz2 to tensors, each run in a fresh process; return also the last run of each way."""
+    """Time bz2 to tensors, each run in a fresh process; return also the last run of each way.
+
+    Raises Disagreement when a run's files are not those of ``outputs``, byte for byte.
+    """
+    agreed = outputs.digest()
     runs: dict[str, WholeRun] = {}
 
     def plainly(_: int) -> float:
@@ -199,6 +213,8 @@ def time_whole(
     def ours(count: int) -> Way:
         def run(_: int) -> float:
             run = in_fresh_process(whole_pipeline, source, folder, shard_size, count)
+            if run.digest != agreed:
+                raise Disagreement(f"the files differ with {_processes(count)}")
             runs[f"pipeline, {_processes(count)}"] = run
             return run.seconds
 
@@ -225,12 +241,13 @@ def whole_pipeline(source: Path, folder: Path, shard_size: int, processes: int) 
     out = folder / f"whole-{processes}"
     pool, start = stages.started_workers(processes) if processes > 1 else (None, 0.0)
     before, started = peak_memory(), time.perf_counter()
-    _, peaks = stages.run_stages(source, out, shard_size=shard_size, pool=pool)
+    outputs, peaks = stages.run_stages(source, out, shard_size=shard_size, pool=pool)
     seconds = time.perf_counter() - started
     if pool is not None:
         pool.shutdown()
+    digest = outputs.digest()
     shutil.rmtree(out)
-    return WholeRun(seconds, before, peaks, start)
+    return WholeRun(seconds, before, peaks, start, digest)
 
 
 def alternate(repeats: int, *ways: Way) -> list[list[float]]:

@@ -21,7 +21,9 @@ def describe_machine() -> dict[str, Any]:
     """Return processor, cores, memory, versions, the date, and how busy the machine is."""
     return {
         "cpu": _field(Path("/proc/cpuinfo"), "model name") or platform.processor() or "unknown",
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

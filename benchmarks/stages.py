@@ -22,6 +22,7 @@ from sentiment.tensors import TensorsConfig, encode_shard
 from sentiment.tokenize import BATCH, TOKENS, count_words, tokenize_shard
 from sentiment.vocabulary import VocabularyConfig, build_vocabulary
 from sentiment.words import word_tokenize
+from tasks.manifest import digest_file, digest_json
 
 T = TypeVar("T")
 
@@ -34,6 +35,10 @@ class Outputs(NamedTuple):
     tokens: list[Path]
     vocabulary: Path
     tensors: list[Path]
+
+    def digest(self) -> str:
+        """Return one digest for the bytes of all files."""
+        return digest_json(list(map(digest_file, [*self.tokens, self.vocabulary, *self.tensors])))
 
 
 class Peaks(NamedTuple):

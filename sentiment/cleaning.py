@@ -47,6 +47,11 @@ class TokenizeConfig(Settings):
         description="whole: a URL becomes one token <url>. article: the 2019 article's rule, which "
         "also takes many words that are no URLs. keep: leave them.",
     )
+    negations: Literal["keep", "expand"] = Field(
+        "keep",
+        description="keep: NLTK's tokens, which cut don't into do and n't. expand: n't becomes not, "
+        "so that what is learnt of couldn't holds for could not too.",
+    )
 
 
 def clean(text: str, config: TokenizeConfig) -> str:

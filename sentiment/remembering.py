@@ -32,10 +32,17 @@ _UNSURE = {
     re.split(r"[^a-z]", word)[-1]
     for word in chain(english.ABBREV_TYPES, (first for first, _ in english.COLLOCATIONS))
 }
+_EVIDENT = re.compile(
+    r"""(?!.*(?:cannot|gimme|gonna|gotta|lemme|wanna))
+    (["(]?) ([a-z0-9]+(?:[-./_][a-z0-9]+)*) ('s)? ((?:\.\.+)?[")\],:;?!]*|[")\]?!]+\.|\.[")\]:;]*)
+    """,
+    re.ASCII | re.IGNORECASE | re.VERBOSE,
+)
+_SIGN = re.compile(r"\.+|[^.]")
 
 
 def is_steady(chunk: str) -> bool:
-    if len(chunk) > LONGEST:
+    if len(chunk) > LONGEST or MARK in chunk:
         return False
     shape = _STEADY.fullmatch(chunk)
     if shape is None or shape["stop"] is None:
@@ -57,74 +64,91 @@ class RememberingTokenizer:
         return self.tokenize_all([text])[0]
 
     def tokenize_all(self, texts: Sequence[str]) -> list[list[str]]:
-        marked = {at: word_tokenize(text) for at, text in enumerate(texts) if MARK in text}
-        split = [[] if at in marked else text.split(" ") for at, text in enumerate(texts)]
-        known = self._recall(set().union(*split), only_steady=True)
-        known[""] = ()
-        rows = [list(map(known.get, chunks)) for chunks in split]
-        open_ = [
-            (row, window)
-            for chunks, row in zip(split, rows, strict=True)
-            if None in row
-            for window in _windows(chunks, row)
-        ]
-        answers = self._recall({q for _, (_, _, q, _) in open_})
-        for row, (start, stop, question, anchor) in open_:
-            answer = answers[question]
-            row[start:stop] = [answer[: len(answer) - anchor]] + [()] * (stop - start - 1)
-        result = [list(chain.from_iterable(row)) for row in rows]
-        for at, tokens in marked.items():
-            result[at] = tokens
-        return result
+        split = [text.split(" ") for text in texts]
+        rows: list[list[Tokens | None]] = [list(map(self._recent.get, chunks)) for chunks in split]
+        gaps = [(chunks, row) for chunks, row in zip(split, rows, strict=True) if None in row]
+        learned = self._answers(
+            {c for chunks, row in gaps for c, part in zip(chunks, row, strict=True) if part is None}
+        )
+        waiting = []
+        for chunks, row in gaps:
+            for at, part in enumerate(row):
+                if part is None:
+                    row[at] = learned.get(chunks[at])
+            if None not in row:
+                continue
+            for start, stop in _windows(chunks, row):
+                question = " ".join(chunks[start:stop])
+                next_tokens: Tokens = ()
+                if stop < len(row) and question.rstrip().endswith("."):
+                    question += f" {chunks[stop]}"
+                    next_tokens = row[stop] or ()
+                left = f"{MARK} " if start or question[:1].isalnum() else ""
+                right = f" {MARK}" if stop < len(row) else ""
+                if left and right and MARK not in question:
+                    waiting.append((row, start, stop, f" {question} ", len(next_tokens)))
+                else:
+                    tokens = word_tokenize(left + question + right)
+                    end = len(tokens) - len(next_tokens) - bool(right)
+                    _put(row, start, stop, tuple(tokens[bool(left) : end]))
+        learned = self._answers({question for *_, question, _ in waiting})
+        for row, start, stop, question, surplus in waiting:
+            found = learned[question]
+            _put(row, start, stop, found[: len(found) - surplus])
+        return [list(chain.from_iterable(filter(None, row))) for row in rows]
 
-    def _recall(self, questions: Iterable[str], only_steady: bool = False) -> dict[str, Tokens]:
-        recent, older = self._recent, self._older
-        answers = {}
+    def _answers(self, questions: Iterable[str]) -> dict[str, Tokens]:
+        answers: dict[str, Tokens] = {"": ()}
         unknown = []
-        for q in questions:
-            found = recent.get(q)
+        for question in questions:
+            found = self._recent.get(question)
             if found is None:
-                found = older.get(q)
-                if found is None:
-                    if not only_steady or is_steady(q):
-                        unknown.append(q)
+                found = self._older.get(question) or _evident(question)
+                if found is not None:
+                    self._remember(question, found)
+                elif " " in question or is_steady(question):
+                    unknown.append(question)
                     continue
-                self._remember(q, found)
-            answers[q] = found
-        for q, found in _ask(unknown):
-            answers[q] = found
-            if len(q) <= LONGEST:
-                self._remember(q, found)
+                else:
+                    continue
+            answers[question] = found
+        for question, found in _ask(unknown):
+            answers[question] = found
+            self._remember(question, found)
         return answers
 
     def _remember(self, question: str, answer: Tokens) -> None:
         if len(self._recent) >= self._half:
             self._older, self._recent = self._recent, {}
-        if self._half:
+        if self._half and len(question) <= LONGEST:
             self._recent[question] = answer
 
 
+def _evident(chunk: str) -> Tokens | None:
+    match = _EVIDENT.fullmatch(chunk)
+    if match is None:
+        return None
+    before, word, clitic, after = match.groups()
+    if word == chunk:
+        return (chunk,)
+    if not is_steady(chunk):
+        return None
+    signs = ("''" if sign == '"' else sign for sign in _SIGN.findall(after))
+    return tuple(filter(None, ("``" if before == '"' else before, word, clitic, *signs)))
+
+
 def _ask(questions: Sequence[str]) -> Iterator[tuple[str, Tokens]]:
-    inner = []
-    for q in questions:
-        if " " not in q or q[0] == q[-1] == " ":
-            inner.append(q)
-            continue
-        left = MARK if q[0] == " " else ""
-        right = MARK if q[-1] == " " else ""
-        tokens = word_tokenize(left + q + right)
-        yield q, tuple(tokens[len(left) : len(tokens) - len(right)])
-    if inner:
-        tokens = word_tokenize(f" {MARK} ".join(["", *inner, ""]))
+    if questions:
+        tokens = word_tokenize(f" {MARK} ".join(["", *questions, ""]))
         at = 1
-        for q in inner:
+        for question in questions:
             end = tokens.index(MARK, at)
-            yield q, (q,) if end == at + 1 and tokens[at] == q else tuple(tokens[at:end])
+            yield question, tuple(tokens[at:end])
             at = end + 1
 
 
-def _windows(chunks: list[str], row: list[Tokens | None]) -> list[tuple[int, int, str, int]]:
-    windows: list[tuple[int, int, str, int]] = []
+def _windows(chunks: list[str], row: list[Tokens | None]) -> list[tuple[int, int]]:
+    windows: list[tuple[int, int]] = []
     stop = 0
     while None in row[stop:]:
         start = row.index(None, stop)
@@ -135,16 +159,9 @@ def _windows(chunks: list[str], row: list[Tokens | None]) -> list[tuple[int, int
             start -= 1
         while windows and start < windows[-1][1]:
             start = windows.pop()[0]
-        question = " ".join(chunks[start:stop])
-        anchor = 0
-        if stop == len(row):
-            question = question.rstrip(" ")
-        elif question.rstrip().endswith("."):
-            question += f" {chunks[stop]} "
-            anchor = len(row[stop] or ())
-        else:
-            question += " "
-        if start or chunks[0][:1].isalnum():
-            question = " " + question
-        windows.append((start, stop, question, anchor))
+        windows.append((start, stop))
     return windows
+
+
+def _put(row: list[Tokens | None], start: int, stop: int, tokens: Tokens) -> None:
+    row[start:stop] = [tokens] + [()] * (stop - start - 1)

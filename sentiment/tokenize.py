@@ -14,6 +14,7 @@ from sentiment.words import word_tokenize
 
 TOKENS = pa.schema([("row", pa.int64()), ("label", pa.int8()), ("tokens", pa.list_(pa.string()))])
 COUNTS = pa.schema([("word", pa.string()), ("count", pa.int64()), ("first_seen", pa.int64())])
+SHORTENED = {"ca": "can", "wo": "will", "sha": "shall"}
 BATCH = 1_000  # reviews held as Python lists at a time
 
 
@@ -21,8 +22,20 @@ def tokenize_text(text: str, config: TokenizeConfig) -> list[str]:
     """Clean a text and cut it into words."""
     words = word_tokenize(clean(text, config))
     if config.urls == "whole" and URL_MARK in words:
-        return [URL if word == URL_MARK else word for word in words]
-    return words
+        words = [URL if word == URL_MARK else word for word in words]
+    return expand_negations(words) if config.negations == "expand" else words
+
+
+def expand_negations(words: list[str]) -> list[str]:
+    """Return the words with ``not`` for each ``n't``, and the verb before it in full."""
+    expanded: list[str] = []
+    for word in words:
+        if word.lower() == "n't":
+            if expanded:
+                expanded[-1] = SHORTENED.get(expanded[-1].lower(), expanded[-1])
+            word = "not"
+        expanded.append(word)
+    return expanded
 
 
 def tokenize_shard(
