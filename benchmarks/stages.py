@@ -103,7 +103,7 @@ def run_stages(
     outputs = Outputs(
         tokens=[part / "tokens.parquet" for part in parts],
         vocabulary=words,
-        tensors=[part / "tensors.safetensors" for part in parts],
+        tensors=[part / "tensors.parquet" for part in parts],
     )
     return outputs, Peaks(peak_memory(), max(peaks) if pool else 0)
 

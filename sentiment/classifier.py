@@ -12,7 +12,7 @@ from sentiment.batches import BatchSource
 from sentiment.bundle import Bundle
 from sentiment.scoring import probabilities, score
 from sentiment.tensors import EncodedReviews, cut, offsets_of
-from sentiment.tokenize import tokenize_text
+from sentiment.tokenize import tokenize_texts
 
 LABELS = ("negative", "positive")
 
@@ -60,7 +60,7 @@ class Classifier:
         return [LABELS[int(p >= threshold)] for p in self.predict_proba(texts)]
 
     def _encode(self, texts: list[str]) -> EncodedReviews:
-        words = [tokenize_text(text, self._bundle.config.tokenize) or [""] for text in texts]
+        words = [w or [""] for w in tokenize_texts(texts, self._bundle.config.tokenize)]
         flat = pa.array([word for tokens in words for word in tokens], pa.string())
         lengths = np.array([len(tokens) for tokens in words], dtype=np.int32)
         ids, offsets = cut(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sentiment.settings import Settings
+from sentiment.settings import Settings, operational
 
 URL = "<url>"
 # Stands for a URL while NLTK works, which would cut "<url>" in three. It is a private-use
@@ -31,7 +31,8 @@ _WHOLE_URL = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-# No match of the pattern is without one of these, and most texts have none: a quick way out.
+# No match in an ASCII text is without one of these, and most texts have none: a quick way out.
+# (In others a letter such as the dotless i may stand for one that it is not equal to.)
 _WHOLE_HINTS = ("http", "www", ".com", ".org", ".net", ".edu", ".gov", ".info", ".biz", ".co.")
 _PATH_HINT = re.compile(r"\.\w{2,4}/")
 _TRAILING = ".,;:!?'\")]}*-"
@@ -39,6 +40,12 @@ _TRAILING = ".,;:!?'\")]}*-"
 
 class TokenizeConfig(Settings):
     """How a text is cleaned and cut into words."""
+
+    engine: Literal["remembering", "nltk"] = operational(
+        "remembering",
+        description="remembering: repeats NLTK's own answers where they cannot differ, the same "
+        "tokens many times faster. nltk: asks NLTK every time.",
+    )
 
     lowercase: bool = Field(True, description="Lower-case the text.")
     zero_digits: bool = Field(True, description="Replace every digit by 0.")
@@ -49,8 +56,8 @@ class TokenizeConfig(Settings):
     )
     negations: Literal["keep", "expand"] = Field(
         "keep",
-        description="keep: NLTK's tokens, which cut don't into do and n't. expand: n't becomes not, "
-        "so that what is learnt of couldn't holds for could not too.",
+        description="keep: NLTK's tokens, which cut don't into do and n't. expand: not in place of "
+        "n't, so that what is learnt of couldn't holds for could not too.",
     )
 
 
@@ -72,7 +79,8 @@ def _zero_digits(text: str) -> str:
 def _mark_whole_urls(text: str) -> str:
     text = text.replace(URL_MARK, "\ufffd")
     lowered = text.lower()
-    if not any(hint in lowered for hint in _WHOLE_HINTS) and not _PATH_HINT.search(lowered):
+    hinted = any(hint in lowered for hint in _WHOLE_HINTS) or _PATH_HINT.search(lowered)
+    if not hinted and text.isascii():
         return text
 
     def mark(match: re.Match[str]) -> str:

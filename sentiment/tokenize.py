@@ -1,5 +1,7 @@
 """Stage ``tokenize``: a shard of reviews becomes a shard of tokens and a table of word counts."""
 
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pyarrow.parquet as pq
 
 from sentiment.cleaning import URL, URL_MARK, TokenizeConfig, clean
 from sentiment.progress import Progress, silent
+from sentiment.remembering import RememberingTokenizer
 from sentiment.words import word_tokenize
 
 TOKENS = pa.schema([("row", pa.int64()), ("label", pa.int8()), ("tokens", pa.list_(pa.string()))])
@@ -18,12 +21,37 @@ SHORTENED = {"ca": "can", "wo": "will", "sha": "shall"}
 BATCH = 1_000  # reviews held as Python lists at a time
 
 
+def tokenize_texts(texts: Sequence[str], config: TokenizeConfig) -> list[list[str]]:
+    """Clean texts and cut each into words."""
+    cleaned = [clean(text, config) for text in texts]
+    if config.engine == "remembering":
+        tokenized = _remembering().tokenize_all(cleaned)
+    else:
+        tokenized = [word_tokenize(text) for text in cleaned]
+    if config.urls == "whole":
+        for place, text in enumerate(cleaned):
+            if URL_MARK in text:
+                words = tokenized[place]
+                tokenized[place] = [URL if word == URL_MARK else word for word in words]
+    if config.negations == "expand":
+        tokenized = [expand_negations(words) for words in tokenized]
+    return tokenized
+
+
 def tokenize_text(text: str, config: TokenizeConfig) -> list[str]:
     """Clean a text and cut it into words."""
-    words = word_tokenize(clean(text, config))
-    if config.urls == "whole" and URL_MARK in words:
-        words = [URL if word == URL_MARK else word for word in words]
-    return expand_negations(words) if config.negations == "expand" else words
+    return tokenize_texts([text], config)[0]
+
+
+_of_thread = threading.local()
+
+
+def _remembering() -> RememberingTokenizer:
+    """Return this thread's tokenizer, whose memory serves all shards that the thread works on."""
+    if not hasattr(_of_thread, "tokenizer"):
+        _of_thread.tokenizer = RememberingTokenizer()
+    tokenizer: RememberingTokenizer = _of_thread.tokenizer
+    return tokenizer
 
 
 def expand_negations(words: list[str]) -> list[str]:
@@ -52,7 +80,7 @@ def tokenize_shard(
     with pq.ParquetFile(reviews) as shard:
         total = shard.metadata.num_rows
         for batch in shard.iter_batches(batch_size=BATCH, columns=["text"]):
-            words = [tokenize_text(text, tokenize) for text in batch["text"].to_pylist()]
+            words = tokenize_texts(batch["text"].to_pylist(), tokenize)
             texts.append(pa.array(words, TOKENS.field("tokens").type))
             done += len(words)
             progress(done, total)

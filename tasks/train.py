@@ -22,7 +22,7 @@ def tensors_of(
 ) -> tuple[Artifact, ...]:
     """Return a split's tensors, in the order of its shards."""
     return tuple(
-        tensors.output("tensors.safetensors")
+        tensors.output("tensors.parquet")
         for (_, shard), tensors in zip(shards_of(ingested), encoded, strict=True)
         if split_of(shard) == split
     )

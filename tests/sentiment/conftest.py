@@ -147,7 +147,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     for split, folders in tokens.items():
         for source in folders:
             encode_shard(source / "tokens.parquet", vocabulary, tensors=TENSORS, out=source)
-        tensors[split] = [source / "tensors.safetensors" for source in folders]
+        tensors[split] = [source / "tensors.parquet" for source in folders]
 
     bundle = folder("bundle")
     facts = train_model(

@@ -203,7 +203,23 @@ def test_whole_changes_a_text_only_at_its_url(before: list[str], after: list[str
         st.sampled_from(
             ["a", "shop", ".", "/", ":", "//", "http", "HTTPS", "www", "www2", "com", "co", "uk"]
         )
-        | st.sampled_from(["ES", "it", "info", "-", "@", "0", "é", "\u017f", "\u212a", " ", "\n"]),
+        | st.sampled_from(
+            [
+                "ES",
+                "it",
+                "info",
+                "biz",
+                "b\u0131z",
+                "-",
+                "@",
+                "0",
+                "é",
+                "\u017f",
+                "\u212a",
+                " ",
+                "\n",
+            ]
+        ),
         max_size=12,
     ).map("".join)
 )

@@ -2,13 +2,16 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sentiment import tokenize
 from sentiment.cleaning import TokenizeConfig
-from sentiment.tokenize import COUNTS, TOKENS, tokenize_shard, tokenize_text
+from sentiment.tokenize import COUNTS, TOKENS, tokenize_shard, tokenize_text, tokenize_texts
 from tests.sentiment.conftest import contents, made_up_reviews, rows_of, write_reviews
 
 CONFIG = TokenizeConfig()
@@ -94,3 +97,30 @@ def test_progress_ends_at_the_number_of_reviews(
         progress=lambda done, total=None, **_: seen.append((done, total)),
     )
     assert seen == [(10, 25), (20, 25), (25, 25)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("it couldn't be better", ["it", "could", "not", "be", "better"]),
+        (
+            "i can't, won't and shan't",
+            ["i", "can", "not", ",", "will", "not", "and", "shall", "not"],
+        ),
+        ("n't at the start", ["not", "at", "the", "start"]),
+        ("ca is no can", ["ca", "is", "no", "can"]),
+        ("do not", ["do", "not"]),
+    ],
+)
+def test_expanded_negations(text: str, expected: list[str]) -> None:
+    assert tokenize_text(text, TokenizeConfig(negations="expand")) == expected
+
+
+@pytest.mark.parametrize("urls", ["whole", "article", "keep"])
+@given(texts=st.lists(st.text(max_size=60), max_size=5))
+def test_both_engines_yield_the_same_tokens(urls: Any, texts: list[str]) -> None:
+    plain, remembering = (
+        tokenize_texts(texts, TokenizeConfig(engine=engine, urls=urls))  # type: ignore[arg-type]
+        for engine in ("nltk", "remembering")
+    )
+    assert remembering == plain
