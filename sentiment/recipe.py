@@ -45,6 +45,12 @@ class TrainConfig(Settings):
     max_length: int | None = Field(
         None, ge=1, description="Tokens of a review used in a training step; all stored if null."
     )
+    excerpts: float = Field(
+        0.0,
+        ge=0,
+        description="Excerpts of 4 to 20 words a review, trained on as further reviews, so that the "
+        "model can judge short texts.",
+    )
     validate_every: int | None = Field(
         None, ge=1, description="Steps between validations; after every epoch if null."
     )

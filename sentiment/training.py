@@ -15,6 +15,7 @@ from sentiment.bundle import BundleConfig, save_bundle
 from sentiment.checkpoints import Checkpoints
 from sentiment.cleaning import TokenizeConfig
 from sentiment.devices import choose_device
+from sentiment.excerpts import add_excerpts
 from sentiment.fitting import Fit
 from sentiment.model import SentimentLSTM
 from sentiment.progress import Progress, silent
@@ -61,7 +62,7 @@ def train_model(
         held_out = EncodedReviews.load(validation_tensors)
         model = SentimentLSTM(train.model, len(Vocabulary.load(vocabulary))).to(device)
         source = BatchSource(
-            learning,
+            add_excerpts(learning, train.excerpts, train.seed) if train.excerpts else learning,
             padding=train.padding,
             max_length=min(train.max_length or tensors.max_length, tensors.max_length),
             device=device,

@@ -368,6 +368,12 @@ def test_the_recipe_of_the_article_runs_on_a_tiny_model(
     assert loss == pytest.approx(facts["validation_loss"], abs=1e-6)
 
 
+def test_excerpts_are_further_reviews(trained: Trained, tmp_path: Path) -> None:
+    facts = run(trained, tmp_path, excerpts=1.0)
+    assert facts["rows"] == ROWS
+    assert facts["steps"] == 2 * run(trained, tmp_path / "none")["steps"]
+
+
 def test_progress_counts_reviews_up_to_the_end(trained: Trained, tmp_path: Path) -> None:
     seen: list[tuple[int, int | None, dict[str, float]]] = []
     train_model(
