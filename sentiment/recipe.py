@@ -48,8 +48,8 @@ class TrainConfig(Settings):
     excerpts: float = Field(
         0.0,
         ge=0,
-        description="Excerpts of 4 to 20 words a review, trained on as further reviews, so that the "
-        "model can judge short texts.",
+        description="Excerpts of 4 to 20 words a review, used as further training reviews, so that "
+        "the model can judge short texts.",
     )
     validate_every: int | None = Field(
         None, ge=1, description="Steps between validations; after every epoch if null."

@@ -17,6 +17,7 @@ from sentiment.cleaning import TokenizeConfig
 from sentiment.devices import choose_device
 from sentiment.excerpts import add_excerpts
 from sentiment.fitting import Fit
+from sentiment.memory import keep_freed_memory
 from sentiment.model import SentimentLSTM
 from sentiment.progress import Progress, silent
 from sentiment.recipe import TrainConfig
@@ -55,6 +56,7 @@ def train_model(
     number.
     """
     device = choose_device(train.device)
+    keep_freed_memory()
     gpus = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus), _denormals_as_zero():
         torch.manual_seed(train.seed)
