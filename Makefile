@@ -14,7 +14,7 @@ run: install
 	$(BIN)/sentiment run --preset sample
 
 test: install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: install
 	$(BIN)/ruff check .
