@@ -25,23 +25,26 @@ def pipeline(tmp_path: Path) -> Iterator[Forks]:
 
 def test_a_run_after_a_kill_ends_as_if_undisturbed(pipeline: Forks, tmp_path: Path) -> None:
     rng = random.Random(20)
-    begin = time.monotonic()
-    pipeline.start(tmp_path / "undisturbed")
-    expected = pipeline.digest()
-    length = time.monotonic() - begin
+    lengths, digests = [], set()
+    for name in ("undisturbed", "again"):
+        begin = time.monotonic()
+        pipeline.start(tmp_path / name)
+        digests.add(pipeline.digest())
+        lengths.append(time.monotonic() - begin)
+    (expected,) = digests
     assert expected is not None
     killed = 0
     for number in range(KILLS):
         storage = tmp_path / str(number)
         pipeline.start(storage)
-        time.sleep(rng.uniform(0, length))
+        time.sleep(rng.uniform(0, min(lengths)))
         pipeline.send(signal.SIGKILL)
         killed += pipeline.digest() is None
         pipeline.start(storage)
         assert pipeline.digest() == expected, f"after kill {number}"
         left = [path for path in storage.glob("*/.*") if path.parent.name != "locks"]
         assert left == [], f"after kill {number}"
-    assert killed >= KILLS // 2  # the others had come to their end before the signal
+    assert killed >= KILLS // 4  # the others had come to their end before the signal
 
 
 @pytest.fixture(scope="module")
