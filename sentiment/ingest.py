@@ -18,7 +18,6 @@ from sentiment.reviews import Reject, Review, read_reviews
 from sentiment.settings import Settings
 
 SPLITS = ("train", "validation", "test")
-SPLIT_RULES = ("train", "validation", "test", "halves", "hash")
 SplitRule = Literal["train", "validation", "test", "halves", "hash"]
 
 REVIEWS = pa.schema([("row", pa.int64()), ("label", pa.int8()), ("text", pa.string())])

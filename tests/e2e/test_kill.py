@@ -33,18 +33,21 @@ def test_a_run_after_a_kill_ends_as_if_undisturbed(pipeline: Forks, tmp_path: Pa
         lengths.append(time.monotonic() - begin)
     (expected,) = digests
     assert expected is not None
-    killed = 0
-    for number in range(KILLS):
-        storage = tmp_path / str(number)
+    killed = tried = 0
+    while killed < KILLS:
+        tried += 1
+        assert tried <= 5 * KILLS, "most runs come to their end before the signal"
+        storage = tmp_path / str(tried)
         pipeline.start(storage)
         time.sleep(rng.uniform(0, min(lengths)))
         pipeline.send(signal.SIGKILL)
-        killed += pipeline.digest() is None
+        if pipeline.digest() is not None:
+            continue
+        killed += 1
         pipeline.start(storage)
-        assert pipeline.digest() == expected, f"after kill {number}"
+        assert pipeline.digest() == expected, f"after kill {killed}"
         left = [path for path in storage.glob("*/.*") if path.parent.name != "locks"]
-        assert left == [], f"after kill {number}"
-    assert killed >= KILLS // 4  # the others had come to their end before the signal
+        assert left == [], f"after kill {killed}"
 
 
 @pytest.fixture(scope="module")
