@@ -1,0 +1,43 @@
+"""Options and consoles that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+output = Console(highlight=False, soft_wrap=True)
+messages = Console(stderr=True, highlight=False)
+
+Storage = Annotated[
+    Path,
+    typer.Option(envvar="SENTIMENT_STORAGE", help="Folder of the cached results and models."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Preset = Annotated[
+    str, typer.Option(help="Preset: sample, article, balanced, or the path of a YAML file.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting: train.epochs=3."),
+]
+Data = Annotated[Path | None, typer.Option(help="Folder with the review files, or one file.")]
+Start = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="STAGE", help="First stage to run; those before must be cached."
+    ),
+]
+Only = Annotated[
+    str | None,
+    typer.Option(metavar="STAGE", help="Run this stage alone; those before must be cached."),
+]
+Until = Annotated[str | None, typer.Option(metavar="STAGE", help="Last stage to run.")]
+Force = Annotated[
+    list[str] | None, typer.Option(metavar="STAGE", help="Run this stage even when it is cached.")
+]
+Runner = Annotated[str | None, typer.Option(help="Spread shards over: threads, processes.")]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Read every cached file and compare its digest.")
+]
+DEFAULT_STORAGE = Path("storage")
