@@ -9,6 +9,8 @@ from rich.console import Console
 output = Console(highlight=False, soft_wrap=True)
 messages = Console(stderr=True, highlight=False)
 
+DEFAULT_STORAGE = Path("storage")
+
 Storage = Annotated[
     Path,
     typer.Option(envvar="SENTIMENT_STORAGE", help="Folder of the cached results and models."),
@@ -40,4 +42,11 @@ Runner = Annotated[str | None, typer.Option(help="Spread shards over: threads, p
 Verify = Annotated[
     bool, typer.Option("--verify", help="Read every cached file and compare its digest.")
 ]
-DEFAULT_STORAGE = Path("storage")
+Model = Annotated[
+    Path | None, typer.Option(help="Model bundle; the latest trained one by default.")
+]
+
+
+def model_folder(model: Path | None, storage: Path) -> Path:
+    """Return the model bundle that a command is to use."""
+    return model or storage / "models" / "latest"

@@ -3,12 +3,11 @@
 import json
 import sys
 from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.commands.options import DEFAULT_STORAGE, Json, Storage, messages
+from flows.commands.options import DEFAULT_STORAGE, Json, Model, Storage, messages, model_folder
 
 PREDICT_BATCH = 256  # lines
 
@@ -17,9 +16,7 @@ def predict(
     texts: Annotated[
         list[str] | None, typer.Argument(help="Texts; without any, lines from standard input.")
     ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Model bundle; the latest trained one by default.")
-    ] = None,
+    model: Model = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
@@ -30,8 +27,7 @@ def predict(
     """
     from sentiment import Classifier
 
-    bundle = model or storage / "models" / "latest"
-    classifier = Classifier.load(bundle)
+    classifier = Classifier.load(model_folder(model, storage))
     empty = 0
     lines = iter(texts) if texts else (line.rstrip("\r\n") for line in sys.stdin)
     while batch := list(islice(lines, PREDICT_BATCH)):
