@@ -20,7 +20,7 @@ from sentiment.settings import Settings
 from sentiment.tensors import TensorsConfig
 from sentiment.vocabulary import Vocabulary
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocabulary.parquet"
 
 

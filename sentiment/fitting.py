@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from sentiment.batches import Batch, BatchSource, training_order
+from sentiment.calibration import fit_scale
 from sentiment.checkpoints import Checkpoint, Checkpoints
 from sentiment.errors import TrainingError
 from sentiment.model import SentimentLSTM
 from sentiment.progress import Progress
 from sentiment.recipe import TrainConfig
-from sentiment.scoring import binary_cross_entropy, score
+from sentiment.scoring import binary_cross_entropy, combine, score_parts
 from sentiment.signals import hold_signals
 
 
@@ -104,9 +105,9 @@ class Fit:
 
     def _step(self, places: npt.NDArray[np.int64]) -> None:
         config = self._config
-        rate = learning_rate(config, self.step, self._steps)
+        share = rate_share(config, self.step, self._steps)
         for group in self._optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = share * group["highest"]
         self.model.train()
         batch = self._source.take(places)
         self._losses.append(training_step(self.model, batch, self._optimiser, config.clip_norm))
@@ -114,7 +115,7 @@ class Fit:
         every = config.validate_every or self._epoch_steps
         to_validate = self.step % every == 0 or self.step == self._steps
         if to_validate or self.step % config.log_every == 0:
-            self._record(rate, to_validate)
+            self._record(share * config.learning_rate, to_validate)
 
     def _record(self, rate: float, to_validate: bool) -> None:
         """Add a row to the history; reading the losses here alone keeps the device busy."""
@@ -195,9 +196,7 @@ def training_step(
     model: SentimentLSTM, batch: Batch, optimiser: torch.optim.Optimizer, clip_norm: float
 ) -> Tensor:
     """Take one optimiser step and return the batch's mean loss, still on the device."""
-    loss = nn.functional.binary_cross_entropy_with_logits(
-        model(batch.ids, batch.lengths), batch.labels
-    )
+    loss = loss_of(model.parts(batch.ids, batch.lengths), batch.labels)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
@@ -205,32 +204,62 @@ def training_step(
     return loss.detach()
 
 
+def loss_of(parts: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean loss of logits of shape (batch, parts).
+
+    With several parts, half of it is that of their sum and half that of each alone: none of them
+    may lean on another.
+    """
+
+    def entropy(logits: Tensor) -> Tensor:
+        return nn.functional.binary_cross_entropy_with_logits(logits, labels)
+
+    if parts.shape[1] == 1:
+        return entropy(parts[:, 0])
+    alone = torch.stack([entropy(logits) for logits in parts.unbind(dim=1)])
+    return 0.5 * entropy(parts.sum(dim=1)) + 0.5 * alone.mean()
+
+
 def validate(
     model: SentimentLSTM, source: BatchSource, labels: npt.NDArray[np.uint8]
 ) -> Validation:
-    """Score the validation reviews against their labels, shape (reviews,)."""
-    logits = score(model, source)
+    """Calibrate the model on the validation reviews and say how well it then does on them.
+
+    ``labels`` has shape (reviews,).
+    """
+    parts = score_parts(model, source)
+    model.scale.copy_(torch.tensor(fit_scale(parts, labels)))
+    logits = combine(parts, model)
     correct = (logits >= 0) == (labels == 1)
     return Validation(binary_cross_entropy(logits, labels), float(correct.mean()))
 
 
-def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
-    """Return the rate of a step (from 0) of ``steps``."""
+def rate_share(config: TrainConfig, step: int, steps: int) -> float:
+    """Return which share of the highest learning rate a step (from 0) of ``steps`` takes."""
     if config.schedule == "constant":
-        return config.learning_rate
+        return 1.0
     warmup = int(config.warmup * steps)
     if step < warmup:
-        return config.learning_rate * (step + 1) / warmup
+        return (step + 1) / warmup
     done = (step - warmup) / max(1, steps - warmup)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+    return 0.5 * (1 + math.cos(math.pi * done))
 
 
-def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return the fused optimiser of a recipe."""
+def make_optimiser(model: SentimentLSTM, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the fused optimiser of a recipe; each group's ``highest`` is its learning rate.
+
+    The weights of the n-grams are not decayed: most of them are met too rarely to make up for it.
+    """
+    wide = list(model.ngrams.parameters()) if model.ngrams else []
+    deep = [parameter for parameter in model.parameters() if all(parameter is not w for w in wide)]
+    groups: list[dict[str, Any]] = [{"params": deep, "highest": config.learning_rate}]
+    if config.model.ngrams:
+        rate = config.model.ngrams.learning_rate
+        groups.append({"params": wide, "highest": rate, "weight_decay": 0.0})
     if config.optimiser == "adam":
-        return torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
+        return torch.optim.Adam(groups, lr=config.learning_rate, fused=True)
     return torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
 
 

@@ -1,8 +1,12 @@
-"""The model: word embedding, LSTM layers, pooling over the steps, one logit."""
+"""The model: word embedding, LSTM layers, pooling over the steps, one logit.
+
+Beside it there may be a wide part, a linear model over n-grams, whose logit is added.
+"""
 
 import torch
 from torch import Tensor, nn
 
+from sentiment.ngrams import Ngrams
 from sentiment.recipe import ModelConfig
 from sentiment.vocabulary import UNKNOWN
 
@@ -13,6 +17,8 @@ class SentimentLSTM(nn.Module):
     A review's logit never depends on its batch or on padding: the backward direction reverses each
     review inside its own length, and pooling reads the states inside the length only.
     """
+
+    scale: Tensor  # float (parts,): how much each part's logit counts, fitted on validation
 
     def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
         super().__init__()
@@ -28,12 +34,25 @@ class SentimentLSTM(nn.Module):
         self.layer_dropout = nn.Dropout(config.layer_dropout)
         self.head_dropout = nn.Dropout(config.head_dropout)
         self.head = nn.Linear(width * (2 if config.pooling == "mean+max" else 1), 1)
+        self.ngrams = Ngrams(config.ngrams, vocabulary_size) if config.ngrams else None
+        self.part_names = ("lstm", "ngrams") if config.ngrams else ("lstm",)
+        self.register_buffer("scale", torch.ones(len(self.part_names)))
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Return logits, float of shape (batch,).
 
         ``ids`` has shape (batch, steps), ``lengths`` shape (batch,) with values from 1 to steps.
         """
+        return (self.parts(ids, lengths) * self.scale).sum(dim=-1)
+
+    def parts(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Return the logits of the parts, float of shape (batch, parts), before any scaling."""
+        logits = [self._lstm(ids, lengths)]
+        if self.ngrams is not None:
+            logits.append(self.ngrams(ids))
+        return torch.stack(logits, dim=-1)
+
+    def _lstm(self, ids: Tensor, lengths: Tensor) -> Tensor:
         if self.training and self.config.word_dropout:
             hidden = torch.rand(ids.shape, device=ids.device) < self.config.word_dropout
             ids = ids.masked_fill(hidden, UNKNOWN)

@@ -7,6 +7,19 @@ from pydantic import Field, model_validator
 from sentiment.settings import Settings, operational
 
 
+class NgramsConfig(Settings):
+    """The wide part of a model: a linear model over n-grams, trained beside the LSTM."""
+
+    longest: int = Field(2, ge=1, le=5, description="Words of the longest n-grams.")
+    buckets: int = Field(
+        2**20, ge=1, description="Weights that the n-grams of two or more words share by a hash."
+    )
+    min_count: int = Field(2, ge=1, description="n-grams in fewer training reviews are ignored.")
+    learning_rate: float = Field(
+        0.02, gt=0, description="The highest learning rate of its weights."
+    )
+
+
 class ModelConfig(Settings):
     """The shape of a ``SentimentLSTM``."""
 
@@ -21,6 +34,9 @@ class ModelConfig(Settings):
     embedding_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout after the embedding.")
     layer_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout between LSTM layers.")
     head_dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the last layer.")
+    ngrams: NgramsConfig | None = Field(
+        None, description="A linear part over n-grams whose logit is added; none if null."
+    )
 
 
 class TrainConfig(Settings):

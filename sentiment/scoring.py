@@ -15,14 +15,27 @@ def score(
     model: SentimentLSTM, source: BatchSource, progress: Progress = silent
 ) -> npt.NDArray[np.float64]:
     """Return the logit of every review, in the reviews' order, shape (reviews,)."""
-    logits = np.empty(len(source), dtype=np.float64)
+    return combine(score_parts(model, source, progress), model)
+
+
+def combine(parts: npt.NDArray[np.float64], model: SentimentLSTM) -> npt.NDArray[np.float64]:
+    """Add up the parts' logits, (reviews, parts), as the model does; return shape (reviews,)."""
+    logits: npt.NDArray[np.float64] = (parts * model.scale.double().cpu().numpy()).sum(axis=1)
+    return logits
+
+
+def score_parts(
+    model: SentimentLSTM, source: BatchSource, progress: Progress = silent
+) -> npt.NDArray[np.float64]:
+    """Return the logits of the model's parts, in the reviews' order, shape (reviews, parts)."""
+    logits = np.empty((len(source), len(model.part_names)), dtype=np.float64)
     was_training = model.training
     model.eval()
     done = 0
     with torch.inference_mode():
         for places in scoring_order(source.lengths, BATCH_SIZE):
             batch = source.take(places)
-            logits[places] = model(batch.ids, batch.lengths).double().cpu().numpy()
+            logits[places] = model.parts(batch.ids, batch.lengths).double().cpu().numpy()
             done += len(places)
             progress(done, len(source))
     model.train(was_training)

@@ -69,6 +69,8 @@ def train_model(
             max_length=min(train.max_length or tensors.max_length, tensors.max_length),
             device=device,
         )
+        if model.ngrams is not None:
+            model.ngrams.fit_idf(source, len(learning))
         validation = BatchSource(
             held_out, padding=train.padding, max_length=tensors.max_length, device=device
         )

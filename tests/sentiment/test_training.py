@@ -20,9 +20,9 @@ from sentiment.batches import Batch, BatchSource, training_order
 from sentiment.bundle import Bundle
 from sentiment.devices import choose_device
 from sentiment.errors import ConfigError, TrainingError
-from sentiment.fitting import Validation, learning_rate, make_optimiser
+from sentiment.fitting import Validation, loss_of, make_optimiser, rate_share
 from sentiment.model import SentimentLSTM
-from sentiment.recipe import ModelConfig, TrainConfig
+from sentiment.recipe import ModelConfig, NgramsConfig, TrainConfig
 from sentiment.scoring import binary_cross_entropy, probabilities, score
 from sentiment.tensors import EncodedReviews
 from sentiment.training import HISTORY, train_model
@@ -54,36 +54,28 @@ def history(folder: Path) -> list[dict[str, Any]]:
 
 
 class TestLearningRate:
-    @given(st.integers(0, 99), st.floats(1e-6, 1.0))
-    def test_constant_is_constant(self, step: int, rate: float) -> None:
-        config = TrainConfig(schedule="constant", learning_rate=rate)
-        assert learning_rate(config, step, 100) == rate
+    @given(st.integers(0, 99))
+    def test_constant_is_constant(self, step: int) -> None:
+        assert rate_share(TrainConfig(schedule="constant"), step, 100) == 1
 
-    @given(
-        steps=st.integers(1, 300),
-        warmup=st.floats(0, 0.95),
-        rate=st.floats(1e-4, 1.0),
-    )
-    def test_cosine_rises_in_a_line_and_falls_to_almost_0(
-        self, steps: int, warmup: float, rate: float
-    ) -> None:
-        config = TrainConfig(schedule="cosine", learning_rate=rate, warmup=warmup)
-        rates = [learning_rate(config, step, steps) for step in range(steps)]
+    @given(steps=st.integers(1, 300), warmup=st.floats(0, 0.95))
+    def test_cosine_rises_in_a_line_and_falls_to_almost_0(self, steps: int, warmup: float) -> None:
+        config = TrainConfig(schedule="cosine", warmup=warmup)
+        shares = [rate_share(config, step, steps) for step in range(steps)]
         rising = int(warmup * steps)
         for step in range(rising):
-            assert rates[step] == pytest.approx(rate * (step + 1) / rising)
-        falling = rates[rising:]
-        assert falling[0] == pytest.approx(rate)
+            assert shares[step] == pytest.approx((step + 1) / rising)
+        falling = shares[rising:]
+        assert falling[0] == pytest.approx(1)
         assert all(a > b > 0 for a, b in pairwise(falling))
         for place, value in enumerate(falling):
             angle = math.pi * place / len(falling)
-            assert value == pytest.approx(rate * (1 + math.cos(angle)) / 2)
+            assert value == pytest.approx((1 + math.cos(angle)) / 2)
 
     def test_known_values(self) -> None:
-        config = TrainConfig(learning_rate=0.1, warmup=0.2)
-        rates = [learning_rate(config, step, 10) for step in range(10)]
-        assert rates[:3] == [0.05, 0.1, 0.1]
-        assert rates[6] == pytest.approx(0.05)
+        shares = [rate_share(TrainConfig(warmup=0.2), step, 10) for step in range(10)]
+        assert shares[:3] == [0.5, 1, 1]
+        assert shares[6] == pytest.approx(0.5)
 
 
 def test_optimisers_follow_the_recipe() -> None:
@@ -94,6 +86,32 @@ def test_optimisers_follow_the_recipe() -> None:
     adamw = make_optimiser(model, TrainConfig(learning_rate=0.5, weight_decay=0.3))
     assert type(adamw) is torch.optim.AdamW
     assert (adamw.defaults["lr"], adamw.defaults["weight_decay"]) == (0.5, 0.3)
+    (group,) = adamw.param_groups
+    assert len(group["params"]) == len(list(model.parameters()))
+
+
+def test_the_ngrams_have_a_rate_of_their_own_and_no_decay() -> None:
+    config = MODEL.model_copy(update={"ngrams": NgramsConfig(buckets=8, learning_rate=0.25)})
+    model = SentimentLSTM(config, 9)
+    optimiser = make_optimiser(model, TrainConfig(model=config, learning_rate=0.5))
+    deep, wide = optimiser.param_groups
+    assert model.ngrams is not None
+    assert wide["params"] == list(model.ngrams.parameters())
+    assert len(deep["params"]) + len(wide["params"]) == len(list(model.parameters()))
+    assert (deep["highest"], wide["highest"]) == (0.5, 0.25)
+    assert (deep["weight_decay"], wide["weight_decay"]) == (0.01, 0)
+
+
+def test_half_the_loss_is_that_of_the_sum_and_half_that_of_the_parts() -> None:
+    parts, labels = torch.tensor([[2.0, -1.0], [0.5, 3.0]]), torch.tensor([1.0, 0.0])
+
+    def entropy(logits: list[float]) -> float:
+        costs = [math.log1p(math.exp(-logits[0])), math.log1p(math.exp(logits[1]))]
+        return sum(costs) / 2
+
+    alone = (entropy([2.0, 0.5]) + entropy([-1.0, 3.0])) / 2
+    assert float(loss_of(parts, labels)) == pytest.approx((entropy([1.0, 3.5]) + alone) / 2)
+    assert float(loss_of(parts[:, :1], labels)) == pytest.approx(entropy([2.0, 0.5]))
 
 
 def test_a_small_task_is_learnt(trained: Trained) -> None:
@@ -184,7 +202,8 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(
     assert (facts["validation_loss"], facts["validation_accuracy"]) == (0.5, 0.2)
     kept = Bundle.load(tmp_path).model.state_dict()
     assert all(torch.equal(kept[name], weights[1][name]) for name in kept)
-    assert not any(torch.equal(kept[name], weights[2][name]) for name in kept)
+    learnt = kept.keys() - {"scale"}  # which only the real validation sets
+    assert not any(torch.equal(kept[name], weights[2][name]) for name in learnt)
 
 
 def test_the_saved_model_has_the_lowest_loss_of_the_history(
@@ -236,7 +255,8 @@ def test_history_has_a_row_where_it_logs_or_validates(
         at = row["step"]
         assert row["epoch"] == at / steps_an_epoch
         assert row["train_loss"] == pytest.approx(np.mean(losses[last:at]), rel=1e-5)
-        assert row["learning_rate"] == learning_rate(config, at - 1, len(losses))
+        share = rate_share(config, at - 1, len(losses))
+        assert row["learning_rate"] == share * config.learning_rate
         assert (row["validation_loss"] is None) == (at not in validated)
         assert (row["validation_accuracy"] is None) == (at not in validated)
         last = at
@@ -406,13 +426,18 @@ class TestValidation:
         reviews = EncodedReviews.load(trained.test_tensors)
         model = Bundle.load(trained.bundle).model
         source = BatchSource(reviews, padding="right", max_length=40, device=torch.device("cpu"))
-        chances = [1 / (1 + math.exp(-logit)) for logit in score(model, source).tolist()]
+        before = score(model, source)
+        result = fitting.validate(model, source, reviews.labels)
+        after = score(model, source)  # calibrated on these reviews
+        assert binary_cross_entropy(after, reviews.labels) < binary_cross_entropy(
+            before, reviews.labels
+        )
+        chances = [1 / (1 + math.exp(-logit)) for logit in after.tolist()]
         labels = reviews.labels.tolist()
         losses = [
             -math.log(p if label else 1 - p) for p, label in zip(chances, labels, strict=True)
         ]
         right = [(p >= 0.5) == bool(label) for p, label in zip(chances, labels, strict=True)]
-        result = fitting.validate(model, source, reviews.labels)
         assert result.loss == pytest.approx(sum(losses) / len(losses))
         assert result.accuracy == sum(right) / len(right)
 
