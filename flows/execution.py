@@ -132,7 +132,7 @@ class _Run:
             self._results.append(StageResult(stage.name, state, reason, seconds, digest))
         if stage.name == "train":
             point_to(self._job.store, LATEST, self._job.store.folder(requests[0]))
-        if stage.name == "evaluate":
+        if stage.name == "report":
             publish_report(self._job.store.folder(requests[0]) / "report.md")
 
 

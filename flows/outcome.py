@@ -37,6 +37,7 @@ def outcome(
     (words,) = manifests.get("vocabulary", (None,))
     (trained,) = manifests.get("train", (None,))
     (evaluated,) = manifests.get("evaluate", (None,))
+    (reported,) = manifests.get("report", (None,))
     figures = evaluated.facts if evaluated else {}
     return {
         "accuracy": figures.get("accuracy"),
@@ -47,7 +48,7 @@ def outcome(
         "rejected_by_reason": dict(rejected),
         "vocabulary_size": words.facts["size"] if words else None,
         "model": str(store.root / trained.stage / trained.key) if trained else None,
-        "report": str(store.root / evaluated.output("report.html").path) if evaluated else None,
+        "report": str(store.root / reported.output("report.html").path) if reported else None,
         "stages": [asdict(result) for result in results],
     }
 

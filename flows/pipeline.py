@@ -84,4 +84,4 @@ def stage_flow(stage: str) -> Flow[..., dict[str, Any]]:
     return run_stage
 
 
-ingest, tokenize, vocabulary, tensors, train, evaluate = map(stage_flow, STAGE_NAMES)
+ingest, tokenize, vocabulary, tensors, train, evaluate, report = map(stage_flow, STAGE_NAMES)

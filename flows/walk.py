@@ -8,7 +8,7 @@ from flows.config import PipelineConfig
 from sentiment.errors import ConfigError
 from sentiment.ingest import check_splits
 from sentiment.sample import SampleConfig
-from tasks import evaluate, ingest, sample, tensors, tokenize, train, vocabulary
+from tasks import evaluate, ingest, report, sample, tensors, tokenize, train, vocabulary
 from tasks.manifest import Manifest
 from tasks.sources import digest_sources, find_sources
 from tasks.stage import Request, Stage
@@ -21,6 +21,7 @@ STAGES = (
     tensors.STAGE,
     train.STAGE,
     evaluate.STAGE,
+    report.STAGE,
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
@@ -61,16 +62,20 @@ def walk(job: Job) -> Way:
         train.STAGE,
         train.requests(config.train, config.tensors, config.tokenize, ingested, words, encoded),
     )
-    yield (
+    (evaluated,) = yield (
         evaluate.STAGE,
-        evaluate.requests(
+        evaluate.requests(config.evaluate, ingested, encoded, trained),
+    )
+    yield (
+        report.STAGE,
+        report.requests(
             config.evaluate,
             title=f"Review sentiment: preset {job.preset}",
             generated=job.data is None,
             ingested=ingested,
             vocabulary=words,
-            encoded=encoded,
             trained=trained,
+            evaluated=evaluated,
         ),
     )
 

@@ -1,7 +1,7 @@
-"""Stage ``evaluate``: how good a model is on the test reviews, in figures and as a report."""
+"""Stage ``evaluate``: how good a model is on the test reviews, and where it is most wrong."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,17 @@ from sentiment.devices import choose_device
 from sentiment.metrics import measure
 from sentiment.progress import Progress, silent
 from sentiment.recipe import EvaluateConfig
-from sentiment.report import Mistake, Report, render_html, render_markdown
 from sentiment.scoring import probabilities, score
 from sentiment.tensors import EncodedReviews
 
-GENERATED_NOTE = "Generated reviews: these figures say nothing about real ones."
+MISTAKES = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("label", pa.uint8()),
+        ("probability", pa.float64()),
+        ("text", pa.string()),
+    ]
+)
 
 
 def evaluate_model(
@@ -28,19 +34,15 @@ def evaluate_model(
     test_reviews: Sequence[Path],
     *,
     evaluate: EvaluateConfig,
-    title: str,
-    generated: bool,
-    facts: Mapping[str, str],
     out: Path,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Write ``metrics.json``, ``predictions.parquet``, ``report.html`` and ``report.md``.
+    """Write ``metrics.json``, ``predictions.parquet`` and ``mistakes.parquet``.
 
     ``bundle`` names the files of one model bundle; the test tensors and reviews are shards in the
-    same order. Returns the headline figures.
+    same order. Returns the headline figures, and the kind of device that scored.
     """
-    model_folder = bundle[0].parent
-    loaded = Bundle.load(model_folder)
+    loaded = Bundle.load(bundle[0].parent)
     config = loaded.config
     device = choose_device("auto" if config.train.device == "cuda" else config.train.device)
     reviews = EncodedReviews.load(test_tensors)
@@ -58,29 +60,19 @@ def evaluate_model(
         out / "predictions.parquet",
         compression="zstd",
     )
-    report = Report(
-        title=title,
-        data_note=GENERATED_NOTE if generated else None,
-        metrics=metrics,
-        history=pq.read_table(model_folder / "history.parquet").to_pylist(),
-        mistakes=worst_mistakes(predictions, test_reviews, evaluate),
-        settings={
-            **{name: value for name, value in config.shaping().items() if name != "format"},
-            "evaluate": evaluate.shaping(),
-        },
-        facts={**facts, "Device": device.type},
+    pq.write_table(
+        worst_mistakes(predictions, test_reviews, evaluate),
+        out / "mistakes.parquet",
+        compression="zstd",
     )
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    (out / "report.html").write_text(render_html(report), encoding="utf-8")
-    (out / "report.md").write_text(render_markdown(report), encoding="utf-8")
-    return {
-        name: metrics[name] for name in ("rows", "accuracy", "accuracy_interval", "loss", "roc_auc")
-    }
+    headline = ("rows", "accuracy", "accuracy_interval", "loss", "roc_auc")
+    return {**{name: metrics[name] for name in headline}, "device": device.type}
 
 
 def worst_mistakes(
     predictions: pd.DataFrame, test_reviews: Sequence[Path], config: EvaluateConfig
-) -> list[Mistake]:
+) -> pa.Table:
     """Return the wrong predictions furthest from the threshold, the worst first, with texts.
 
     ``predictions`` has a row for each review of the shards ``test_reviews``, in their order.
@@ -95,12 +87,5 @@ def worst_mistakes(
         inside = [place for place in places if start <= place < start + len(column)]
         texts.update({place: column[place - start].as_py() for place in inside})
         start += len(column)
-    return [
-        Mistake(
-            row=int(predictions["row"][place]),
-            text=texts[place],
-            label=int(predictions["label"][place]),
-            probability=float(predictions["probability"][place]),
-        )
-        for place in places
-    ]
+    worst = predictions.loc[places].assign(text=[texts[place] for place in places])
+    return pa.Table.from_pandas(worst, MISTAKES, preserve_index=False).replace_schema_metadata()

@@ -1,4 +1,4 @@
-"""An evaluation as a document: one self-contained HTML page, and the same figures as Markdown.
+"""Stage ``report``: a self-contained HTML page, and the same figures as Markdown.
 
 Texts of reviews come from strangers. In HTML the template escapes them, and the page forbids
 itself to load or run anything; in Markdown every character that could mean something is escaped.
@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from sentiment import figures
 from sentiment.metrics import length_label
+from sentiment.progress import Progress, silent
+from sentiment.recipe import EvaluateConfig
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
+GENERATED_NOTE = "Generated reviews: these figures say nothing about real ones."
 LONGEST_TEXT = 600  # characters of a review that are shown
 NO_VALUE = "—"
 
@@ -61,6 +65,40 @@ class Report:
     mistakes: list[Mistake]
     settings: dict[str, Any]
     facts: dict[str, str]
+
+
+def write_report(
+    metrics: Path,
+    mistakes: Path,
+    history: Path,
+    recipe: Path,
+    *,
+    evaluate: EvaluateConfig,
+    title: str,
+    generated: bool,
+    facts: Mapping[str, str],
+    out: Path,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write ``report.html`` and ``report.md`` from what training and the evaluation left.
+
+    ``recipe`` is the bundle's ``config.json``; ``generated`` says that the reviews were made up.
+    Returns no figures.
+    """
+    settings = json.loads(recipe.read_bytes())
+    del settings["format"]
+    report = Report(
+        title=title,
+        data_note=GENERATED_NOTE if generated else None,
+        metrics=json.loads(metrics.read_bytes()),
+        history=pq.read_table(history).to_pylist(),
+        mistakes=[Mistake(**row) for row in pq.read_table(mistakes).to_pylist()],
+        settings={**settings, "evaluate": evaluate.shaping()},
+        facts=dict(facts),
+    )
+    (out / "report.html").write_text(render_html(report), encoding="utf-8")
+    (out / "report.md").write_text(render_markdown(report), encoding="utf-8")
+    return {}
 
 
 def render_html(report: Report) -> str:

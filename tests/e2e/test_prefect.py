@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from flows.walk import STAGE_NAMES
 from tests.conftest import TINY, write_small_data
 from tests.e2e.conftest import ROOT, TIMEOUT, end, result_of, run_sentiment
 
@@ -57,7 +58,7 @@ def test_every_flow_is_deployed_and_a_worker_runs_it(
         entry["name"]
         for entry in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     }
-    assert names >= {"pipeline", "ingest", "tokenize", "vocabulary", "tensors", "train", "evaluate"}
+    assert names >= {"pipeline", *STAGE_NAMES}
     prefect(server, "work-pool", "create", "cpu", "--type", "process")
     prefect(server, "deploy", "--all")
     listed = prefect(server, "deployment", "ls", "-o", "json")
@@ -78,12 +79,12 @@ def test_every_flow_is_deployed_and_a_worker_runs_it(
         start_new_session=True,
     )
     try:
-        for flow in ("pipeline", "evaluate"):
+        for flow in ("pipeline", "report"):
             prefect(
                 server, "deployment", "run", f"{flow}/{flow}", "--watch",
                 "--params", json.dumps(parameters),
             )  # fmt: skip
     finally:
         end(worker)
-    assert len(list((tmp_path / "storage" / "evaluate").glob("*/report.html"))) == 1
+    assert len(list((tmp_path / "storage" / "report").glob("*/report.html"))) == 1
     assert "Accuracy" in prefect(server, "artifact", "inspect", "evaluation")

@@ -11,7 +11,7 @@ import pytest
 
 from flows.config import load_config
 from flows.decision import Selection
-from flows.pipeline import evaluate, pipeline, tokenize
+from flows.pipeline import evaluate, pipeline, report, tokenize
 from flows.plan import make_plan
 from flows.walk import STAGE_NAMES, Job
 from sentiment.errors import ConfigError, StageError
@@ -21,6 +21,7 @@ from tests.conftest import TINY, good_lines, write_bz2, write_small_data
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 OVERRIDES = [*TINY, "ingest.shard_size=25"]
+KINDS = (".parquet", ".safetensors", ".html")
 Result = dict[str, Any]
 Run = Callable[..., Result]
 
@@ -116,7 +117,7 @@ def wait_for_states(tries: int = 40) -> list[str]:
 
     for _ in range(tries):
         states = states_in_prefect()
-        if len(states) >= 6 and "Running" not in states:
+        if len(states) >= len(STAGE_NAMES) and not {"Pending", "Running"} & set(states):
             return states
         time.sleep(0.25)
     raise AssertionError(f"the server shows {states}")
@@ -125,11 +126,11 @@ def wait_for_states(tries: int = 40) -> list[str]:
 @pytest.mark.parametrize(
     ("override", "stages", "named"),
     [
-        ("train.epochs=2", ["train", "evaluate"], "config train.epochs 1 -> 2"),
-        ("evaluate.threshold=0.6", ["evaluate"], "config evaluate.threshold 0.5 -> 0.6"),
+        ("train.epochs=2", ["train", "evaluate", "report"], "config train.epochs 1 -> 2"),
+        ("evaluate.threshold=0.6", ["evaluate", "report"], "config evaluate.threshold 0.5 -> 0.6"),
         (
             "vocabulary.min_count=1",
-            ["vocabulary", "tensors", "train", "evaluate"],
+            ["vocabulary", "tensors", "train", "evaluate", "report"],
             "config vocabulary.min_count 2 -> 1",
         ),
         ("run.workers=1", [], ""),
@@ -190,7 +191,7 @@ def test_a_damaged_intermediate_is_redone_and_nothing_after_it(
     run: Run, first: Result, storage: Path, stage: str, damage: str
 ) -> None:
     folder = next((storage / stage).iterdir())
-    path = next(p for p in sorted(folder.iterdir()) if p.suffix in (".parquet", ".safetensors"))
+    path = next(p for p in sorted(folder.iterdir()) if p.suffix in KINDS)
     if damage == "deleted":
         path.unlink()
     else:
@@ -293,6 +294,7 @@ def test_each_stage_has_a_flow_of_its_own(run: Run, first: Result, tmp_path: Pat
     assert ran(run(flow=tokenize)) == []
     assert ran(run(flow=tokenize, rerun=True)) == ["tokenize"]
     assert ran(run("evaluate.mistakes=3", flow=evaluate)) == ["evaluate"]
+    assert ran(run(flow=report, rerun=True)) == ["report"]
 
 
 @pytest.mark.parametrize(

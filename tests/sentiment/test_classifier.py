@@ -102,9 +102,6 @@ def test_the_evaluation_gives_the_same_probabilities(
         trained.test_tensors,
         trained.test_reviews,
         evaluate=EvaluateConfig(),
-        title="Test",
-        generated=True,
-        facts={},
         out=tmp_path,
     )
     evaluated = pq.read_table(tmp_path / "predictions.parquet")["probability"].to_numpy()

@@ -11,25 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentiment.evaluate import GENERATED_NOTE, evaluate_model, worst_mistakes
+from sentiment.evaluate import MISTAKES, evaluate_model, worst_mistakes
 from sentiment.metrics import measure
 from sentiment.recipe import EvaluateConfig
 from sentiment.tensors import EncodedReviews
-from tests.sentiment.conftest import TENSORS, TRAIN, Trained, contents, rows_of, write_reviews
+from tests.sentiment.conftest import TENSORS, Trained, contents, rows_of, write_reviews
 
 
-def evaluate(
-    trained: Trained, out: Path, generated: bool = False, **options: Any
-) -> dict[str, Any]:
+def evaluate(trained: Trained, out: Path, **options: Any) -> dict[str, Any]:
     out.mkdir(exist_ok=True)
     return evaluate_model(
         sorted(trained.bundle.iterdir()),
         trained.test_tensors,
         trained.test_reviews,
         evaluate=EvaluateConfig(**options),
-        title="Lamps and tents",
-        generated=generated,
-        facts={"Lines read": "360"},
         out=out,
     )
 
@@ -41,9 +36,9 @@ def evaluated(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return out
 
 
-def test_four_files_are_written(evaluated: Path) -> None:
+def test_three_files_are_written(evaluated: Path) -> None:
     names = {path.name for path in evaluated.iterdir()}
-    assert names == {"metrics.json", "predictions.parquet", "report.html", "report.md"}
+    assert names == {"metrics.json", "predictions.parquet", "mistakes.parquet"}
 
 
 def test_predictions_have_every_test_review_in_order(evaluated: Path, trained: Trained) -> None:
@@ -77,7 +72,7 @@ def test_metrics_are_those_of_the_predictions(
     assert metrics == json.loads(json.dumps(expected))
     assert unknown == tensors.unknown.sum() / tensors.words.sum()
     names = ("rows", "accuracy", "accuracy_interval", "loss", "roc_auc")
-    assert facts == {name: metrics[name] for name in names}
+    assert facts == {**{name: metrics[name] for name in names}, "device": "cpu"}
 
 
 def test_lengths_are_those_before_the_cut(evaluated: Path, trained: Trained) -> None:
@@ -95,32 +90,15 @@ def test_the_model_is_worth_something_and_makes_the_mistakes_laid_out(evaluated:
     assert metrics["rows"] == 90
 
 
-@pytest.mark.parametrize("generated", [True, False])
-def test_only_reports_on_generated_reviews_say_so(
-    trained: Trained, tmp_path: Path, generated: bool
+@pytest.mark.parametrize("mistakes", [0, 3])
+def test_as_many_mistakes_are_kept_as_are_wanted(
+    trained: Trained, tmp_path: Path, mistakes: int
 ) -> None:
-    evaluate(trained, tmp_path, generated=generated)
-    for name in ("report.html", "report.md"):
-        assert (GENERATED_NOTE in (tmp_path / name).read_text()) is generated
-
-
-def test_reports_show_title_facts_settings_and_mistakes(evaluated: Path, trained: Trained) -> None:
-    predictions = pq.read_table(evaluated / "predictions.parquet").to_pandas()
-    worst = worst_mistakes(predictions, trained.test_reviews, EvaluateConfig())[0]
-    page = (evaluated / "report.html").read_text()
-    assert worst.text[:60] in page
-    for text in ("Lamps and tents", "Lines read", "train.learning_rate", f"{TRAIN.learning_rate}"):
-        assert text in page
-    assert "Lamps and tents" in (evaluated / "report.md").read_text()
-
-
-def test_no_mistake_is_shown_where_none_is_wanted(
-    evaluated: Path, trained: Trained, tmp_path: Path
-) -> None:
-    evaluate(trained, tmp_path, mistakes=0)
-    heading = "Most confident mistakes"
-    assert heading not in (tmp_path / "report.md").read_text()
-    assert heading in (evaluated / "report.md").read_text()
+    evaluate(trained, tmp_path, mistakes=mistakes)
+    kept = pq.read_table(tmp_path / "mistakes.parquet")
+    assert (kept.num_rows, kept.schema) == (mistakes, MISTAKES)
+    everything = {text for shard in trained.test_reviews for _, _, text in rows_of(shard)}
+    assert set(kept["text"].to_pylist()) <= everything
 
 
 def test_the_same_model_gives_the_same_bytes(
@@ -137,9 +115,6 @@ def test_progress_ends_at_the_number_of_reviews(trained: Trained, tmp_path: Path
         trained.test_tensors,
         trained.test_reviews,
         evaluate=EvaluateConfig(),
-        title="",
-        generated=False,
-        facts={},
         out=tmp_path,
         progress=lambda done, total=None, **_: seen.append((done, total)),
     )
@@ -181,6 +156,7 @@ def test_the_worst_mistakes_are_those_of_a_plain_sort(
     )
     config = EvaluateConfig(mistakes=mistakes, threshold=threshold)
     found = worst_mistakes(predictions, shards, config)
-    assert [(each.row, each.label, each.probability, each.text) for each in found] == [
+    assert found.schema == MISTAKES
+    assert [tuple(row.values()) for row in found.to_pylist()] == [
         (3 * n, labels[n], chances[n], f"Review {n}") for n in expected
     ]

@@ -5,12 +5,25 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sentiment.evaluate import evaluate_model
 from sentiment.metrics import measure
-from sentiment.report import LONGEST_TEXT, TEMPLATE, Mistake, Report, render_html, render_markdown
+from sentiment.recipe import EvaluateConfig
+from sentiment.report import (
+    GENERATED_NOTE,
+    LONGEST_TEXT,
+    TEMPLATE,
+    Mistake,
+    Report,
+    render_html,
+    render_markdown,
+    write_report,
+)
+from tests.sentiment.conftest import TRAIN, Trained, contents
 
 HOSTILE = [
     "<script>alert('boo')</script><img src=x onerror=alert(1)>",
@@ -232,3 +245,64 @@ class TestMarkdown:
         if visible.strip():
             quoted = escape(" ".join(visible.split()), quote=False).replace('"', "&quot;")
             assert reader.render(f"> {shown}") == f"<blockquote>\n<p>{quoted}</p>\n</blockquote>\n"
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("evaluated")
+    bundle = sorted(trained.bundle.iterdir())
+    shards = trained.test_tensors, trained.test_reviews
+    evaluate_model(bundle, *shards, evaluate=EvaluateConfig(mistakes=3), out=out)
+    return out
+
+
+class TestStage:
+    """What the stage writes, from the files of a real training and evaluation."""
+
+    def write(
+        self, trained: Trained, evaluated: Path, out: Path, generated: bool = False
+    ) -> dict[str, str]:
+        out.mkdir(exist_ok=True)
+        write_report(
+            evaluated / "metrics.json",
+            evaluated / "mistakes.parquet",
+            trained.bundle / "history.parquet",
+            trained.bundle / "config.json",
+            evaluate=EvaluateConfig(mistakes=3),
+            title="Lamps and tents",
+            generated=generated,
+            facts={"Lines read": "360"},
+            out=out,
+        )
+        return {name: content.decode() for name, content in contents(out).items()}
+
+    def test_title_facts_settings_training_and_mistakes(
+        self, trained: Trained, evaluated: Path, tmp_path: Path
+    ) -> None:
+        pages = self.write(trained, evaluated, tmp_path)
+        assert set(pages) == {"report.html", "report.md"}
+        worst = pq.read_table(evaluated / "mistakes.parquet")["text"].to_pylist()
+        for text in (
+            "Lamps and tents",
+            "Lines read",
+            "train.learning_rate",
+            f"{TRAIN.learning_rate}",
+            "evaluate.mistakes",
+            *(text[:60] for text in worst),
+        ):
+            assert text in pages["report.html"]
+        assert "## Training" in pages["report.md"]
+        assert pages["report.md"].count("**Labelled") == len(worst) == 3
+
+    @pytest.mark.parametrize("generated", [True, False])
+    def test_only_reports_on_generated_reviews_say_so(
+        self, trained: Trained, evaluated: Path, tmp_path: Path, generated: bool
+    ) -> None:
+        for page in self.write(trained, evaluated, tmp_path, generated).values():
+            assert (GENERATED_NOTE in page) is generated
+
+    def test_the_same_figures_give_the_same_bytes(
+        self, trained: Trained, evaluated: Path, tmp_path: Path
+    ) -> None:
+        pages = [self.write(trained, evaluated, tmp_path / name) for name in ("one", "other")]
+        assert pages[0] == pages[1]

@@ -1,0 +1,46 @@
+"""Stage ``report``: one request, from what the stages before it found."""
+
+from collections.abc import Sequence
+
+from sentiment.recipe import EvaluateConfig
+from tasks.manifest import Manifest
+from tasks.stage import Request, Stage
+
+STAGE = Stage(
+    "report",
+    "sentiment.report:write_report",
+    reads=("train", "evaluate"),
+    libraries=("matplotlib",),
+)
+
+
+def requests(
+    config: EvaluateConfig,
+    *,
+    title: str,
+    generated: bool,
+    ingested: Sequence[Manifest],
+    vocabulary: Manifest,
+    trained: Manifest,
+    evaluated: Manifest,
+) -> list[Request]:
+    """Ask for the report; ``generated`` says that the reviews were made up."""
+    rejected = sum(sum(manifest.facts["rejected"].values()) for manifest in ingested)
+    facts = {
+        "Lines read": f"{sum(manifest.facts['read'] for manifest in ingested):,}",
+        "Lines rejected": f"{rejected:,}",
+        "Training reviews": f"{trained.facts['rows']:,}",
+        "Vocabulary": f"{vocabulary.facts['size']:,} entries",
+        "Parameters": f"{trained.facts['parameters']:,}",
+        "Steps": f"{trained.facts['steps']:,}",
+        "Best at step": f"{trained.facts['best_step']:,}",
+        "Device": evaluated.facts["device"],
+    }
+    inputs = {
+        "metrics": evaluated.output("metrics.json"),
+        "mistakes": evaluated.output("mistakes.parquet"),
+        "history": trained.output("history.parquet"),
+        "recipe": trained.output("config.json"),
+    }
+    settings = {"evaluate": config, "title": title, "generated": generated, "facts": facts}
+    return [Request(STAGE, "report", inputs, settings)]
