@@ -1,38 +1,28 @@
-"""Short excerpts of reviews as further training reviews.
+"""Excerpts of reviews, for the LSTM to learn short texts from.
 
 In a whole review a phrase is rarely what decides: the rest says the same. Alone with the label it
 has to be understood, which is what a model needs for texts of a few words.
 """
 
-import numpy as np
+import torch
 
-from sentiment.tensors import EncodedReviews, offsets_of
+from sentiment.batches import Batch
+from sentiment.vocabulary import PAD
 
 SHORTEST, LONGEST = 4, 20  # words
 
 
-def add_excerpts(reviews: EncodedReviews, share: float, seed: int) -> EncodedReviews:
-    """Return the reviews and after them ``share`` excerpts a review, with their review's label.
+def cut_excerpts(batch: Batch, count: int) -> Batch:
+    """Return ``count`` excerpts of each review of a batch that is padded on the right.
 
-    An excerpt is a run of 4 to 20 ids (or the whole of a shorter review), anywhere in a review.
-    Every review gives as many as any other, give or take one. The seed chooses them.
+    An excerpt is a run of 4 to 20 ids (or the whole of a shorter review), anywhere in the review,
+    and has its label. PyTorch's random numbers choose them.
     """
-    rng = np.random.default_rng([seed, len(reviews)])
-    count = round(share * len(reviews))
-    rounds = -(-count // max(1, len(reviews)))
-    picked = np.concatenate(
-        [np.empty(0, np.int64), *(rng.permutation(len(reviews)) for _ in range(rounds))]
-    )[:count]
-    available = reviews.lengths[picked]
-    lengths = np.minimum(rng.integers(SHORTEST, LONGEST + 1, count), available)
-    starts = reviews.offsets[picked] + rng.integers(0, available - lengths + 1)
-    offsets = offsets_of(lengths)
-    places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-    return EncodedReviews(
-        ids=np.concatenate([reviews.ids, reviews.ids[places]]),
-        offsets=offsets_of(np.concatenate([reviews.lengths, lengths])),
-        labels=np.concatenate([reviews.labels, reviews.labels[picked]]),
-        rows=np.concatenate([reviews.rows, reviews.rows[picked]]),
-        words=np.concatenate([reviews.words, lengths.astype(np.int32)]),
-        unknown=np.concatenate([reviews.unknown, np.zeros(count, np.int32)]),
-    )
+    device = batch.ids.device
+    lengths = batch.lengths.repeat(count)
+    size = torch.randint(SHORTEST, LONGEST + 1, lengths.shape, device=device).minimum(lengths)
+    start = (torch.rand(lengths.shape, device=device) * (lengths - size + 1)).long()
+    step = torch.arange(LONGEST, device=device)
+    place = (start[:, None] + step).clamp(max=batch.ids.shape[1] - 1)
+    ids = batch.ids.repeat(count, 1).gather(1, place)
+    return Batch(ids.masked_fill(step >= size[:, None], PAD), size, batch.labels.repeat(count))

@@ -14,6 +14,7 @@ from sentiment.batches import Batch, BatchSource, training_order
 from sentiment.calibration import fit_scale
 from sentiment.checkpoints import Checkpoint, Checkpoints
 from sentiment.errors import TrainingError
+from sentiment.excerpts import cut_excerpts
 from sentiment.model import SentimentLSTM
 from sentiment.progress import Progress
 from sentiment.recipe import TrainConfig
@@ -110,7 +111,7 @@ class Fit:
             group["lr"] = share * group["highest"]
         self.model.train()
         batch = self._source.take(places)
-        self._losses.append(training_step(self.model, batch, self._optimiser, config.clip_norm))
+        self._losses.append(training_step(self.model, batch, self._optimiser, config))
         self.step += 1
         every = config.validate_every or self._epoch_steps
         to_validate = self.step % every == 0 or self.step == self._steps
@@ -193,15 +194,23 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def training_step(
-    model: SentimentLSTM, batch: Batch, optimiser: torch.optim.Optimizer, clip_norm: float
+    model: SentimentLSTM, batch: Batch, optimiser: torch.optim.Optimizer, config: TrainConfig
 ) -> Tensor:
-    """Take one optimiser step and return the batch's mean loss, still on the device."""
-    loss = loss_of(model.parts(batch.ids, batch.lengths), batch.labels)
+    """Take one optimiser step and return the mean loss of the model's answers for the batch.
+
+    It is still on the device, and is not what was minimised where the model has several parts or
+    learns from excerpts too: so it compares with that of the validation.
+    """
+    parts = model.parts(batch.ids, batch.lengths)
+    loss = loss_of(parts, batch.labels)
+    if config.excerpts:
+        short = cut_excerpts(batch, config.excerpts)
+        loss = loss + 0.5 * entropy(model.lstm(short.ids, short.lengths), short.labels)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
     optimiser.step()
-    return loss.detach()
+    return entropy(parts.detach().sum(dim=1), batch.labels)
 
 
 def loss_of(parts: Tensor, labels: Tensor) -> Tensor:
@@ -210,14 +219,15 @@ def loss_of(parts: Tensor, labels: Tensor) -> Tensor:
     With several parts, half of it is that of their sum and half that of each alone: none of them
     may lean on another.
     """
-
-    def entropy(logits: Tensor) -> Tensor:
-        return nn.functional.binary_cross_entropy_with_logits(logits, labels)
-
     if parts.shape[1] == 1:
-        return entropy(parts[:, 0])
-    alone = torch.stack([entropy(logits) for logits in parts.unbind(dim=1)])
-    return 0.5 * entropy(parts.sum(dim=1)) + 0.5 * alone.mean()
+        return entropy(parts[:, 0], labels)
+    alone = torch.stack([entropy(logits, labels) for logits in parts.unbind(dim=1)])
+    return 0.5 * entropy(parts.sum(dim=1), labels) + 0.5 * alone.mean()
+
+
+def entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean binary cross-entropy in nats."""
+    return nn.functional.binary_cross_entropy_with_logits(logits, labels)
 
 
 def validate(

@@ -47,12 +47,13 @@ class SentimentLSTM(nn.Module):
 
     def parts(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Return the logits of the parts, float of shape (batch, parts), before any scaling."""
-        logits = [self._lstm(ids, lengths)]
+        logits = [self.lstm(ids, lengths)]
         if self.ngrams is not None:
             logits.append(self.ngrams(ids))
         return torch.stack(logits, dim=-1)
 
-    def _lstm(self, ids: Tensor, lengths: Tensor) -> Tensor:
+    def lstm(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Return the logits of the LSTM alone, float of shape (batch,)."""
         if self.training and self.config.word_dropout:
             hidden = torch.rand(ids.shape, device=ids.device) < self.config.word_dropout
             ids = ids.masked_fill(hidden, UNKNOWN)

@@ -1,8 +1,9 @@
 """The wide part: a linear model over the n-grams of a review.
 
 A word has a weight of its own, a longer n-gram shares one with those of its hash. A review is the
-set of its n-grams, each with its inverse document frequency, scaled to length 1 (as in the TF-IDF
-linear models that are hard to beat on long reviews).
+set of its n-grams, each with its inverse document frequency, scaled to a length just below 1 (as in
+the TF-IDF linear models that are hard to beat on long reviews). A short text stays well below:
+what its few n-grams say is little evidence.
 """
 
 import torch
@@ -34,7 +35,7 @@ class Ngrams(nn.Module):
         """Map ids of shape (batch, steps), padded anywhere, to logits of shape (batch,)."""
         features, present = self.features(ids)
         values = self.idf[features].masked_fill(~present, 0.0)
-        length = values.square().sum(dim=1).sqrt().clamp(min=1e-6)
+        length = (values.square().sum(dim=1) + self.config.prior).sqrt()
         weights = nn.functional.embedding(features, self.weight).squeeze(-1)
         return (weights * values).sum(dim=1) / length + self.bias
 
@@ -53,14 +54,14 @@ class Ngrams(nn.Module):
         fresh = torch.cat([fresh, features[:, 1:] != features[:, :-1]], dim=1)
         return features, fresh & (features != PAD)
 
-    def fit_idf(self, source: BatchSource, reviews: int) -> None:
-        """Learn the inverse document frequencies from the first ``reviews`` of a source.
+    def fit_idf(self, source: BatchSource) -> None:
+        """Learn the inverse document frequencies, which are those of scikit-learn.
 
-        As in scikit-learn: ln((1 + reviews) / (1 + reviews with the n-gram)) + 1.
+        ln((1 + reviews) / (1 + reviews with the n-gram)) + 1
         """
         counts = torch.zeros_like(self.idf, dtype=torch.int64)
-        for places in scoring_order(source.lengths[:reviews], BATCH_SIZE):
+        for places in scoring_order(source.lengths, BATCH_SIZE):
             features, present = self.features(source.take(places).ids)
             counts += torch.bincount(features[present], minlength=len(counts))
-        idf = torch.log((1 + reviews) / (1 + counts.double())) + 1
+        idf = torch.log((1 + len(source)) / (1 + counts.double())) + 1
         self.idf.copy_(idf.masked_fill(counts < self.config.min_count, 0.0))

@@ -16,7 +16,13 @@ class NgramsConfig(Settings):
     )
     min_count: int = Field(2, ge=1, description="n-grams in fewer training reviews are ignored.")
     learning_rate: float = Field(
-        0.02, gt=0, description="The highest learning rate of its weights."
+        0.03, gt=0, description="The highest learning rate of its weights."
+    )
+    prior: float = Field(
+        2000.0,
+        gt=0,
+        description="Added to the squared length of a review before it is scaled to 1, so that the "
+        "few n-grams of a short text count for less.",
     )
 
 
@@ -61,11 +67,11 @@ class TrainConfig(Settings):
     max_length: int | None = Field(
         None, ge=1, description="Tokens of a review used in a training step; all stored if null."
     )
-    excerpts: float = Field(
-        0.0,
+    excerpts: int = Field(
+        0,
         ge=0,
-        description="Excerpts of 4 to 20 words a review, used as further training reviews, so that "
-        "the model can judge short texts.",
+        description="Excerpts of 4 to 20 words a review and step from which the LSTM learns too, "
+        "so that the model can judge short texts.",
     )
     validate_every: int | None = Field(
         None, ge=1, description="Steps between validations; after every epoch if null."
@@ -89,6 +95,8 @@ class TrainConfig(Settings):
             )
         if self.padding == "left" and self.max_length is not None:
             raise ValueError("max_length: cannot differ from tensors.max_length with padding left")
+        if self.padding == "left" and self.excerpts:
+            raise ValueError("excerpts: work with padding right only")
         return self
 
 

@@ -15,7 +15,6 @@ from sentiment.bundle import BundleConfig, save_bundle
 from sentiment.checkpoints import Checkpoints
 from sentiment.cleaning import TokenizeConfig
 from sentiment.devices import choose_device
-from sentiment.excerpts import add_excerpts
 from sentiment.fitting import Fit
 from sentiment.memory import keep_freed_memory
 from sentiment.model import SentimentLSTM
@@ -64,13 +63,13 @@ def train_model(
         held_out = EncodedReviews.load(validation_tensors)
         model = SentimentLSTM(train.model, len(Vocabulary.load(vocabulary))).to(device)
         source = BatchSource(
-            add_excerpts(learning, train.excerpts, train.seed) if train.excerpts else learning,
+            learning,
             padding=train.padding,
             max_length=min(train.max_length or tensors.max_length, tensors.max_length),
             device=device,
         )
         if model.ngrams is not None:
-            model.ngrams.fit_idf(source, len(learning))
+            model.ngrams.fit_idf(source)
         validation = BatchSource(
             held_out, padding=train.padding, max_length=tensors.max_length, device=device
         )

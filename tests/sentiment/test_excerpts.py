@@ -1,55 +1,42 @@
-"""Excerpts: runs of ids from inside one review, with its label."""
+"""Excerpts are runs of their reviews, whatever the batch."""
 
-import numpy as np
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentiment.excerpts import LONGEST, SHORTEST, add_excerpts
-from sentiment.tensors import EncodedReviews, offsets_of
+from sentiment.batches import Batch
+from sentiment.excerpts import LONGEST, SHORTEST, cut_excerpts
+from sentiment.vocabulary import PAD
 
-lengths = st.lists(st.integers(0, 60), min_size=1, max_size=20)
-
-
-def reviews_of(sizes: list[int]) -> EncodedReviews:
-    """Return reviews whose ids are all different, so that a run shows where it comes from."""
-    count = len(sizes)
-    return EncodedReviews(
-        ids=np.arange(sum(sizes), dtype=np.int32),
-        offsets=offsets_of(np.array(sizes)),
-        labels=(np.arange(count) % 2).astype(np.uint8),
-        rows=np.arange(count) + 100,
-        words=np.array(sizes, np.int32),
-        unknown=np.zeros(count, np.int32),
-    )
+reviews = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=50), min_size=1, max_size=6)
 
 
-@given(sizes=lengths, share=st.sampled_from([0.0, 0.3, 1.0, 2.5]), seed=st.integers(0, 9))
-def test_excerpts_are_runs_of_their_review(sizes: list[int], share: float, seed: int) -> None:
-    reviews = reviews_of(sizes)
-    more = add_excerpts(reviews, share, seed)
-    count = len(reviews)
-    assert len(more) == count + round(share * count)
-    assert more.ids[: len(reviews.ids)].tolist() == reviews.ids.tolist()
-    assert more.offsets[: count + 1].tolist() == reviews.offsets.tolist()
-    for place in range(count, len(more)):
-        ids = more.ids[more.offsets[place] : more.offsets[place + 1]].tolist()
-        review = int(more.rows[place]) - 100
-        assert more.labels[place] == reviews.labels[review]
-        assert min(SHORTEST, sizes[review]) <= len(ids) <= LONGEST
-        if ids:
-            assert ids == list(range(ids[0], ids[0] + len(ids)))
-            assert reviews.offsets[review] <= ids[0]
-            assert ids[-1] < reviews.offsets[review + 1]
+def batch_of(texts: list[list[int]]) -> Batch:
+    steps = max(map(len, texts))
+    ids = torch.tensor([text + [PAD] * (steps - len(text)) for text in texts])
+    labels = torch.arange(len(texts)).float()
+    return Batch(ids, torch.tensor([len(text) for text in texts]), labels)
 
 
-@given(sizes=lengths)
-def test_every_review_gives_its_part(sizes: list[int]) -> None:
-    more = add_excerpts(reviews_of(sizes), 2.0, seed=1)
-    assert np.bincount(more.rows - 100).tolist() == [3] * len(sizes)
+@given(reviews, st.integers(1, 3), st.integers(0, 999))
+def test_an_excerpt_is_a_run_of_its_review(texts: list[list[int]], count: int, seed: int) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        found = cut_excerpts(batch_of(texts), count)
+    assert found.labels.tolist() == list(range(len(texts))) * count
+    for row, label, length in zip(found.ids.tolist(), found.labels, found.lengths, strict=True):
+        text, words = texts[int(label)], row[: int(length)]
+        assert min(SHORTEST, len(text)) <= length <= min(LONGEST, len(text))
+        assert any(words == text[at : at + len(words)] for at in range(len(text)))
+        assert set(row[int(length) :]) <= {PAD}
 
 
-def test_the_seed_chooses() -> None:
-    reviews = reviews_of([50] * 10)
-    first, again, other = (add_excerpts(reviews, 1.0, seed).ids.tolist() for seed in (1, 1, 2))
-    assert first == again
-    assert first != other
+def test_every_place_and_size_comes_up() -> None:
+    text = list(range(1, 41))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        found = cut_excerpts(batch_of([text]), 3_000)
+    assert set(found.lengths.tolist()) == set(range(SHORTEST, LONGEST + 1))
+    last = found.ids.gather(1, found.lengths[:, None] - 1)
+    assert {int(first) for first in found.ids[:, 0]} == set(range(1, 41 - SHORTEST + 1))
+    assert int(last.max()) == 40

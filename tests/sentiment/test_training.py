@@ -239,8 +239,8 @@ def test_history_has_a_row_where_it_logs_or_validates(
     losses: list[float] = []
     step = fitting.training_step
 
-    def recorded(model: Any, batch: Batch, optimiser: Any, clip_norm: float) -> Tensor:
-        loss = step(model, batch, optimiser, clip_norm)
+    def recorded(model: Any, batch: Batch, optimiser: Any, config: TrainConfig) -> Tensor:
+        loss = step(model, batch, optimiser, config)
         losses.append(float(loss))
         return loss
 
@@ -269,11 +269,11 @@ def test_every_review_is_used_once_an_epoch(
     seen: list[list[int]] = []
     step = fitting.training_step
 
-    def recorded(model: Any, batch: Batch, optimiser: Any, clip_norm: float) -> Tensor:
+    def recorded(model: Any, batch: Batch, optimiser: Any, config: TrainConfig) -> Tensor:
         assert model.training
         for ids, length in zip(batch.ids.tolist(), batch.lengths.tolist(), strict=True):
             seen.append(ids[:length])
-        return step(model, batch, optimiser, clip_norm)
+        return step(model, batch, optimiser, config)
 
     monkeypatch.setattr(fitting, "training_step", recorded)
     run(trained, tmp_path, epochs=2, max_length=9, batch_size=50)
@@ -304,7 +304,7 @@ def test_the_gradient_is_clipped() -> None:
     batch = Batch(torch.tensor([[3, 4], [5, 0]]), torch.tensor([2, 1]), torch.tensor([1.0, 0.0]))
     before = [parameter.detach().clone() for parameter in model.parameters()]
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
-    fitting.training_step(model, batch, optimiser, clip_norm=0.01)
+    fitting.training_step(model, batch, optimiser, TrainConfig(clip_norm=0.01))
     moved = [b - a.detach() for a, b in zip(model.parameters(), before, strict=True)]
     assert float(torch.cat([each.flatten() for each in moved]).norm()) == pytest.approx(
         0.01, rel=1e-3
@@ -347,9 +347,9 @@ def test_the_recipe_of_the_article_runs_on_a_tiny_model(
     batches: list[Batch] = []
     step = fitting.training_step
 
-    def recorded(model: Any, batch: Batch, optimiser: Any, clip_norm: float) -> Tensor:
+    def recorded(model: Any, batch: Batch, optimiser: Any, config: TrainConfig) -> Tensor:
         batches.append(batch)
-        return step(model, batch, optimiser, clip_norm)
+        return step(model, batch, optimiser, config)
 
     monkeypatch.setattr(fitting, "training_step", recorded)
     facts = run(
@@ -388,10 +388,25 @@ def test_the_recipe_of_the_article_runs_on_a_tiny_model(
     assert loss == pytest.approx(facts["validation_loss"], abs=1e-6)
 
 
-def test_excerpts_are_further_reviews(trained: Trained, tmp_path: Path) -> None:
-    facts = run(trained, tmp_path, excerpts=1.0)
-    assert facts["rows"] == ROWS
-    assert facts["steps"] == 2 * run(trained, tmp_path / "none")["steps"]
+def test_excerpts_teach_the_lstm_but_not_the_ngrams() -> None:
+    config = MODEL.model_copy(update={"ngrams": NgramsConfig(buckets=8)})
+    batch = Batch(torch.randint(2, 9, (4, 30)), torch.full((4,), 30), torch.tensor([1.0, 0, 1, 0]))
+
+    def moved(excerpts: int) -> tuple[Tensor, Tensor, float]:
+        torch.manual_seed(1)
+        model = SentimentLSTM(config, 9)
+        assert model.ngrams is not None
+        before = model.embedding.weight.detach().clone()
+        optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+        recipe = TrainConfig(model=config, excerpts=excerpts, clip_norm=1e9)
+        loss = fitting.training_step(model, batch, optimiser, recipe)
+        deep = model.embedding.weight.detach() - before
+        return deep, model.ngrams.weight.detach().clone(), float(loss)
+
+    (deep, wide, loss), (more, same, reported) = moved(0), moved(2)
+    assert not torch.equal(deep, more)
+    assert torch.equal(wide, same)
+    assert loss == reported  # the loss of whole reviews, comparable to that of validation
 
 
 def test_progress_counts_reviews_up_to_the_end(trained: Trained, tmp_path: Path) -> None:
