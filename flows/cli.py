@@ -10,6 +10,7 @@ import typer
 
 from flows.commands.doctor import doctor
 from flows.commands.gc import gc
+from flows.commands.models import models
 from flows.commands.options import messages
 from flows.commands.predict import predict
 from flows.commands.run import plan, run
@@ -36,6 +37,7 @@ def options(
 
 for command in (sample, run, plan, predict, gc, doctor):
     app.command()(command)
+app.add_typer(models)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from sentiment.cleaning import TokenizeConfig
 from sentiment.errors import ConfigError
 from sentiment.ingest import IngestConfig
+from sentiment.promotion import PromoteConfig
 from sentiment.recipe import EvaluateConfig, TrainConfig
 from sentiment.sample import SampleConfig
 from sentiment.settings import Settings
@@ -42,6 +43,7 @@ class PipelineConfig(Settings):
     tensors: TensorsConfig = TensorsConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    promote: PromoteConfig = PromoteConfig()
     run: RunConfig = RunConfig()
 
 
@@ -72,6 +74,16 @@ def load_config(preset: str, overrides: Sequence[str] = ()) -> PipelineConfig:
             f"{'error' if len(errors) == 1 else 'errors'}:\n" + "\n".join(f"  {e}" for e in errors)
         )
     return config
+
+
+def set_where(preset: str, overrides: Sequence[str], key: str) -> str:
+    """Say where a setting's value comes from, for a valid configuration."""
+    if any(override.partition("=")[0].strip() == key for override in overrides):
+        return "set by an override"
+    value: Any = _read_preset(preset)
+    for name in key.split("."):
+        value = value.get(name, {}) if isinstance(value, dict) else {}
+    return f"set in the preset {preset}" if value != {} else "the default"
 
 
 def _read_preset(preset: str) -> dict[str, Any]:

@@ -2,26 +2,28 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger
 
 from flows.artifacts import publish_report
-from flows.config import load_config
+from flows.config import load_config, set_where
 from flows.decision import Decision, Selection, decide
+from flows.gates import Source, check_promotion, check_training
 from flows.outcome import StageResult, outcome
 from flows.reporting import LogReporter, Reporter, Running, chosen, watch
 from flows.runners import task_runner
 from flows.walk import STAGE_NAMES, Job, walk
 from sentiment.errors import StageError
+from sentiment.promotion import Verdict
+from tasks.champion import settle
 from tasks.engine import progress_path, run_requests
 from tasks.manifest import Manifest, digest_outputs
 from tasks.runs import RunRecord, new_run_id
 from tasks.stage import Request, Stage
-from tasks.store import Store
-
-LATEST = "models/latest"
+from tasks.store import LATEST, Store
 
 
 def run_pipeline(
@@ -38,7 +40,8 @@ def run_pipeline(
     job.store.prepare()
     record = RunRecord(job.store, new_run_id(), preset=preset)
     reporter = chosen.get() or LogReporter(get_run_logger())
-    run = _Run(job, selection, reporter, record, verify)
+    source = partial(set_where, preset, overrides)
+    run = _Run(job, selection, reporter, record, verify, source)
     try:
         result = run.go()
     except BaseException:
@@ -50,12 +53,19 @@ def run_pipeline(
 
 class _Run:
     def __init__(
-        self, job: Job, selection: Selection, reporter: Reporter, record: RunRecord, verify: bool
+        self,
+        job: Job,
+        selection: Selection,
+        reporter: Reporter,
+        record: RunRecord,
+        verify: bool,
+        source: Source,
     ) -> None:
         self._job, self._selection, self._record = job, selection, record
-        self._reporter, self._verify = reporter, verify
-        self._results: list[StageResult] = []
+        self._reporter, self._verify, self._source = reporter, verify, source
+        self._results: dict[str, StageResult] = {}
         self._manifests: dict[str, list[Manifest]] = {}
+        self._verdict: Verdict | None = None
 
     def go(self) -> dict[str, Any]:
         way = walk(self._job)
@@ -63,13 +73,29 @@ class _Run:
         while True:
             manifests = self._run_stage(stage, requests)
             self._manifests[stage.name] = manifests
-            if stage.name == self._selection.until:
+            if stage.name == "train":
+                check_training(self._job, manifests[0], self._source)
+            if stage.name == "promote":
+                manifests = self._settle(manifests)
+            if manifests and stage.name == self._selection.until:
                 break
             try:
                 stage, requests = way.send(manifests)
             except StopIteration:
                 break
-        return outcome(self._job.store, self._results, self._manifests)
+        if self._verdict is not None:
+            check_promotion(self._job, self._manifests, self._source)
+        results = list(self._results.values())
+        return outcome(self._job.store, results, self._manifests, self._verdict)
+
+    def _settle(self, decided: list[Manifest]) -> list[Manifest]:
+        """Promote the model if that was decided; return nothing to have it decided anew."""
+        self._verdict = settle(self._job.store, decided[0], self._record.run_id)
+        if self._verdict is None:
+            self._reporter.note(f"{'promote':<11}the champion changed meanwhile")
+            return []
+        self._reporter.note(f"{'promote':<11}{self._verdict.reason}")
+        return decided
 
     def _run_stage(self, stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
         store, name = self._job.store, stage.name
@@ -129,7 +155,7 @@ class _Run:
             self._reporter.note(f"{stage.name:<11}done in {seconds:.1f} s")
         if stage.name in STAGE_NAMES:
             digest = digest_outputs(manifests)
-            self._results.append(StageResult(stage.name, state, reason, seconds, digest))
+            self._results[stage.name] = StageResult(stage.name, state, reason, seconds, digest)
         if stage.name == "train":
             point_to(self._job.store, LATEST, self._job.store.folder(requests[0]))
         if stage.name == "report":

@@ -9,7 +9,9 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
+from sentiment.promotion import Verdict
 from tasks.manifest import Manifest
 from tasks.store import Store
 
@@ -26,9 +28,15 @@ class StageResult:
 
 
 def outcome(
-    store: Store, results: Sequence[StageResult], manifests: Mapping[str, Sequence[Manifest]]
+    store: Store,
+    results: Sequence[StageResult],
+    manifests: Mapping[str, Sequence[Manifest]],
+    verdict: Verdict | None,
 ) -> dict[str, Any]:
-    """Return a run's figures; those of a stage that was not reached are None."""
+    """Return a run's figures; those of a stage that was not reached are None.
+
+    ``verdict`` is what became of the model, ``promotion`` the same with the champion it met.
+    """
     ingested = manifests.get("ingest", ())
     rejected: Counter[str] = Counter()
     for manifest in ingested:
@@ -37,6 +45,7 @@ def outcome(
     (words,) = manifests.get("vocabulary", (None,))
     (trained,) = manifests.get("train", (None,))
     (evaluated,) = manifests.get("evaluate", (None,))
+    (decided,) = manifests.get("promote", (None,))
     (reported,) = manifests.get("report", (None,))
     figures = evaluated.facts if evaluated else {}
     return {
@@ -47,6 +56,9 @@ def outcome(
         "rejected": rejected.total(),
         "rejected_by_reason": dict(rejected),
         "vocabulary_size": words.facts["size"] if words else None,
+        "promotion": {**asdict(verdict), "champion": decided.facts["champion"]}
+        if verdict and decided
+        else None,
         "model": str(store.root / trained.stage / trained.key) if trained else None,
         "report": str(store.root / reported.output("report.html").path) if reported else None,
         "stages": [asdict(result) for result in results],
@@ -76,6 +88,8 @@ def outcome_table(result: Mapping[str, Any], *, generated: bool) -> Table:
             f"[bold green]{result['accuracy']:.2%}[/] (95 % interval {low:.2%} to {high:.2%})",
         )
         table.add_row("test loss", f"{result['loss']:.4f}")
+    if result["promotion"] is not None:
+        table.add_row("promotion", Text(result["promotion"]["reason"]))
     cached = sum(stage["state"] == "cached" for stage in result["stages"])
     seconds = sum(stage["seconds"] for stage in result["stages"])
     ran = len(result["stages"]) - cached

@@ -84,4 +84,6 @@ def stage_flow(stage: str) -> Flow[..., dict[str, Any]]:
     return run_stage
 
 
-ingest, tokenize, vocabulary, tensors, train, evaluate, report = map(stage_flow, STAGE_NAMES)
+ingest, tokenize, vocabulary, tensors, train, evaluate, promote, report = map(
+    stage_flow, STAGE_NAMES
+)

@@ -31,7 +31,7 @@ def make_plan(job: Job, selection: Selection, *, verify: bool = False) -> list[P
     way = walk(job)
     stage, requests = next(way)
     while True:
-        if stage.name not in STAGE_NAMES:  # generated reviews: small, and needed to go on
+        if stage.name == "sample":  # generated reviews: small, and needed to go on
             manifests: list[Manifest] | None = [job.store.build(r).manifest for r in requests]
         else:
             decision = decide(
@@ -73,9 +73,9 @@ def _unknown(job: Job, plan: Sequence[Planned], selection: Selection) -> list[Pl
     until = STAGE_NAMES.index(selection.until) if selection.until else len(STAGES) - 1
     states: dict[str, str] = {p.stage: p.state for p in plan}
     rest = []
-    for stage in STAGES[len(plan) : until + 1]:
+    for stage in [s for s in STAGES[: until + 1] if s.name not in states]:
         new = not (job.store.root / stage.name).is_dir()
-        waits = [name for name in stage.reads if states[name] != "cached"]
+        waits = [name for name in stage.reads if states.get(name, "cached") != "cached"]
         planned = (
             Planned(stage.name, "run", "first run")
             if new

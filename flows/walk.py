@@ -8,7 +8,18 @@ from flows.config import PipelineConfig
 from sentiment.errors import ConfigError
 from sentiment.ingest import check_splits
 from sentiment.sample import SampleConfig
-from tasks import evaluate, ingest, report, sample, tensors, tokenize, train, vocabulary
+from tasks import (
+    evaluate,
+    ingest,
+    promote,
+    report,
+    sample,
+    tensors,
+    tokenize,
+    train,
+    vocabulary,
+)
+from tasks.champion import read_register
 from tasks.manifest import Manifest
 from tasks.sources import digest_sources, find_sources
 from tasks.stage import Request, Stage
@@ -21,6 +32,7 @@ STAGES = (
     tensors.STAGE,
     train.STAGE,
     evaluate.STAGE,
+    promote.STAGE,
     report.STAGE,
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
@@ -41,7 +53,9 @@ class Job:
 def walk(job: Job) -> Way:
     """Yield each stage with its requests, in order; take their manifests back before the next.
 
-    Without a data folder the first is ``sample``, which generates one and is no stage of its own.
+    Without a data folder the first is ``sample``, which generates one and is no stage of its own;
+    nor is ``champion``, which measures the champion where that is needed. The stage ``promote``
+    comes again when it is answered with no manifest: then the champion changed meanwhile.
     """
     config = job.config
     data = job.data
@@ -66,6 +80,21 @@ def walk(job: Job) -> Way:
         evaluate.STAGE,
         evaluate.requests(config.evaluate, ingested, encoded, trained),
     )
+    candidate = promote.candidate(config.evaluate, ingested, trained, generated=job.data is None)
+    decided: list[Manifest] = []
+    while not decided:
+        register = read_register(job.store)
+        opponent = promote.known_opponent(register, candidate, config.promote)
+        if opponent is not None and promote.to_measure(opponent, candidate):
+            (measured,) = yield (
+                promote.MEASURE,
+                promote.measure_requests(job.store, opponent.model, config.evaluate, ingested),
+            )
+            opponent = opponent.model_copy(update={"accuracy": measured.facts["accuracy"]})
+        decided = yield (
+            promote.STAGE,
+            promote.requests(config.promote, candidate, opponent, register, evaluated),
+        )
     yield (
         report.STAGE,
         report.requests(
@@ -76,6 +105,7 @@ def walk(job: Job) -> Way:
             vocabulary=words,
             trained=trained,
             evaluated=evaluated,
+            decided=decided[0],
         ),
     )
 

@@ -45,5 +45,9 @@ class ModelError(SentimentError):
     """A model bundle is missing, damaged or of another version."""
 
 
+class GateError(SentimentError):
+    """A model did not reach a figure that the settings ask for."""
+
+
 class TrainingError(SentimentError):
     """Training cannot start or did not go well."""

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from sentiment.batches import BatchSource
 from sentiment.bundle import Bundle
+from sentiment.classifier import Classifier
 from sentiment.devices import choose_device
 from sentiment.metrics import measure
 from sentiment.progress import Progress, silent
@@ -68,6 +69,32 @@ def evaluate_model(
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     headline = ("rows", "accuracy", "accuracy_interval", "loss", "roc_auc")
     return {**{name: metrics[name] for name in headline}, "device": device.type}
+
+
+def measure_bundle(
+    bundle: Sequence[Path],
+    test_reviews: Sequence[Path],
+    *,
+    threshold: float,
+    out: Path,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write ``accuracy.json``: how a bundle does on reviews that were not encoded for it.
+
+    It reads the texts as it would any other. Returns the same figures.
+    """
+    device = choose_device("auto")
+    classifier = Classifier.load(bundle[0].parent, device.type)
+    rows = correct = 0
+    for shard in test_reviews:
+        reviews = pq.read_table(shard, columns=["label", "text"])
+        positive = classifier.predict_proba(reviews["text"].to_pylist()) >= threshold
+        correct += int((positive == (reviews["label"].to_numpy() == 1)).sum())
+        rows += len(reviews)
+        progress(rows)
+    figures = {"rows": rows, "accuracy": correct / rows}
+    (out / "accuracy.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return figures
 
 
 def worst_mistakes(

@@ -81,6 +81,12 @@ class TrainConfig(Settings):
         500, ge=1, description="Steps between checkpoints, from which a killed run goes on."
     )
     keep_checkpoints: int = operational(2, ge=1, description="Checkpoints kept while training.")
+    max_loss: float | None = operational(
+        0.6931,
+        gt=0,
+        description="A run fails when the best validation loss is not below this, by default that "
+        "of guessing (ln 2); it never does if null.",
+    )
     seed: int = Field(1, ge=0, description="Seed of weights, order and dropout.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to train; auto takes a GPU where there is one."

@@ -55,7 +55,8 @@ class Report:
 
     ``metrics`` comes from :func:`sentiment.metrics.measure`; ``history`` (which may be empty) holds
     the rows that :func:`sentiment.figures.training_curve` draws; ``mistakes`` start with the most
-    confident one; ``settings`` may be nested; ``data_note`` is a warning to read first.
+    confident one; ``settings`` may be nested; ``data_note`` is a warning to read first;
+    ``promotion`` says what became of the model.
     """
 
     title: str
@@ -65,6 +66,7 @@ class Report:
     mistakes: list[Mistake]
     settings: dict[str, Any]
     facts: dict[str, str]
+    promotion: str | None = None
 
 
 def write_report(
@@ -72,6 +74,7 @@ def write_report(
     mistakes: Path,
     history: Path,
     recipe: Path,
+    promotion: Path,
     *,
     evaluate: EvaluateConfig,
     title: str,
@@ -82,7 +85,8 @@ def write_report(
 ) -> dict[str, Any]:
     """Write ``report.html`` and ``report.md`` from what training and the evaluation left.
 
-    ``recipe`` is the bundle's ``config.json``; ``generated`` says that the reviews were made up.
+    ``recipe`` is the bundle's ``config.json``, ``promotion`` what the stage ``promote`` wrote;
+    ``generated`` says that the reviews were made up.
     Returns no figures.
     """
     settings = json.loads(recipe.read_bytes())
@@ -95,6 +99,7 @@ def write_report(
         mistakes=[Mistake(**row) for row in pq.read_table(mistakes).to_pylist()],
         settings={**settings, "evaluate": evaluate.shaping()},
         facts=dict(facts),
+        promotion=json.loads(promotion.read_bytes())["reason"],
     )
     (out / "report.html").write_text(render_html(report), encoding="utf-8")
     (out / "report.md").write_text(render_markdown(report), encoding="utf-8")
@@ -142,6 +147,7 @@ def render_markdown(report: Report) -> str:
         f"**Accuracy {headline['accuracy']}** ({headline['interval']}) on {headline['rows']} test "
         f"reviews. Always answering “{headline['majority']}” would reach "
         f"{headline['majority_accuracy']}.",
+        *([f"Promotion: {_escape(report.promotion)}."] if report.promotion else []),
         _table(("Measure", "Value"), _measures(metrics)),
     ]
     if report.history:

@@ -1,14 +1,13 @@
 """Removal of results that no recent run and no promoted model uses."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
+from tasks.champion import read_register
 from tasks.runs import read_runs, record_lock
 from tasks.stage import CHECKPOINTS
 from tasks.store import FAILED, LOCKS, RUNS, Store
@@ -28,8 +27,9 @@ class Freed:
 def collect(store: Store, *, keep_runs: int, dry_run: bool) -> list[Freed]:
     """Remove what only runs before the last ``keep_runs`` completed ones used; say what.
 
-    Results of runs that go on now, and of models under ``models/``, stay. Prefect's records, locks
-    and run records of what is removed go too.
+    Results of runs that go on now stay, and so do the models that links under ``models/`` name, the
+    champion and the one before it. Prefect's records, locks and run records of what is removed go
+    too.
     """
     with record_lock(store):  # no run can begin to use a result meanwhile
         kept_runs, kept = _in_use(store, keep_runs)
@@ -53,27 +53,18 @@ def _in_use(store: Store, keep_runs: int) -> tuple[set[str], set[tuple[str, str]
         runs.add(run["run"])
         for stage, entry in run["stages"].items():
             results |= {(stage, key) for key in entry["results"].values()}
-    return runs, results | set(_models(store.root / MODELS))
+    return runs, results | set(_models(store))
 
 
-def _models(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield the results that the links and the JSON files of the models folder name."""
-    for path in folder.glob("*"):
+def _models(store: Store) -> Iterator[tuple[str, str]]:
+    """Yield the models that links name, the champion, and the one that a rollback would take."""
+    for path in (store.root / MODELS).glob("*"):
         if path.is_symlink():
             target = path.resolve()
             yield target.parent.name, target.name
-        elif path.suffix == ".json":
-            yield from _named_in(json.loads(path.read_bytes()))
-
-
-def _named_in(content: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(content, dict):
-        if isinstance(content.get("stage"), str) and isinstance(content.get("key"), str):
-            yield content["stage"], content["key"]
-        content = list(content.values())
-    if isinstance(content, list):
-        for value in content:
-            yield from _named_in(value)
+    for entry in read_register(store).line()[-2:]:
+        stage, _, key = entry.model.partition("/")
+        yield stage, key
 
 
 def _garbage(store: Store, runs: set[str], results: set[tuple[str, str]]) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from tasks.stage import Request, Stage
 STAGE = Stage(
     "report",
     "sentiment.report:write_report",
-    reads=("train", "evaluate"),
+    reads=("train", "evaluate", "promote"),
     libraries=("matplotlib",),
 )
 
@@ -23,6 +23,7 @@ def requests(
     vocabulary: Manifest,
     trained: Manifest,
     evaluated: Manifest,
+    decided: Manifest,
 ) -> list[Request]:
     """Ask for the report; ``generated`` says that the reviews were made up."""
     rejected = sum(sum(manifest.facts["rejected"].values()) for manifest in ingested)
@@ -41,6 +42,7 @@ def requests(
         "mistakes": evaluated.output("mistakes.parquet"),
         "history": trained.output("history.parquet"),
         "recipe": trained.output("config.json"),
+        "promotion": decided.output("promotion.json"),
     }
     settings = {"evaluate": config, "title": title, "generated": generated, "facts": facts}
     return [Request(STAGE, "report", inputs, settings)]

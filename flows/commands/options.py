@@ -43,10 +43,14 @@ Verify = Annotated[
     bool, typer.Option("--verify", help="Read every cached file and compare its digest.")
 ]
 Model = Annotated[
-    Path | None, typer.Option(help="Model bundle; the latest trained one by default.")
+    Path | None,
+    typer.Option(help="Model bundle; by default the champion, else the latest trained one."),
 ]
 
 
 def model_folder(model: Path | None, storage: Path) -> Path:
-    """Return the model bundle that a command is to use."""
-    return model or storage / "models" / "latest"
+    """Return the model bundle that a command is to use: the one given, the champion, the latest."""
+    from tasks.champion import champion_folder
+    from tasks.store import LATEST, Store
+
+    return model or champion_folder(Store(storage)) or storage / LATEST

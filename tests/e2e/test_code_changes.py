@@ -97,6 +97,7 @@ def test_a_helper_of_tokenize_that_changes_the_tokens(
         "tensors",
         "train",
         "evaluate",
+        "promote",
         "report",
     ]
 

@@ -126,13 +126,23 @@ def wait_for_states(tries: int = 40) -> list[str]:
 @pytest.mark.parametrize(
     ("override", "stages", "named"),
     [
-        ("train.epochs=2", ["train", "evaluate", "report"], "config train.epochs 1 -> 2"),
-        ("evaluate.threshold=0.6", ["evaluate", "report"], "config evaluate.threshold 0.5 -> 0.6"),
+        (
+            "train.epochs=2",
+            ["train", "evaluate", "promote", "report"],
+            "config train.epochs 1 -> 2",
+        ),
+        (
+            "evaluate.threshold=0.6",
+            ["evaluate", "promote", "report"],
+            "config evaluate.threshold 0.5 -> 0.6",
+        ),
         (
             "vocabulary.min_count=1",
-            ["vocabulary", "tensors", "train", "evaluate", "report"],
+            ["vocabulary", "tensors", "train", "evaluate", "promote", "report"],
             "config vocabulary.min_count 2 -> 1",
         ),
+        ("promote.min_gain=0.5", ["promote", "report"], "config promote.min_gain 0.0 -> 0.5"),
+        ("train.max_loss=5.0", [], ""),
         ("run.workers=1", [], ""),
         ("run.runner=processes", [], ""),
         ("sample.train=999", [], ""),
@@ -191,7 +201,7 @@ def test_a_damaged_intermediate_is_redone_and_nothing_after_it(
     run: Run, first: Result, storage: Path, stage: str, damage: str
 ) -> None:
     folder = next((storage / stage).iterdir())
-    path = next(p for p in sorted(folder.iterdir()) if p.suffix in KINDS)
+    path = next(p for p in sorted(folder.iterdir()) if p.suffix in KINDS or p.stem == "promotion")
     if damage == "deleted":
         path.unlink()
     else:

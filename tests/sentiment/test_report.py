@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 from html import escape
@@ -78,6 +79,7 @@ def hostile(report: Report) -> Report:
         title=HOSTILE[0],
         data_note=HOSTILE[3],
         mistakes=[Mistake(row, text, row % 2, 0.9) for row, text in enumerate(HOSTILE)],
+        promotion=HOSTILE[1],
         settings={"a|b": {"<i>": "x | y <script>"}},
         facts={"<u>fact</u>": "`one` | two"},
     )
@@ -263,11 +265,14 @@ class TestStage:
         self, trained: Trained, evaluated: Path, out: Path, generated: bool = False
     ) -> dict[str, str]:
         out.mkdir(exist_ok=True)
+        promotion = out.with_suffix(".json")
+        promotion.write_text(json.dumps({"reason": "champion kept: 50% against 60%"}))
         write_report(
             evaluated / "metrics.json",
             evaluated / "mistakes.parquet",
             trained.bundle / "history.parquet",
             trained.bundle / "config.json",
+            promotion,
             evaluate=EvaluateConfig(mistakes=3),
             title="Lamps and tents",
             generated=generated,
@@ -291,6 +296,8 @@ class TestStage:
             *(text[:60] for text in worst),
         ):
             assert text in pages["report.html"]
+        assert "Promotion: champion kept: 50% against 60%." in pages["report.html"]
+        assert "Promotion: champion kept: 50% against 60%." in pages["report.md"]
         assert "## Training" in pages["report.md"]
         assert pages["report.md"].count("**Labelled") == len(worst) == 3
 

@@ -1,6 +1,5 @@
 """What gc keeps and removes."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from filelock import FileLock
 
 from flows.execution import point_to
 from flows.walk import Job
+from tasks.champion import promote_by_hand
 from tasks.gc import collect
 from tasks.runs import RunRecord, new_run_id
 from tasks.store import Store
@@ -60,7 +60,7 @@ def test_a_run_that_goes_on_keeps_its_results(make_job: MakeJob, data: Path) -> 
     assert results(job.store) == before
 
 
-@pytest.mark.parametrize("named", ["link", "json"])
+@pytest.mark.parametrize("named", ["link", "champion"])
 def test_a_model_in_use_stays(make_job: MakeJob, data: Path, named: str) -> None:
     job = make_job(data)
     record(job, until="train")
@@ -68,9 +68,7 @@ def test_a_model_in_use_stays(make_job: MakeJob, data: Path, named: str) -> None
     if named == "link":
         point_to(job.store, "models/latest", model)
     else:
-        champion = job.store.root / "models" / "champion.json"
-        champion.parent.mkdir()
-        champion.write_text(json.dumps({"model": {"stage": "train", "key": model.name}}))
+        promote_by_hand(job.store, f"train/{model.name}", None, who="Ada", why="a test")
     record(make_job(data, "tokenize.urls=keep"), until="tokenize")
     collect(job.store, keep_runs=1, dry_run=False)
     assert model.is_dir()

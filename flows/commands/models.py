@@ -1,0 +1,83 @@
+"""``sentiment models``: which there are, which one is used, and changing that by hand."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from flows.commands.options import DEFAULT_STORAGE, Json, Storage, output
+
+models = typer.Typer(
+    name="models", help="List the trained models; choose the champion.", no_args_is_help=True
+)
+
+Why = Annotated[str, typer.Option(help="Why, for the record.")]
+
+
+@models.command("list")
+def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
+    """List the models, the newest first, with their test accuracy.
+
+    The champion is the one that commands use. Accuracies can be compared only where the test
+    reviews are the same; --json shows their digest as measured.tests.
+    """
+    from tasks.models import list_models
+    from tasks.store import Store
+
+    found = list_models(Store(storage))
+    if as_json:
+        entries = [{**asdict(m), "measured": m.measured and m.measured.model_dump()} for m in found]
+        sys.stdout.write(json.dumps({"models": entries}) + "\n")
+        return
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for name in ("model", "accuracy", "trained", "run", ""):
+        table.add_column(name, no_wrap=True)
+    for model in found:
+        mark = "[bold green]champion[/]" if model.champion else "was champion" if model.was else ""
+        accuracy = f"{model.measured.accuracy:.2%}" if model.measured else "-"
+        latest = "latest" if model.latest else ""
+        marks = ", ".join(filter(None, (mark, latest)))
+        table.add_row(model.model, accuracy, model.created, model.run, marks)
+    output.print(table if found else "No models yet. Train one with `sentiment run`.")
+
+
+@models.command()
+def promote(
+    model: Annotated[str, typer.Argument(help="Its key or the start of it, its path, or latest.")],
+    why: Why,
+    storage: Storage = DEFAULT_STORAGE,
+    as_json: Json = False,
+) -> None:
+    """Make a model the champion by hand, whatever the figures say."""
+    from tasks.champion import promote_by_hand, user
+    from tasks.models import find_model
+    from tasks.store import Store
+
+    store = Store(storage)
+    found = find_model(store, model)
+    entry = promote_by_hand(store, found.model, found.measured, who=user(), why=why)
+    _show(entry.model_dump_json(), f"{entry.model} is the champion.", as_json)
+
+
+@models.command()
+def rollback(why: Why, storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
+    """Make the champion before this one champion again.
+
+    No run promotes the present one again; `models promote` can.
+    """
+    from tasks.champion import roll_back, user
+    from tasks.store import Store
+
+    entry = roll_back(Store(storage), who=user(), why=why)
+    _show(entry.model_dump_json(), f"{entry.model} is the champion again.", as_json)
+
+
+def _show(entry: str, line: str, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(entry + "\n")
+    else:
+        output.print(line)

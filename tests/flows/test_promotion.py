@@ -1,0 +1,358 @@
+"""Promotion on the pipeline's way: who is champion after which run, and what is run for it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.commands.options import model_folder
+from flows.config import set_where
+from flows.decision import Selection
+from flows.gates import check_promotion, check_training
+from flows.plan import make_plan
+from flows.walk import Job
+from sentiment.errors import GateError, ModelError
+from tasks.champion import CHAMPION, read_register, roll_back, settle
+from tasks.gc import collect
+from tasks.manifest import Manifest
+from tasks.models import find_model, list_models
+from tasks.runs import RunRecord, new_run_id
+from tasks.store import Store
+from tests.conftest import good_lines, run_plainly, write_bz2
+
+MakeJob = Callable[..., Job]
+Done = dict[str, list[Manifest]]
+
+# On the small data, where a word decides: one epoch guesses, many reach all of it.
+GUESSING = ("train.epochs=1", "train.learning_rate=1e-6")
+LEARNING = ("train.epochs=12", "train.learning_rate=0.05", "vocabulary.min_count=1")
+
+
+def verdict(done: Done) -> dict[str, Any]:
+    return done["promote"][0].facts
+
+
+def keys(done: Done) -> dict[str, list[str]]:
+    return {stage: [manifest.key for manifest in manifests] for stage, manifests in done.items()}
+
+
+def champion(store: Store) -> str:
+    now = read_register(store).champion
+    assert now is not None
+    return now.model
+
+
+def model_of(done: Done) -> str:
+    return f"train/{done['train'][0].key}"
+
+
+def report_of(store: Store, done: Done) -> str:
+    return (store.root / done["report"][0].output("report.html").path).read_text()
+
+
+@pytest.fixture
+def worse(make_job: MakeJob, data: Path) -> tuple[Job, Done]:
+    """A first run, of a model that guesses."""
+    job = make_job(data, *GUESSING)
+    return job, run_plainly(job)
+
+
+def test_first_better_worse(make_job: MakeJob, data: Path, worse: tuple[Job, Done]) -> None:
+    job, first = worse
+    assert verdict(first)["outcome"] == "promoted"
+    assert champion(job.store) == model_of(first)
+    better = run_plainly(make_job(data, *LEARNING))
+    assert verdict(better)["outcome"] == "promoted"
+    assert verdict(better)["champion"]["model"] == model_of(first)
+    assert verdict(better)["accuracy"] > verdict(first)["accuracy"]
+    assert champion(job.store) == model_of(better)
+    assert "champion" not in better  # measured on these reviews already
+
+    again = run_plainly(job)
+    assert verdict(again)["outcome"] == "kept"
+    assert champion(job.store) == model_of(better)
+    shown = [f"{verdict(done)['accuracy']:.2%}" for done in (first, better)]
+    assert verdict(again)["reason"] == "champion kept: {} against {}".format(*shown)
+    assert verdict(again)["reason"] in report_of(job.store, again)
+
+
+def test_nothing_new_is_all_cached(make_job: MakeJob, data: Path, worse: tuple[Job, Done]) -> None:
+    job, first = worse
+    register = (job.store.root / CHAMPION).read_bytes()
+    assert keys(run_plainly(job)) == keys(first)
+    assert {planned.state for planned in make_plan(job, Selection())} == {"cached"}
+    decided = run_plainly(job)["promote"][0]
+    again = settle(job.store, decided, "another run")
+    assert again is not None and again.outcome == "champion"
+    assert "is the champion already" in again.reason
+    assert (job.store.root / CHAMPION).read_bytes() == register
+    better = make_job(data, *LEARNING)
+    second = run_plainly(better)
+    assert keys(run_plainly(better)) == keys(second)
+
+
+def test_a_gain_that_is_too_small(make_job: MakeJob, data: Path, worse: tuple[Job, Done]) -> None:
+    job, first = worse
+    done = run_plainly(make_job(data, *LEARNING, "promote.min_gain=1"))
+    assert verdict(done)["outcome"] == "kept"
+    assert "more than 100.00% better needed" in verdict(done)["reason"]
+    assert champion(job.store) == model_of(first)
+
+
+def test_another_limit_asks_anew_and_the_champion_stays(
+    make_job: MakeJob, data: Path, worse: tuple[Job, Done]
+) -> None:
+    job, first = worse
+    done = run_plainly(make_job(data, *GUESSING, "promote.min_gain=0.1"))
+    assert verdict(done)["outcome"] == "champion"
+    assert champion(job.store) == model_of(first)
+
+
+def test_on_other_test_reviews_the_champion_is_measured_first(
+    make_job: MakeJob, data: Path
+) -> None:
+    job = make_job(data, *LEARNING)
+    first = run_plainly(job)
+    write_bz2(data / "test.ft.txt.bz2", good_lines(30, start=300))
+    # Another model on other reviews: the champion's old accuracy says nothing about it.
+    other = make_job(data, *GUESSING)
+    assert {p.stage: p.state for p in make_plan(other, Selection())}["promote"] == "maybe"
+    done = run_plainly(other)
+    (measured,) = done["champion"]
+    shards = [job.store.root / shard.path for shard in done["ingest"][0].outputs]
+    shards = [path for path in shards if path.name.startswith("test-")]
+    assert measured.facts["rows"] == sum(pq.read_metadata(path).num_rows for path in shards) == 15
+    assert verdict(done)["champion"]["accuracy"] == measured.facts["accuracy"]
+    assert verdict(done)["champion"]["model"] == model_of(first) == champion(job.store)
+    assert verdict(done)["outcome"] == "kept"
+    planned = {p.stage: p.state for p in make_plan(other, Selection())}
+    assert planned == dict.fromkeys(planned, "cached")
+    assert "champion" in planned
+    assert keys(run_plainly(other)) == keys(done)
+
+
+def test_a_champion_measured_as_texts_is_as_good_as_it_was(
+    make_job: MakeJob, data: Path, worse: tuple[Job, Done]
+) -> None:
+    """The oracle: the evaluation of the same model on the same reviews, from tensors."""
+    better = make_job(data, *LEARNING, "evaluate.threshold=0.4")  # measured at another threshold
+    done = run_plainly(better)
+    scored = run_plainly(make_job(data, *GUESSING, "evaluate.threshold=0.4"), until="evaluate")
+    assert done["champion"][0].facts["accuracy"] == scored["evaluate"][0].facts["accuracy"]
+
+
+def test_the_same_model_on_other_test_reviews_stays_champion(make_job: MakeJob, data: Path) -> None:
+    write_bz2(data / "validation.ft.txt.bz2", good_lines(20, start=800))
+    job = make_job(data, *GUESSING)
+    first = run_plainly(job)
+    write_bz2(data / "test.ft.txt.bz2", good_lines(30, start=300))
+    second = run_plainly(make_job(data, *GUESSING))
+    assert model_of(second) == model_of(first)
+    assert verdict(second)["outcome"] == "champion"
+    assert "champion" not in second
+
+
+def test_generated_reviews_replace_no_model_of_real_ones(
+    make_job: MakeJob, worse: tuple[Job, Done]
+) -> None:
+    job, first = worse
+    done = run_plainly(make_job(None))
+    assert verdict(done)["outcome"] == "kept"
+    assert "champion" not in done
+    assert champion(job.store) == model_of(first)
+
+
+def test_a_real_model_replaces_a_generated_ones(make_job: MakeJob, data: Path) -> None:
+    generated = run_plainly(make_job(None))
+    assert verdict(generated)["outcome"] == "promoted"
+    done = run_plainly(make_job(data, *LEARNING))
+    assert done["champion"][0].inputs["bundle"]
+    assert verdict(done)["champion"]["generated"] is True
+
+
+def test_after_a_rollback_the_model_is_not_promoted_again(
+    make_job: MakeJob, data: Path, worse: tuple[Job, Done]
+) -> None:
+    job, first = worse
+    better = make_job(data, *LEARNING)
+    run_plainly(better)
+    roll_back(job.store, who="Ada", why="wrong on refunds")
+    done = run_plainly(better)
+    assert verdict(done)["outcome"] == "kept"
+    assert "by Ada: wrong on refunds" in report_of(job.store, done)
+    assert champion(job.store) == model_of(first)
+    assert verdict(run_plainly(job))["outcome"] == "champion"
+
+
+def test_the_champion_and_the_one_before_it_outlive_gc(
+    make_job: MakeJob, data: Path, worse: tuple[Job, Done]
+) -> None:
+    job, first = worse
+    second = run_plainly(make_job(data, *LEARNING))
+    run = RunRecord(job.store, new_run_id())
+    run.finish("completed")
+    collect(job.store, keep_runs=1, dry_run=False)
+    kept = {f"train/{path.name}" for path in (job.store.root / "train").iterdir()}
+    assert kept == {model_of(first), model_of(second)}
+    assert not list((job.store.root / "tokenize").iterdir())
+    assert roll_back(job.store, who="Ada", why="").model == model_of(first)
+
+
+def test_a_champion_changed_meanwhile_is_met_instead(
+    make_job: MakeJob, data: Path, worse: tuple[Job, Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run promotes between the decision and the promotion: the decision is made anew."""
+    import tests.conftest as shared
+
+    job, _ = worse
+    best = make_job(data, *LEARNING)
+    rival = make_job(data, *GUESSING, "train.seed=2")
+    run_plainly(rival, until="evaluate")
+    once: list[Done] = []
+
+    def settle_late(store: Store, decided: Manifest, run: str) -> Any:
+        if not once:
+            once.append({})
+            once[0] = run_plainly(best)
+        return settle(store, decided, run)
+
+    monkeypatch.setattr(shared, "settle", settle_late)
+    done = run_plainly(rival)
+    assert verdict(done)["champion"]["model"] == model_of(once[0]) == champion(job.store)
+    assert verdict(done)["outcome"] == "kept"
+
+
+def test_below_the_least_accuracy_the_run_fails_after_its_report(
+    make_job: MakeJob, data: Path
+) -> None:
+    job = make_job(data, *GUESSING, "promote.min_accuracy=0.95")
+    done = run_plainly(job)
+    accuracy = verdict(done)["accuracy"]
+    assert accuracy < 0.95
+    with pytest.raises(GateError) as caught:
+        check_promotion(job, done, lambda key: f"where {key} is set")
+    report = job.store.root / done["report"][0].output("report.html").path
+    assert str(caught.value) == (
+        f"Gate promote.min_accuracy: accuracy {accuracy:.6g} is below 0.95 (where "
+        f"promote.min_accuracy is set). The model is {job.store.root / model_of(done)}, its report "
+        f"{report}. It was not promoted."
+    )
+    assert report.is_file()
+    assert read_register(job.store).champion is None
+    assert model_folder(None, job.store.root) == job.store.root / "models" / "latest"
+
+
+def test_a_model_that_learned_nothing_fails_the_run_and_stays(
+    make_job: MakeJob, data: Path
+) -> None:
+    job = make_job(data, *GUESSING, "train.max_loss=0.2")
+    (trained,) = run_plainly(job, until="train")["train"]
+    with pytest.raises(GateError, match=r"train\.max_loss: validation loss 0\.69\d\d is not below"):
+        check_training(job, trained, str)
+    assert (job.store.root / model_of({"train": [trained]}) / "model.safetensors").is_file()
+    # The limit shapes no byte: without it the same model goes on.
+    free = make_job(data, *GUESSING, "train.max_loss=null")
+    check_training(free, trained, str)
+    assert run_plainly(free, until="train")["train"][0].key == trained.key
+
+
+@pytest.mark.parametrize("loss", [0.7, float("inf"), float("nan")])
+def test_the_loss_gate_lets_nothing_odd_through(
+    make_job: MakeJob, data: Path, worse: tuple[Job, Done], loss: float
+) -> None:
+    from dataclasses import replace
+
+    _, done = worse
+    trained = replace(done["train"][0], facts={"validation_loss": loss})
+    with pytest.raises(GateError):
+        check_training(make_job(data, "train.max_loss=0.6931"), trained, str)
+
+
+def test_where_a_setting_is_set(tmp_path: Path) -> None:
+    preset = tmp_path / "mine.yaml"
+    preset.write_text("promote: {min_accuracy: 0.8}\ntrain: {max_loss: null}\n")
+    key = "promote.min_accuracy"
+    assert set_where(str(preset), [], key) == f"set in the preset {preset}"
+    assert set_where(str(preset), [], "train.max_loss") == f"set in the preset {preset}"
+    assert set_where(str(preset), [f"{key}=0.9"], key) == "set by an override"
+    assert set_where(str(preset), [], "promote.min_gain") == "the default"
+
+
+def sentiment(store: Store, *arguments: str) -> str:
+    """Run a command of `sentiment models` and return what it prints."""
+    result = CliRunner().invoke(
+        app, ["models", *arguments, "--storage", str(store.root)], catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_models_on_the_command_line(make_job: MakeJob, data: Path) -> None:
+    job = make_job(data, *GUESSING)
+    store = job.store
+    assert "No models yet" in sentiment(store, "list")
+    first = run_plainly(job)
+    second = run_plainly(make_job(data, *LEARNING))
+    run_plainly(make_job(data, "train.seed=5"), until="train")
+
+    def listed() -> dict[str, Any]:
+        entries = json.loads(sentiment(store, "list", "--json"))["models"]
+        return {entry["model"]: entry for entry in entries}
+
+    assert len(listed()) == 3
+    assert [name for name, entry in listed().items() if entry["champion"]] == [model_of(second)]
+    assert listed()[model_of(first)]["was"]
+    assert listed()[model_of(first)]["measured"]["accuracy"] == verdict(first)["accuracy"]
+    (other,) = set(listed()) - {model_of(first), model_of(second)}
+    assert (listed()[other]["measured"], listed()[other]["was"]) == (None, False)
+    lines = {
+        line.split()[0]: line for line in sentiment(store, "list").splitlines() if line.strip()
+    }
+    assert lines[model_of(second)].rstrip().endswith(" champion")
+    assert "was champion" in lines[model_of(first)]
+
+    entry = json.loads(sentiment(store, "promote", other, "--why", "to try it", "--json"))
+    assert (entry["model"], entry["why"], entry["how"]) == (other, "to try it", "hand")
+    assert entry["who"]
+    assert model_folder(None, store.root) == store.root / other
+    assert model_folder(Path("mine"), store.root) == Path("mine")
+    assert sentiment(store, "rollback", "--why", "no good") == (
+        f"{model_of(second)} is the champion again.\n"
+    )
+    assert champion(store) == model_of(second)
+
+
+def test_a_model_is_found_by_any_of_its_names(make_job: MakeJob, data: Path) -> None:
+    job = make_job(data, *GUESSING)
+    done = run_plainly(job, until="train")
+    model = model_of(done)
+    key = done["train"][0].key
+    for name in (key, key[:5], model, str(job.store.root / model), f"{model}/"):
+        assert find_model(job.store, name).model == model
+    run_plainly(make_job(data, "train.seed=2"), until="train")
+    for name, problem in (("", "fits 2 models"), ("nothing", "is no model here")):
+        with pytest.raises(ModelError, match=problem):
+            find_model(job.store, name)
+
+
+def test_latest_is_a_name_too(make_job: MakeJob, data: Path) -> None:
+    from flows.execution import point_to
+
+    job = make_job(data)
+    run_plainly(make_job(data, "train.seed=2"), until="train")
+    done = run_plainly(job, until="train")
+    point_to(job.store, "models/latest", job.store.root / model_of(done))
+    assert find_model(job.store, "models/latest").model == model_of(done)
+    assert [model.latest for model in list_models(job.store)].count(True) == 1
+
+
+def test_the_commands_that_change_the_champion_ask_why() -> None:
+    group = typer.main.get_command(app).commands["models"]  # type: ignore[attr-defined]
+    for name in ("promote", "rollback"):
+        assert any(p.name == "why" and p.required for p in group.commands[name].params)
