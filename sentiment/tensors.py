@@ -95,7 +95,8 @@ def encode_shard(
 ) -> dict[str, Any]:
     """Write ``tensors.parquet`` (see ``EncodedReviews``) into ``out``.
 
-    Returns the numbers of reviews, of tokens, and of unknown words among them.
+    Returns the numbers of reviews, of tokens, of unknown words among them, and of the reviews of
+    each length in tokens before cutting.
     """
     known = Vocabulary.load(vocabulary)
     table = pq.read_table(tokens).combine_chunks()
@@ -115,4 +116,10 @@ def encode_shard(
     )
     encoded.save(out / "tensors.parquet")
     progress(len(encoded), len(encoded))
-    return {"rows": len(encoded), "tokens": int(words.sum()), "unknown": int(unknown.sum())}
+    lengths, reviews = np.unique(words, return_counts=True)
+    return {
+        "rows": len(encoded),
+        "tokens": int(words.sum()),
+        "unknown": int(unknown.sum()),
+        "lengths": {str(length): int(n) for length, n in zip(lengths, reviews, strict=True)},
+    }

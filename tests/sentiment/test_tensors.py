@@ -1,5 +1,6 @@
 """Tokens as ids in one flat array, against plain loops and slices."""
 
+from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ def test_a_shard_is_encoded_as_by_a_plain_loop(
         "rows": len(tokens),
         "tokens": sum(map(len, tokens)),
         "unknown": sum(review.count(UNKNOWN) for review in ids),
+        "lengths": {str(n): count for n, count in Counter(map(len, tokens)).items()},
     }
 
 
