@@ -5,40 +5,70 @@ the decoders are driven here and not through ``bz2.open``, which ignores what fo
 """
 
 import bz2
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-import zstandard
-
 from sentiment.errors import ArchiveError, DataError
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 READ_BYTES = 1 << 16
+BLOCK_BYTES = 1 << 20  # decompressed at a time, since a few bytes may stand for gigabytes
 LONGEST_LINE = 1 << 26  # bytes: past this, a file is no list of reviews
 
 
 class Decoder(Protocol):
-    """One compressed stream's decoder, as in ``bz2``, ``zlib`` and ``zstandard``."""
+    """One compressed stream's decoder, as in ``bz2`` and ``compression.zstd``."""
 
     @property
     def eof(self) -> bool: ...
     @property
+    def needs_input(self) -> bool: ...
+    @property
     def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, /) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class GzipDecoder:
+    """``zlib``'s decoder, which here keeps the input that it has not used yet, as others do."""
+
+    def __init__(self) -> None:
+        self._decoder = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        return self._decoder.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._decoder.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._decoder.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._decoder.decompress(self._decoder.unconsumed_tail + data, max_length)
 
 
 DECODERS: dict[str, Callable[[], Decoder]] = {
     ".bz2": bz2.BZ2Decompressor,
-    ".gz": lambda: zlib.decompressobj(wbits=31),
-    ".zst": lambda: zstandard.ZstdDecompressor().decompressobj(),
+    ".gz": GzipDecoder,
+    ".zst": zstd.ZstdDecompressor,
 }
 
 
 def read_blocks(path: Path) -> Iterator[bytes]:
     """Yield a file's content, decompressed according to its suffix (.bz2, .gz, .zst, else none).
 
-    Files of several streams one after the other are read whole. Raises ArchiveError for data that
+    A block has at most ``BLOCK_BYTES``, however well the file is packed. Files of several streams
+    one after the other are read whole. Raises ArchiveError for data that
     is truncated, corrupt or of another format, DataError for a file that cannot be read.
     """
     try:
@@ -62,14 +92,12 @@ def _decode(
             decoder = decoder or new_decoder()
             start = offset + len(chunk) - len(data)
             try:
-                block = decoder.decompress(data)
-            except (OSError, ValueError, zlib.error, zstandard.ZstdError) as error:
+                yield from _blocks(decoder, data)
+            except (OSError, ValueError, zlib.error, zstd.ZstdError) as error:
                 raise ArchiveError(
                     f"{path}: not valid {kind} data near byte {start:,} ({error}). "
                     "Fetch the file again, or name it after its real format."
                 ) from error
-            if block:
-                yield block
             data = b""
             if decoder.eof:
                 data, decoder = decoder.unused_data, None
@@ -79,6 +107,17 @@ def _decode(
             f"{path}: truncated: its {kind} data ends inside a stream, at byte {offset:,}. "
             "Fetch the file again."
         )
+
+
+def _blocks(decoder: Decoder, data: bytes) -> Iterator[bytes]:
+    """Yield what data decompress to, up to the end of the stream or of the data."""
+    waiting = True
+    while waiting:
+        block = decoder.decompress(data, BLOCK_BYTES)
+        if block:
+            yield block
+        data = b""
+        waiting = not (decoder.eof or decoder.needs_input)
 
 
 def read_lines(path: Path) -> Iterator[bytes]:

@@ -2,6 +2,8 @@
 
 import bz2
 import gzip
+import sys
+import tracemalloc
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +11,6 @@ from random import Random
 from unittest.mock import patch
 
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,11 +18,16 @@ from sentiment import archives
 from sentiment.archives import read_blocks, read_lines
 from sentiment.errors import ArchiveError, DataError
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 # With a checksum: without one, a Zstandard frame cannot know that a byte of its content changed.
 PACK: dict[str, Callable[[bytes], bytes]] = {
     ".bz2": bz2.compress,
     ".gz": lambda data: gzip.compress(data, mtime=0),
-    ".zst": lambda data: zstandard.ZstdCompressor(write_checksum=True).compress(data),
+    ".zst": lambda data: zstd.compress(data, options={zstd.CompressionParameter.checksum_flag: 1}),
 }
 # Lines that do not pack into next to nothing, so that there are many places to cut.
 TEXT = b"".join(b"line %d says %d\n" % (n, n * n * 7919 % 10_007) for n in range(60))
@@ -63,24 +69,56 @@ def test_content_larger_than_a_read_stays_whole(tmp_path: Path, suffix: str) -> 
 
 
 @packed
-@given(cuts=st.lists(st.integers(0, len(TEXT)), max_size=4), read_bytes=st.integers(1, 500))
+@given(
+    cuts=st.lists(st.integers(0, len(TEXT)), max_size=4),
+    read_bytes=st.integers(1, 500),
+    block_bytes=st.integers(1, 500),
+)
 def test_streams_one_after_the_other_are_read_whole(
-    tmp_path_factory: pytest.TempPathFactory, suffix: str, cuts: list[int], read_bytes: int
+    tmp_path_factory: pytest.TempPathFactory,
+    suffix: str,
+    cuts: list[int],
+    read_bytes: int,
+    block_bytes: int,
 ) -> None:
     ends = [0, *sorted(cuts), len(TEXT)]
     streams = [PACK[suffix](TEXT[a:b]) for a, b in pairwise(ends)]
     path = written(tmp_path_factory.getbasetemp(), f"streams{suffix}", b"".join(streams))
-    with patch.object(archives, "READ_BYTES", read_bytes):
-        assert b"".join(read_blocks(path)) == TEXT
+    with (
+        patch.object(archives, "READ_BYTES", read_bytes),
+        patch.object(archives, "BLOCK_BYTES", block_bytes),
+    ):
+        blocks = list(read_blocks(path))
+    assert b"".join(blocks) == TEXT
+    assert max(map(len, blocks)) <= block_bytes
 
 
 @packed
-def test_a_file_cut_anywhere_is_truncated_at_its_size(tmp_path: Path, suffix: str) -> None:
+def test_a_few_bytes_that_stand_for_megabytes_stay_small(tmp_path: Path, suffix: str) -> None:
+    line, count = b"__label__2 " + b"x" * 243 + b"\n", 120_000
+    path = written(tmp_path, f"bomb{suffix}", PACK[suffix](line * count))
+    assert path.stat().st_size < archives.READ_BYTES * 2
+    tracemalloc.start()
+    try:
+        lines = sum(one == line[:-1] for one in read_lines(path))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert lines == count
+    assert peak < len(line) * count / 2
+
+
+@packed
+@pytest.mark.parametrize("block_bytes", [7, archives.BLOCK_BYTES])
+def test_a_file_cut_anywhere_is_truncated_at_its_size(
+    tmp_path: Path, suffix: str, block_bytes: int
+) -> None:
     whole = PACK[suffix](TEXT)
-    for size in range(len(whole)):
-        path = written(tmp_path, f"cut{suffix}", whole[:size])
-        with pytest.raises(ArchiveError, match=rf"truncated.* at byte {size:,}\."):
-            list(read_lines(path))
+    with patch.object(archives, "BLOCK_BYTES", block_bytes):
+        for size in range(len(whole)):
+            path = written(tmp_path, f"cut{suffix}", whole[:size])
+            with pytest.raises(ArchiveError, match=rf"truncated.* at byte {size:,}\."):
+                list(read_lines(path))
 
 
 @packed
