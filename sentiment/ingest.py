@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from sentiment.errors import DataError, RejectRateError
 from sentiment.progress import Progress, silent
-from sentiment.reviews import Reject, Review, read_reviews
+from sentiment.reviews import Reject, Review, read_reviews, table_format
 from sentiment.settings import Settings
 
 SPLITS = ("train", "validation", "test")
@@ -59,7 +59,7 @@ class ShardWriter:
     def __init__(self, out: Path, split: str, shard_size: int) -> None:
         self._out, self._split, self._shard_size = out, split, shard_size
         self._rows: list[Review] = []
-        self._shards = 0
+        self.paths: list[Path] = []
         self.labels: Counter[int] = Counter()
 
     def add(self, review: Review) -> None:
@@ -73,9 +73,9 @@ class ShardWriter:
         if self._rows:
             values = zip(*self._rows, strict=True)
             columns = [pa.array(v, f.type) for v, f in zip(values, REVIEWS, strict=True)]
-            path = self._out / f"{self._split}-{self._shards:05d}.parquet"
+            path = self._out / f"{self._split}-{len(self.paths):05d}.parquet"
             pq.write_table(pa.table(columns, schema=REVIEWS), path, compression="zstd")
-            self._shards += 1
+            self.paths.append(path)
             self._rows = []
 
 
@@ -186,7 +186,7 @@ def _spooled(
     for review in reviews:
         writer.add(review)
     writer.close()
-    return _read_shards(sorted(folder.iterdir())), writer.labels.total()
+    return _read_shards(writer.paths), writer.labels.total()
 
 
 def _read_shards(paths: Iterable[Path]) -> Iterator[Review]:
@@ -211,10 +211,11 @@ def _check_rejects(
     if not read or rejected / read <= max_rate:
         return
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in rejects.reasons.most_common())
-    rows = ", ".join(f"line {reject.row + 1:,} ({reject.reason})" for reject in rejects.first)
+    unit = "row" if table_format(source) else "line"  # from 1; a header is no row
+    first = ", ".join(f"{unit} {reject.row + 1:,} ({reject.reason})" for reject in rejects.first)
     error = RejectRateError(
-        f"{source}: {rejected:,} of {read:,} lines rejected ({rejected / read:.2%}), more than "
-        f"ingest.max_reject_rate allows ({max_rate:.2%}). By reason: {reasons}. First: {rows}. "
+        f"{source}: {rejected:,} of {read:,} {unit}s rejected ({rejected / read:.2%}), more than "
+        f"ingest.max_reject_rate allows ({max_rate:.2%}). By reason: {reasons}. First: {first}. "
         "Mend the file, or raise ingest.max_reject_rate."
     )
     error.evidence = evidence

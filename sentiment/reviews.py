@@ -8,7 +8,7 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -73,6 +73,14 @@ def _why_no_label(line: bytes, head: bytes) -> str:
     return "no label"
 
 
+def table_format(path: Path) -> Literal["csv", "parquet"] | None:
+    """Return which kind of table a file is by its name, None for one of fastText lines."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes[-1:] == [".parquet"]:
+        return "parquet"
+    return "csv" if ".csv" in suffixes[-2:] else None
+
+
 def read_reviews(path: Path, *, max_bytes: int, labels: Sequence[int]) -> Iterator[Review | Reject]:
     """Yield every line or row of a file, in order, as a Review or a Reject.
 
@@ -80,11 +88,11 @@ def read_reviews(path: Path, *, max_bytes: int, labels: Sequence[int]) -> Iterat
     and ``.parquet`` (columns of those names, or ``content`` for ``text``) are tables, all else is
     fastText lines. ``labels`` are the two numbers that mean negative and positive in a table.
     """
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes[-1:] == [".parquet"]:
-        return _read_parquet(path, max_bytes, labels)
-    if ".csv" in suffixes[-2:]:
-        return _read_csv(path, max_bytes, labels)
+    match table_format(path):
+        case "parquet":
+            return _read_parquet(path, max_bytes, labels)
+        case "csv":
+            return _read_csv(path, max_bytes, labels)
     return (parse_line(row, line, max_bytes) for row, line in enumerate(read_lines(path)))
 
 
@@ -164,6 +172,7 @@ def _read_parquet(path: Path, max_bytes: int, labels: Sequence[int]) -> Iterator
     try:
         with pq.ParquetFile(path) as file:
             columns = _columns(path, file.schema_arrow.names)
+            _check_label_type(path, file.schema_arrow.field("label").type)
             for batch in file.iter_batches(batch_size=4096, columns=columns):
                 for record in batch.to_pylist():
                     raw = json.dumps(record, ensure_ascii=False, default=str).encode()
@@ -172,3 +181,12 @@ def _read_parquet(path: Path, max_bytes: int, labels: Sequence[int]) -> Iterator
                     row += 1
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({error}).") from error
+
+
+def _check_label_type(path: Path, kind: pa.DataType) -> None:
+    """Refuse labels that are near to numbers and yet none, before all rows are rejected for it."""
+    if pa.types.is_boolean(kind) or pa.types.is_floating(kind):
+        raise DataError(
+            f"{path}: its column 'label' holds {kind} values; whole numbers are expected (see "
+            "ingest.labels). Cast it, as with .astype('Int64') in pandas."
+        )

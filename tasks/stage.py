@@ -133,6 +133,11 @@ def shards_of(manifests: Iterable[Manifest]) -> list[tuple[str, Artifact]]:
     return [
         (f"{manifest.label}/{artifact.name.removesuffix('.parquet')}", artifact)
         for manifest in manifests
-        for artifact in manifest.outputs
-        if split_of(artifact)
+        for artifact in sorted(filter(split_of, manifest.outputs), key=_place)
     ]
+
+
+def _place(shard: Artifact) -> tuple[str, int]:
+    # As text, shard 100000 would come before 99999.
+    split, _, number = shard.name.removesuffix(".parquet").rpartition("-")
+    return split, int(number)

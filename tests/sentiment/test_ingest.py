@@ -249,6 +249,12 @@ class TestRejectRate:
         with pytest.raises(RejectRateError, match=r"line 1 .*line 2 .*line 3 "):
             run(tmp_path, [BAD] * 4 + good(296), max_reject_rate=0.01)
 
+    def test_a_table_has_rows_where_other_files_have_lines(self, tmp_path: Path) -> None:
+        source = tmp_path / "reviews.csv"
+        source.write_text("label,text\n1,Warm\n7,Odd\n")
+        with pytest.raises(RejectRateError, match=r"1 of 2 rows rejected.*First: row 2 \(unknown"):
+            ingest_file(source, split="train", limit=None, ingest=IngestConfig(), out=tmp_path)
+
     def test_only_the_lines_within_the_limit_count(self, tmp_path: Path) -> None:
         facts, _ = run(tmp_path, [*good(5), BAD, BAD], limit=5, max_reject_rate=0.0)
         assert facts["rejected"] == {}

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 from collections.abc import Sequence
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,19 @@ class TestParquet:
         records = from_parquet(tmp_path, columns, labels=(1, 2))
         assert records[:2] == [Review(0, 0, "Thin"), Review(1, 1, "Warm")]
         assert reasons(records) == [(2, "unknown label")]
+
+    @pytest.mark.parametrize(
+        ("label", "kind"), [([True, False], "bool"), ([1.0, 0.0], "double"), ([1, nan], "double")]
+    )
+    def test_labels_that_only_look_like_numbers_are_an_error(
+        self, tmp_path: Path, label: list[Any], kind: str
+    ) -> None:
+        with pytest.raises(DataError, match=rf"'label' holds {kind} values.*Cast it"):
+            from_parquet(tmp_path, {"label": label, "text": ["Warm", "Thin"]})
+
+    def test_labels_may_be_text(self, tmp_path: Path) -> None:
+        records = from_parquet(tmp_path, {"label": ["1", "0"], "text": ["Warm", "Thin"]})
+        assert records == [Review(0, 1, "Warm"), Review(1, 0, "Thin")]
 
     def test_nulls_are_rejected_with_the_record_as_json(self, tmp_path: Path) -> None:
         columns = {"label": [1, None, 0], "text": [None, "Warm é", "Thin"]}
