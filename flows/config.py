@@ -2,12 +2,13 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from sentiment.cleaning import TokenizeConfig
 from sentiment.errors import ConfigError
@@ -25,10 +26,20 @@ PRESETS = Path(__file__).parent.parent / "presets"
 class RunConfig(Settings):
     """How the work is spread; it never shapes a result."""
 
-    runner: Literal["threads", "processes"] = Field(
+    runner: Literal["threads", "processes", "dask"] = Field(
         "processes", description="What the shards of tokenize are spread over."
     )
     workers: int | None = Field(None, ge=1, description="Workers at once; one per core if null.")
+
+    @field_validator("runner")
+    @classmethod
+    def _dask_is_installed(cls, runner: str) -> str:
+        if runner == "dask" and find_spec("prefect_dask") is None:
+            raise ValueError(
+                "Dask is not installed: pip install -c constraints.txt -e '.[dask]', or choose "
+                "processes"
+            )
+        return runner
 
 
 class PipelineConfig(Settings):

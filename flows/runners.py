@@ -1,5 +1,6 @@
 """What the tasks of a mapped stage are spread over."""
 
+import logging
 import os
 from typing import Any
 
@@ -16,6 +17,27 @@ def task_runner(config: RunConfig, stage: Stage, jobs: int) -> TaskRunner[Any]:
     tasks to compute, pays for them.
     """
     workers = config.workers or os.cpu_count() or 1
-    if config.runner == "threads" or not stage.python_bound or min(jobs, workers) < 2:
+    used = min(jobs, workers)
+    if config.runner == "threads" or not stage.python_bound or used < 2:
         return ThreadPoolTaskRunner(max_workers=workers)
-    return ProcessPoolTaskRunner(max_workers=min(jobs, workers))
+    if config.runner == "processes":
+        return ProcessPoolTaskRunner(max_workers=used)
+    return _dask_runner(used)
+
+
+def _dask_runner(workers: int) -> TaskRunner[Any]:
+    """Return a runner on a Dask cluster of this machine: a process a worker, one task at a time."""
+    from prefect_dask import DaskTaskRunner
+
+    logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells of every worker's coming
+    local = "127.0.0.1:0"  # Dask serves its health pages even where it has no dashboard
+    return DaskTaskRunner(
+        cluster_kwargs={
+            "n_workers": workers,
+            "threads_per_worker": 1,
+            "host": "127.0.0.1",
+            "dashboard_address": local,
+            "worker_dashboard_address": local,
+            "scheduler_kwargs": {"dashboard": False},
+        }
+    )

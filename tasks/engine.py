@@ -8,7 +8,6 @@ from typing import Any
 from prefect import Task, task
 from prefect.context import TaskRunContext
 from prefect.task_runners import TaskRunner
-from prefect.utilities.annotations import quote
 
 from tasks.manifest import Manifest
 from tasks.progress import ProgressFile
@@ -23,24 +22,33 @@ def progress_path(root: Path, run: str, request: Request) -> Path:
     return root / RUNS / run / "progress" / f"{request.stage.name}-{request.key}.json"
 
 
+class Work:
+    """What a task is given: a request, and the run and the storage that it is done for.
+
+    No dataclass: Prefect and Dask walk through those, looking for other tasks' results.
+    """
+
+    def __init__(self, request: Request, root: Path, *, run: str, force: bool) -> None:
+        self.request, self.root, self.run, self.force = request, root, run, force
+
+
 def cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     """Return the request's key for Prefect's cache.
 
     When the store's files are gone or damaged, Prefect's record of the result goes too, so that the
     task runs again.
     """
-    request: Request = parameters["request"]
-    store = Store(Path(parameters["root"]))
-    key = f"{request.stage.name}-{request.key}"
-    if store.find(request).manifest is None:
-        (store.root / RECORDS / key).unlink(missing_ok=True)
+    work: Work = parameters["work"]
+    key = f"{work.request.stage.name}-{work.request.key}"
+    if Store(work.root).find(work.request).manifest is None:
+        (work.root / RECORDS / key).unlink(missing_ok=True)
     return key
 
 
-def compute(request: Request, root: str, run: str, force: bool) -> dict[str, Any]:
+def compute(work: Work) -> dict[str, Any]:
     """Do a request's work in the store and return its manifest as a JSON object."""
-    progress = ProgressFile(progress_path(Path(root), run, request))
-    built = Store(Path(root)).build(request, force=force, run=run, progress=progress)
+    progress = ProgressFile(progress_path(work.root, work.run, work.request))
+    built = Store(work.root).build(work.request, force=work.force, run=work.run, progress=progress)
     return asdict(built.manifest)
 
 
@@ -70,24 +78,18 @@ def run_requests(
     A mapped stage's tasks go to ``runner``, another's run here. The first failure is raised, after
     all tasks have ended.
     """
-    work = stage_task(stage, store.root, force=force)
-
-    def arguments(request: Request) -> dict[str, Any]:
-        return {
-            # quote: Prefect would else walk through the request, looking for tasks' results.
-            "request": quote(request),
-            "root": str(store.root),
-            "run": run,
-            "force": force,
-        }
-
-    def named(request: Request) -> Task[..., dict[str, Any]]:
-        return work.with_options(task_run_name=f"{stage.name} {request.label}")
-
+    base = stage_task(stage, store.root, force=force)
+    tasks = [base.with_options(task_run_name=f"{stage.name} {r.label}") for r in requests]
+    works = [Work(request, store.root, run=run, force=force) for request in requests]
     if not stage.mapped:
-        return [Manifest.from_dict(named(r)(**arguments(r))) for r in requests]
+        return [
+            Manifest.from_dict(task(work=work)) for task, work in zip(tasks, works, strict=True)
+        ]
     with runner:
-        futures = [runner.submit(named(r), parameters=arguments(r)) for r in requests]
+        futures = [
+            runner.submit(task, parameters={"work": work})
+            for task, work in zip(tasks, works, strict=True)
+        ]
         for future in futures:
             future.wait()
         return [Manifest.from_dict(future.result()) for future in futures]

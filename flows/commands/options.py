@@ -38,7 +38,7 @@ Until = Annotated[str | None, typer.Option(metavar="STAGE", help="Last stage to 
 Force = Annotated[
     list[str] | None, typer.Option(metavar="STAGE", help="Run this stage even when it is cached.")
 ]
-Runner = Annotated[str | None, typer.Option(help="Spread shards over: threads, processes.")]
+Runner = Annotated[str | None, typer.Option(help="Spread shards over: threads, processes, dask.")]
 Verify = Annotated[
     bool, typer.Option("--verify", help="Read every cached file and compare its digest.")
 ]

@@ -270,6 +270,13 @@ def test_results_do_not_depend_on_the_runner(run: Run, tmp_path: Path) -> None:
     assert results[0] == results[1] == results[2]
 
 
+def test_results_do_not_depend_on_dask(run: Run, first: Result, tmp_path: Path) -> None:
+    pytest.importorskip("prefect_dask")
+    result = run("run.runner=dask", "run.workers=2", storage=tmp_path / "dask", until="tensors")
+    assert ran(result) == ["ingest", "tokenize", "vocabulary", "tensors"]
+    assert digests(result).items() <= digests(first).items()
+
+
 def test_forced_stages_run_again_and_nothing_after(run: Run, first: Result) -> None:
     after = run(force=["tokenize"])
     assert ran(after) == ["tokenize"]
