@@ -105,7 +105,7 @@ class RememberingTokenizer:
     at no cost for what is found in the recent half.
     """
 
-    def __init__(self, capacity: int = 1_000_000) -> None:
+    def __init__(self, capacity: int = 400_000) -> None:
         self._half = capacity // 2
         self._recent: dict[str, Tokens] = {}
         self._older: dict[str, Tokens] = {}
