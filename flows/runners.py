@@ -27,7 +27,7 @@ def task_runner(config: RunConfig, stage: Stage, jobs: int) -> TaskRunner[Any]:
 
 def _dask_runner(workers: int) -> TaskRunner[Any]:
     """Return a runner on a Dask cluster of this machine: a process a worker, one task at a time."""
-    from prefect_dask import DaskTaskRunner
+    from prefect_dask.task_runners import DaskTaskRunner
 
     logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells of every worker's coming
     local = "127.0.0.1:0"  # Dask serves its health pages even where it has no dashboard

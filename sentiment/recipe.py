@@ -82,10 +82,10 @@ class TrainConfig(Settings):
     )
     keep_checkpoints: int = operational(2, ge=1, description="Checkpoints kept while training.")
     max_loss: float | None = operational(
-        0.6931,
+        0.68,
         gt=0,
-        description="A run fails when the best validation loss is not below this, by default that "
-        "of guessing (ln 2); it never does if null.",
+        description="A run fails when the best validation loss is not below this, by default just "
+        "below that of guessing (ln 2 = 0.693); it never does if null.",
     )
     seed: int = Field(1, ge=0, description="Seed of weights, order and dropout.")
     device: Literal["auto", "cpu", "cuda"] = Field(
