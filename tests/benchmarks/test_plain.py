@@ -132,6 +132,7 @@ def test_ways_take_turns_and_each_second_round_goes_backwards() -> None:
 def test_the_benchmarks_run(tmp_path: Path) -> None:
     commands = {
         "preprocess": "--reviews 300 --warm 100 --repeats 1 --processes 1 --json",
+        "decompress": "--reviews 300 --repeats 1 --json",
         "scale": f"--rows 400 --processes 1 --folder {tmp_path} --json",
     }
     running = {
@@ -149,7 +150,7 @@ def test_the_benchmarks_run(tmp_path: Path) -> None:
         for name, arguments in commands.items()
     }
     printed = {name: process.communicate()[0] for name, process in running.items()}
-    assert [process.returncode for process in running.values()] == [0, 0]
+    assert [process.returncode for process in running.values()] == [0, 0, 0]
     assert max(len(line.rstrip()) for text in printed.values() for line in text.split("\n")) <= 100
 
     preprocess = json.loads((tmp_path / "preprocess.json").read_text())
@@ -162,6 +163,11 @@ def test_the_benchmarks_run(tmp_path: Path) -> None:
     assert all(row["ratio"] > 0 for row in preprocess["stages"])
     assert preprocess["memory"]["plain"]["peak_mib"] > 0
     assert preprocess["storage"]["stored_bytes"] < preprocess["storage"]["padded_bytes"]
+
+    decompress = json.loads((tmp_path / "decompress.json").read_text())
+    standard = [row for row in decompress["rows"] if row["way"] == "stdlib"]
+    assert [row["file"] for row in standard] == ["one stream", "many streams"]
+    assert all(row["ingest_seconds"] > 0 and row["ingest_ratio"] == 1 for row in standard)
 
     (size,) = json.loads((tmp_path / "scale.json").read_text())["sizes"]
     assert size["rows"] == 400

@@ -1,0 +1,196 @@
+"""Reading bz2 files: the standard library's decoder beside those that use several threads.
+
+    python benchmarks/decompress.py --data DIR
+
+Those are rapidgzip and indexed_bzip2, where they are installed (with pip; the project does not use
+them). All ways have to give the same bytes. What counts is ingest as a whole, which is timed with each.
+"""
+
+import argparse
+import bz2
+import hashlib
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.compare import Disagreement
+from benchmarks.machine import describe_machine, machine_lines
+from benchmarks.preprocess import reviews_of
+from sentiment import archives
+from sentiment.errors import SentimentError
+from sentiment.ingest import IngestConfig, ingest_file
+from tasks.manifest import digest_file, digest_json
+
+STANDARD = "stdlib"
+CANDIDATES = ("rapidgzip", "indexed_bzip2")  # measured where they are installed
+STREAM = 900_000  # bytes of text in a stream of the file of many, as pbzip2 writes them
+Reader = Callable[[Path], Iterator[bytes]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    console = Console(width=88, highlight=False)
+    try:
+        result = measure(options)
+    except (Disagreement, SentimentError) as error:
+        Console(stderr=True, highlight=False).print(f"Error: {error}", markup=False)
+        return 1
+    show(result, console)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder (or file) of reviews; else generated")
+    parser.add_argument("--reviews", type=int, default=200_000, help="reviews read, at most")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    options = parser.parse_args(arguments)
+    if min(options.reviews, options.repeats) < 1:
+        parser.error("--reviews and --repeats start from 1")
+    return options
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Time all ways on both kinds of file; return all figures as a JSON object."""
+    machine = describe_machine()
+    reviews = islice(reviews_of(options.data, options.reviews), options.reviews)
+    lines = [f"__label__{label + 1} {text}\n".encode() for label, text in reviews]
+    text = b"".join(lines)
+    streams = [text[start : start + STREAM] for start in range(0, len(text), STREAM)]
+    files = {"one stream": [text], "many streams": streams}
+    with TemporaryDirectory(prefix="sentiment-benchmark-") as name:
+        rows = []
+        for kind, parts in files.items():
+            source = Path(name) / f"{kind.split()[0]}.ft.txt.bz2"
+            source.write_bytes(b"".join(map(bz2.compress, parts)))
+            rows += compare_ways(kind, source, Path(name), options.repeats)
+    return {
+        "benchmark": "decompress",
+        "machine": machine,
+        "data": {
+            "source": options.data.name if options.data else "generated reviews",
+            "reviews": len(lines),
+            "bytes": len(text),
+        },
+        "repeats": options.repeats,
+        "rows": rows,
+    }
+
+
+def ways() -> dict[str, Reader]:
+    """Return the ways to read a bz2 file as blocks of bytes."""
+    found: dict[str, Reader] = {STANDARD: archives.read_blocks}
+    for name in CANDIDATES:
+        if importlib.util.find_spec(name):
+            for threads in (1, 2):
+                found[f"{name}, {threads} thread{'s'[: threads - 1]}"] = reader(name, threads)
+    return found
+
+
+def reader(module: str, threads: int) -> Reader:
+    def read(path: Path) -> Iterator[bytes]:
+        opened = importlib.import_module(module).IndexedBzip2File
+        with opened(os.fspath(path), parallelization=threads) as file:
+            yield from iter(lambda: file.read(archives.BLOCK_BYTES), b"")
+
+    return read
+
+
+def compare_ways(kind: str, source: Path, folder: Path, repeats: int) -> list[dict[str, Any]]:
+    """Read and ingest a file in all ways, alternating; return medians in seconds, wall clock."""
+    reading: dict[str, list[float]] = {}
+    ingesting: dict[str, list[float]] = {}
+    digests: set[tuple[str, str]] = set()
+    for _ in range(repeats):
+        for way, read in ways().items():
+            seconds, content = timed(lambda read=read: content_digest(read(source)))
+            reading.setdefault(way, []).append(seconds)
+            with TemporaryDirectory(dir=folder) as out, patch.object(archives, "read_blocks", read):
+                seconds, shards = timed(lambda out=out: ingest_digest(source, Path(out)))
+            ingesting.setdefault(way, []).append(seconds)
+            digests.add((content, shards))
+    if len(digests) > 1:
+        raise Disagreement(f"The ways to read {source.name} gave {len(digests)} different results.")
+    read_by = {way: median(seconds) for way, seconds in reading.items()}
+    ingest_by = {way: median(seconds) for way, seconds in ingesting.items()}
+    return [
+        {
+            "file": kind,
+            "way": way,
+            "read_seconds": read_by[way],
+            "ingest_seconds": ingest_by[way],
+            "read_share": read_by[way] / ingest_by[way],
+            "read_ratio": read_by[STANDARD] / read_by[way],
+            "ingest_ratio": ingest_by[STANDARD] / ingest_by[way],
+        }
+        for way in read_by
+    ]
+
+
+def timed(work: Callable[[], str]) -> tuple[float, str]:
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
+
+
+def content_digest(blocks: Iterator[bytes]) -> str:
+    digest = hashlib.blake2b()
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def ingest_digest(source: Path, out: Path) -> str:
+    ingest_file(source, split="train", limit=None, ingest=IngestConfig(), out=out)
+    return digest_json([digest_file(path) for path in sorted(out.iterdir())])
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    """Print all figures."""
+    for line in machine_lines(result["machine"]):
+        console.print(line)
+    data = result["data"]
+    console.print(
+        f"{data['reviews']:,} reviews ({data['bytes'] / 1e6:,.1f} MB of text) from: "
+        f"{data['source']}. Medians of {result['repeats']}, alternating; equal bytes and shards.\n"
+    )
+    table = Table(box=box.SIMPLE)
+    for name in ("File", "Way"):
+        table.add_column(name, no_wrap=True)
+    for name in ("read, s", "ratio", "ingest, s", "ratio", "share"):
+        table.add_column(name, justify="right")
+    for row in result["rows"]:
+        table.add_row(
+            row["file"],
+            row["way"],
+            f"{row['read_seconds']:.2f}",
+            f"{row['read_ratio']:.2f}",
+            f"{row['ingest_seconds']:.2f}",
+            f"{row['ingest_ratio']:.2f}",
+            f"{row['read_share']:.0%}",
+        )
+    console.print(table)
+    console.print("The share is that of reading in ingest.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
