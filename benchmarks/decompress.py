@@ -122,10 +122,10 @@ def compare_ways(kind: str, source: Path, folder: Path, repeats: int) -> list[di
     digests: set[tuple[str, str]] = set()
     for _ in range(repeats):
         for way, read in ways().items():
-            seconds, content = timed(lambda read=read: content_digest(read(source)))
+            seconds, content = timed(content_digest, read, source)
             reading.setdefault(way, []).append(seconds)
             with TemporaryDirectory(dir=folder) as out, patch.object(archives, "read_blocks", read):
-                seconds, shards = timed(lambda out=out: ingest_digest(source, Path(out)))
+                seconds, shards = timed(ingest_digest, source, Path(out))
             ingesting.setdefault(way, []).append(seconds)
             digests.add((content, shards))
     if len(digests) > 1:
@@ -146,15 +146,15 @@ def compare_ways(kind: str, source: Path, folder: Path, repeats: int) -> list[di
     ]
 
 
-def timed(work: Callable[[], str]) -> tuple[float, str]:
+def timed(work: Callable[..., str], *arguments: Any) -> tuple[float, str]:
     started = time.perf_counter()
-    result = work()
+    result = work(*arguments)
     return time.perf_counter() - started, result
 
 
-def content_digest(blocks: Iterator[bytes]) -> str:
+def content_digest(read: Reader, source: Path) -> str:
     digest = hashlib.blake2b()
-    for block in blocks:
+    for block in read(source):
         digest.update(block)
     return digest.hexdigest()
 
