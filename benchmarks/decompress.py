@@ -3,7 +3,7 @@
     python benchmarks/decompress.py --data DIR
 
 Those are rapidgzip and indexed_bzip2, where they are installed (with pip; the project does not use
-them). All ways have to give the same bytes. What counts is ingest as a whole, which is timed with each.
+them). All ways have to give the same bytes. What counts is ingest as a whole, which is timed too.
 """
 
 import argparse
