@@ -90,7 +90,8 @@ class _Run:
 
     def _settle(self, decided: list[Manifest]) -> list[Manifest]:
         """Promote the model if that was decided; return nothing to have it decided anew."""
-        self._verdict = settle(self._job.store, decided[0], self._record.run_id)
+        store, (trained,) = self._job.store, self._manifests["train"]
+        self._verdict = settle(store, decided[0], trained, self._record.run_id)
         if self._verdict is None:
             self._reporter.note(f"{'promote':<11}the champion changed meanwhile")
             return []

@@ -26,7 +26,7 @@ def check_promotion(job: Job, manifests: Mapping[str, Sequence[Manifest]], sourc
 
     ``manifests`` are those of the run's stages, ``report`` perhaps among them.
     """
-    (decided,) = manifests["promote"]
+    (decided,), (trained,) = manifests["promote"], manifests["train"]
     promotion, root = decided.facts, job.store.root
     if promotion["outcome"] == "refused":
         report = "".join(
@@ -35,6 +35,6 @@ def check_promotion(job: Job, manifests: Mapping[str, Sequence[Manifest]], sourc
         )
         raise GateError(
             f"Gate promote.min_accuracy: {promotion['reason']} ({source('promote.min_accuracy')})."
-            f" The model is {root / promotion['candidate']['model']}{report}. "
+            f" The model is {root / trained.stage / trained.key}{report}. "
             "It was not promoted."
         )

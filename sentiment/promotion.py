@@ -27,13 +27,12 @@ class PromoteConfig(Settings):
 
 
 class Candidate(Settings):
-    """A model that was just evaluated: where it is, and what it was evaluated on.
+    """A model that was just evaluated, and what it was evaluated on.
 
     ``digest`` is that of the bundle's bytes, ``tests`` that of the test reviews; ``generated`` says
     that the reviews were made up.
     """
 
-    model: str
     digest: str
     tests: str
     threshold: float

@@ -101,8 +101,8 @@ def read_register(store: Store) -> Register:
     return Register(tuple(entries))
 
 
-def settle(store: Store, decided: Manifest, run: str) -> Verdict | None:
-    """Do what the stage ``promote`` decided, and return what has become of the model.
+def settle(store: Store, decided: Manifest, trained: Manifest, run: str) -> Verdict | None:
+    """Do what the stage ``promote`` decided on a model, and return what has become of it.
 
     None when the champion is no longer the one that was met, so that it has to be decided anew.
     """
@@ -121,7 +121,7 @@ def settle(store: Store, decided: Manifest, run: str) -> Verdict | None:
             return None
         if verdict.outcome == "promoted":
             entry = Entry(
-                model=candidate.model,
+                model=f"{trained.stage}/{trained.key}",
                 digest=candidate.digest,
                 how="run",
                 who=user(),

@@ -27,7 +27,6 @@ def candidate(
 ) -> Candidate:
     """Describe the model of a run, and what it is judged on."""
     return Candidate(
-        model=f"{trained.stage}/{trained.key}",
         digest=digest_outputs([trained]),
         tests=digest_json([shard.sha256 for shard in tested_reviews(ingested)]),
         threshold=config.threshold,

@@ -75,7 +75,9 @@ def run_plainly(job: Job, until: str | None = None) -> dict[str, list[Manifest]]
     stage, requests = next(way)
     while True:
         done[stage.name] = [job.store.build(request).manifest for request in requests]
-        settled = stage.name != "promote" or settle(job.store, *done["promote"], run="a run")
+        settled = stage.name != "promote" or settle(
+            job.store, done["promote"][0], done["train"][0], "a run"
+        )
         if settled and stage.name == until:
             return done
         try:

@@ -1,6 +1,7 @@
 """Promotion on the pipeline's way: who is champion after which run, and what is run for it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.commands.options import model_folder
-from flows.config import set_where
+from flows.config import load_config, set_where
 from flows.decision import Selection
 from flows.gates import check_promotion, check_training
 from flows.plan import make_plan
@@ -24,7 +25,7 @@ from tasks.manifest import Manifest
 from tasks.models import find_model, list_models
 from tasks.runs import RunRecord, new_run_id
 from tasks.store import Store
-from tests.conftest import good_lines, run_plainly, write_bz2
+from tests.conftest import TINY, good_lines, run_plainly, write_bz2, write_small_data
 
 MakeJob = Callable[..., Job]
 Done = dict[str, list[Manifest]]
@@ -32,6 +33,10 @@ Done = dict[str, list[Manifest]]
 # On the small data, where a word decides: one epoch guesses, many reach all of it.
 GUESSING = ("train.epochs=1", "train.learning_rate=1e-6")
 LEARNING = ("train.epochs=12", "train.learning_rate=0.05", "vocabulary.min_count=1")
+
+
+def run(job: Job, until: str = "promote") -> Done:
+    return run_plainly(job, until)
 
 
 def verdict(done: Done) -> dict[str, Any]:
@@ -56,25 +61,36 @@ def report_of(store: Store, done: Done) -> str:
     return (store.root / done["report"][0].output("report.html").path).read_text()
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
+    """Run a model that guesses, once for all tests; return the storage, to be copied."""
+    folder = tmp_path_factory.mktemp("worse")
+    config = load_config("sample", [*TINY, *GUESSING])
+    job = Job("sample", config, write_small_data(folder / "data"), Store(folder / "storage"))
+    return job.store.root, run(job, until="report")
+
+
 @pytest.fixture
-def worse(make_job: MakeJob, data: Path) -> tuple[Job, Done]:
-    """A first run, of a model that guesses."""
+def worse(make_job: MakeJob, data: Path, once: tuple[Path, Done]) -> tuple[Job, Done]:
+    """Begin with a first run, of a model that guesses."""
     job = make_job(data, *GUESSING)
-    return job, run_plainly(job)
+    storage, done = once
+    shutil.copytree(storage, job.store.root)
+    return job, done
 
 
 def test_first_better_worse(make_job: MakeJob, data: Path, worse: tuple[Job, Done]) -> None:
     job, first = worse
     assert verdict(first)["outcome"] == "promoted"
     assert champion(job.store) == model_of(first)
-    better = run_plainly(make_job(data, *LEARNING))
+    better = run(make_job(data, *LEARNING))
     assert verdict(better)["outcome"] == "promoted"
     assert verdict(better)["champion"]["model"] == model_of(first)
     assert verdict(better)["accuracy"] > verdict(first)["accuracy"]
     assert champion(job.store) == model_of(better)
     assert "champion" not in better  # measured on these reviews already
 
-    again = run_plainly(job)
+    again = run(job, until="report")
     assert verdict(again)["outcome"] == "kept"
     assert champion(job.store) == model_of(better)
     shown = [f"{verdict(done)['accuracy']:.2%}" for done in (first, better)]
@@ -85,21 +101,20 @@ def test_first_better_worse(make_job: MakeJob, data: Path, worse: tuple[Job, Don
 def test_nothing_new_is_all_cached(make_job: MakeJob, data: Path, worse: tuple[Job, Done]) -> None:
     job, first = worse
     register = (job.store.root / CHAMPION).read_bytes()
-    assert keys(run_plainly(job)) == keys(first)
+    assert keys(run(job)) == keys(first)
     assert {planned.state for planned in make_plan(job, Selection())} == {"cached"}
-    decided = run_plainly(job)["promote"][0]
-    again = settle(job.store, decided, "another run")
+    again = settle(job.store, first["promote"][0], first["train"][0], "another run")
     assert again is not None and again.outcome == "champion"
     assert "is the champion already" in again.reason
     assert (job.store.root / CHAMPION).read_bytes() == register
     better = make_job(data, *LEARNING)
-    second = run_plainly(better)
-    assert keys(run_plainly(better)) == keys(second)
+    second = run(better)
+    assert keys(run(better)) == keys(second)
 
 
 def test_a_gain_that_is_too_small(make_job: MakeJob, data: Path, worse: tuple[Job, Done]) -> None:
     job, first = worse
-    done = run_plainly(make_job(data, *LEARNING, "promote.min_gain=1"))
+    done = run(make_job(data, *LEARNING, "promote.min_gain=1"))
     assert verdict(done)["outcome"] == "kept"
     assert "more than 100.00% better needed" in verdict(done)["reason"]
     assert champion(job.store) == model_of(first)
@@ -109,7 +124,7 @@ def test_another_limit_asks_anew_and_the_champion_stays(
     make_job: MakeJob, data: Path, worse: tuple[Job, Done]
 ) -> None:
     job, first = worse
-    done = run_plainly(make_job(data, *GUESSING, "promote.min_gain=0.1"))
+    done = run(make_job(data, *GUESSING, "promote.min_gain=0.1"))
     assert verdict(done)["outcome"] == "champion"
     assert champion(job.store) == model_of(first)
 
@@ -118,12 +133,12 @@ def test_on_other_test_reviews_the_champion_is_measured_first(
     make_job: MakeJob, data: Path
 ) -> None:
     job = make_job(data, *LEARNING)
-    first = run_plainly(job)
+    first = run(job)
     write_bz2(data / "test.ft.txt.bz2", good_lines(30, start=300))
     # Another model on other reviews: the champion's old accuracy says nothing about it.
     other = make_job(data, *GUESSING)
     assert {p.stage: p.state for p in make_plan(other, Selection())}["promote"] == "maybe"
-    done = run_plainly(other)
+    done = run(other)
     (measured,) = done["champion"]
     shards = [job.store.root / shard.path for shard in done["ingest"][0].outputs]
     shards = [path for path in shards if path.name.startswith("test-")]
@@ -134,7 +149,7 @@ def test_on_other_test_reviews_the_champion_is_measured_first(
     planned = {p.stage: p.state for p in make_plan(other, Selection())}
     assert planned == dict.fromkeys(planned, "cached")
     assert "champion" in planned
-    assert keys(run_plainly(other)) == keys(done)
+    assert keys(run(other)) == keys(done)
 
 
 def test_a_champion_measured_as_texts_is_as_good_as_it_was(
@@ -142,17 +157,17 @@ def test_a_champion_measured_as_texts_is_as_good_as_it_was(
 ) -> None:
     """The oracle: the evaluation of the same model on the same reviews, from tensors."""
     better = make_job(data, *LEARNING, "evaluate.threshold=0.4")  # measured at another threshold
-    done = run_plainly(better)
-    scored = run_plainly(make_job(data, *GUESSING, "evaluate.threshold=0.4"), until="evaluate")
+    done = run(better)
+    scored = run(make_job(data, *GUESSING, "evaluate.threshold=0.4"), until="evaluate")
     assert done["champion"][0].facts["accuracy"] == scored["evaluate"][0].facts["accuracy"]
 
 
 def test_the_same_model_on_other_test_reviews_stays_champion(make_job: MakeJob, data: Path) -> None:
     write_bz2(data / "validation.ft.txt.bz2", good_lines(20, start=800))
     job = make_job(data, *GUESSING)
-    first = run_plainly(job)
+    first = run(job)
     write_bz2(data / "test.ft.txt.bz2", good_lines(30, start=300))
-    second = run_plainly(make_job(data, *GUESSING))
+    second = run(make_job(data, *GUESSING))
     assert model_of(second) == model_of(first)
     assert verdict(second)["outcome"] == "champion"
     assert "champion" not in second
@@ -162,16 +177,16 @@ def test_generated_reviews_replace_no_model_of_real_ones(
     make_job: MakeJob, worse: tuple[Job, Done]
 ) -> None:
     job, first = worse
-    done = run_plainly(make_job(None))
+    done = run(make_job(None))
     assert verdict(done)["outcome"] == "kept"
     assert "champion" not in done
     assert champion(job.store) == model_of(first)
 
 
 def test_a_real_model_replaces_a_generated_ones(make_job: MakeJob, data: Path) -> None:
-    generated = run_plainly(make_job(None))
+    generated = run(make_job(None))
     assert verdict(generated)["outcome"] == "promoted"
-    done = run_plainly(make_job(data, *LEARNING))
+    done = run(make_job(data, *LEARNING))
     assert done["champion"][0].inputs["bundle"]
     assert verdict(done)["champion"]["generated"] is True
 
@@ -181,22 +196,21 @@ def test_after_a_rollback_the_model_is_not_promoted_again(
 ) -> None:
     job, first = worse
     better = make_job(data, *LEARNING)
-    run_plainly(better)
+    run(better)
     roll_back(job.store, who="Ada", why="wrong on refunds")
-    done = run_plainly(better)
+    done = run(better, until="report")
     assert verdict(done)["outcome"] == "kept"
     assert "by Ada: wrong on refunds" in report_of(job.store, done)
     assert champion(job.store) == model_of(first)
-    assert verdict(run_plainly(job))["outcome"] == "champion"
+    assert verdict(run(job))["outcome"] == "champion"
 
 
 def test_the_champion_and_the_one_before_it_outlive_gc(
     make_job: MakeJob, data: Path, worse: tuple[Job, Done]
 ) -> None:
     job, first = worse
-    second = run_plainly(make_job(data, *LEARNING))
-    run = RunRecord(job.store, new_run_id())
-    run.finish("completed")
+    second = run(make_job(data, *LEARNING))
+    RunRecord(job.store, new_run_id()).finish("completed")
     collect(job.store, keep_runs=1, dry_run=False)
     kept = {f"train/{path.name}" for path in (job.store.root / "train").iterdir()}
     assert kept == {model_of(first), model_of(second)}
@@ -213,18 +227,18 @@ def test_a_champion_changed_meanwhile_is_met_instead(
     job, _ = worse
     best = make_job(data, *LEARNING)
     rival = make_job(data, *GUESSING, "train.seed=2")
-    run_plainly(rival, until="evaluate")
-    once: list[Done] = []
+    run(rival, until="evaluate")
+    best_done: list[Done] = []
 
-    def settle_late(store: Store, decided: Manifest, run: str) -> Any:
-        if not once:
-            once.append({})
-            once[0] = run_plainly(best)
-        return settle(store, decided, run)
+    def settle_late(store: Store, *about: Any) -> Any:
+        if not best_done:
+            best_done.append({})  # so that this run settles as usual
+            best_done[0] = run(best)
+        return settle(store, *about)
 
     monkeypatch.setattr(shared, "settle", settle_late)
-    done = run_plainly(rival)
-    assert verdict(done)["champion"]["model"] == model_of(once[0]) == champion(job.store)
+    done = run(rival)
+    assert verdict(done)["champion"]["model"] == model_of(best_done[0]) == champion(job.store)
     assert verdict(done)["outcome"] == "kept"
 
 
@@ -232,7 +246,7 @@ def test_below_the_least_accuracy_the_run_fails_after_its_report(
     make_job: MakeJob, data: Path
 ) -> None:
     job = make_job(data, *GUESSING, "promote.min_accuracy=0.95")
-    done = run_plainly(job)
+    done = run(job, until="report")
     accuracy = verdict(done)["accuracy"]
     assert accuracy < 0.95
     with pytest.raises(GateError) as caught:
@@ -252,14 +266,14 @@ def test_a_model_that_learned_nothing_fails_the_run_and_stays(
     make_job: MakeJob, data: Path
 ) -> None:
     job = make_job(data, *GUESSING, "train.max_loss=0.2")
-    (trained,) = run_plainly(job, until="train")["train"]
+    (trained,) = run(job, until="train")["train"]
     with pytest.raises(GateError, match=r"train\.max_loss: validation loss 0\.6[89]\d\d is not below"):
         check_training(job, trained, str)
     assert (job.store.root / model_of({"train": [trained]}) / "model.safetensors").is_file()
     # The limit shapes no byte: without it the same model goes on.
     free = make_job(data, *GUESSING, "train.max_loss=null")
     check_training(free, trained, str)
-    assert run_plainly(free, until="train")["train"][0].key == trained.key
+    assert run(free, until="train")["train"][0].key == trained.key
 
 
 @pytest.mark.parametrize("loss", [0.7, float("inf"), float("nan")])
@@ -297,9 +311,9 @@ def test_models_on_the_command_line(make_job: MakeJob, data: Path) -> None:
     job = make_job(data, *GUESSING)
     store = job.store
     assert "No models yet" in sentiment(store, "list")
-    first = run_plainly(job)
-    second = run_plainly(make_job(data, *LEARNING))
-    run_plainly(make_job(data, "train.seed=5"), until="train")
+    first = run(job)
+    second = run(make_job(data, *LEARNING))
+    run(make_job(data, "train.seed=5"), until="train")
 
     def listed() -> dict[str, Any]:
         entries = json.loads(sentiment(store, "list", "--json"))["models"]
@@ -330,12 +344,12 @@ def test_models_on_the_command_line(make_job: MakeJob, data: Path) -> None:
 
 def test_a_model_is_found_by_any_of_its_names(make_job: MakeJob, data: Path) -> None:
     job = make_job(data, *GUESSING)
-    done = run_plainly(job, until="train")
+    done = run(job, until="train")
     model = model_of(done)
     key = done["train"][0].key
     for name in (key, key[:5], model, str(job.store.root / model), f"{model}/"):
         assert find_model(job.store, name).model == model
-    run_plainly(make_job(data, "train.seed=2"), until="train")
+    run(make_job(data, "train.seed=2"), until="train")
     for name, problem in (("", "fits 2 models"), ("nothing", "is no model here")):
         with pytest.raises(ModelError, match=problem):
             find_model(job.store, name)
@@ -345,8 +359,8 @@ def test_latest_is_a_name_too(make_job: MakeJob, data: Path) -> None:
     from flows.execution import point_to
 
     job = make_job(data)
-    run_plainly(make_job(data, "train.seed=2"), until="train")
-    done = run_plainly(job, until="train")
+    run(make_job(data, "train.seed=2"), until="train")
+    done = run(job, until="train")
     point_to(job.store, "models/latest", job.store.root / model_of(done))
     assert find_model(job.store, "models/latest").model == model_of(done)
     assert [model.latest for model in list_models(job.store)].count(True) == 1

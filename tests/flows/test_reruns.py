@@ -14,7 +14,8 @@ from flows.decision import Selection
 from flows.pipeline import evaluate, pipeline, report, tokenize
 from flows.plan import make_plan
 from flows.walk import STAGE_NAMES, Job
-from sentiment.errors import ConfigError, StageError
+from sentiment.errors import ConfigError, GateError, StageError
+from tasks.runs import read_runs
 from tasks.store import Store
 from tests.conftest import TINY, good_lines, write_bz2, write_small_data
 
@@ -107,6 +108,11 @@ def test_nothing_changed(run: Run, first: Result) -> None:
     assert ran(second) == []
     assert digests(second) == digests(first)
     assert second["accuracy"] == first["accuracy"]
+    assert (first["promotion"]["outcome"], second["promotion"]["outcome"]) == (
+        "promoted",
+        "champion",
+    )
+    assert "is the champion already" in second["promotion"]["reason"]
     states = wait_for_states()
     assert set(states) == {"Cached"}
 
@@ -282,6 +288,17 @@ def test_forced_stages_run_again_and_nothing_after(run: Run, first: Result) -> N
     assert ran(after) == ["tokenize"]
     assert reason(after, "tokenize") == "forced"
     assert digests(after) == digests(first)
+
+
+def test_a_gate_fails_a_run_after_its_report(run: Run, first: Result, storage: Path) -> None:
+    with pytest.raises(GateError, match=r"is below 1 \(set by an override\).*report\.html"):
+        run("promote.min_accuracy=1")
+    failed = next(read_runs(Store(storage)))
+    assert failed["state"] == "failed"
+    assert failed["stages"]["report"]["state"] == "completed"
+    with pytest.raises(GateError, match=r"train\.max_loss.*is kept in"):
+        run("train.max_loss=0.0001")
+    assert "evaluate" not in next(read_runs(Store(storage)))["stages"]
 
 
 def test_until_stops_early(run: Run) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sentiment.promotion import Candidate, Opponent, PromoteConfig, judge, promote_model
 
-NEW = Candidate(model="train/new", digest="new", tests="t", threshold=0.5, generated=False)
+NEW = Candidate(digest="new", tests="t", threshold=0.5, generated=False)
 MADE_UP = NEW.model_copy(update={"generated": True})
 
 

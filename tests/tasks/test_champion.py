@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from sentiment.errors import ModelError, StorageError
 from sentiment.promotion import Candidate, Opponent, PromoteConfig, judge
-from tasks import champion as champions
 from tasks.champion import (
     CHAMPION,
     Entry,
@@ -22,6 +21,7 @@ from tasks.champion import (
     read_register,
     roll_back,
     settle,
+    user,
 )
 from tasks.manifest import Artifact, Manifest, digest_file, digest_outputs
 from tasks.store import MANIFEST, Store
@@ -53,22 +53,29 @@ def add_model(store: Store, key: str) -> str:
     return f"train/{key}"
 
 
+def trained_as(store: Store, key: str) -> Manifest:
+    return Manifest.from_json((store.root / "train" / key / MANIFEST).read_bytes())
+
+
 def decided(store: Store, key: str, accuracy: float) -> Manifest:
     """Decide on a model against the champion that there is now."""
-    trained = Manifest.from_json((store.root / "train" / key / MANIFEST).read_bytes())
+    trained = trained_as(store, key)
     candidate = Candidate(
-        model=f"train/{key}",
         digest=digest_outputs([trained]),
         tests="t",
         threshold=0.5,
         generated=False,
     )
     now = read_register(store).champion
-    met = now and Opponent(
-        model=now.model,
-        digest=now.digest,
-        accuracy=now.measured.accuracy if now.measured else 0.0,
-        generated=False,
+    met = (
+        None
+        if now is None
+        else Opponent(
+            model=now.model,
+            digest=now.digest,
+            accuracy=now.measured.accuracy if now.measured else 0.0,
+            generated=False,
+        )
     )
     verdict = judge(accuracy, candidate, met, LIMITS)
     facts = {
@@ -91,7 +98,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def run(store: Store, key: str, accuracy: float) -> str:
-    verdict = settle(store, decided(store, key, accuracy), "a run")
+    verdict = settle(store, decided(store, key, accuracy), trained_as(store, key), "a run")
     assert verdict is not None
     return verdict.outcome
 
@@ -122,8 +129,8 @@ def test_runs_promote_what_is_better(store: Store) -> None:
 
 
 def test_settling_twice_changes_nothing(store: Store) -> None:
-    decision = decided(store, "a1", 0.8)
-    assert [settle(store, decision, "r").outcome for _ in range(2)] == [  # type: ignore[union-attr]
+    decision, trained = decided(store, "a1", 0.8), trained_as(store, "a1")
+    assert [settle(store, decision, trained, "r").outcome for _ in range(2)] == [  # type: ignore[union-attr]
         "promoted",
         "champion",
     ]
@@ -134,7 +141,7 @@ def test_a_decision_against_another_champion_is_not_carried_out(store: Store) ->
     run(store, "a1", 0.7)
     stale = decided(store, "b2", 0.8)
     run(store, "c3", 0.9)
-    assert settle(store, stale, "r") is None
+    assert settle(store, stale, trained_as(store, "b2"), "r") is None
     assert now(store) == "train/c3"
     assert run(store, "b2", 0.8) == "kept"
 
@@ -148,7 +155,7 @@ def test_of_runs_at_once_the_best_model_wins(store: Store) -> None:
         decision = decided(store, key, accuracies[key])
         barrier.wait()  # all have decided against no champion
         tries = 1
-        while settle(store, decision, key) is None:
+        while settle(store, decision, trained_as(store, key), key) is None:
             decision = decided(store, key, accuracies[key])
             tries += 1
         return tries
@@ -296,5 +303,5 @@ def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     def nameless() -> str:
         raise OSError("No username set in the environment")
 
-    monkeypatch.setattr(champions.getpass, "getuser", nameless)
-    assert champions.user().isdecimal()
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert user().isdecimal()
