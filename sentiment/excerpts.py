@@ -1,28 +1,49 @@
-"""Excerpts of reviews, for the LSTM to learn short texts from.
+"""Sentences out of reviews, for the LSTM to learn short texts from.
 
 In a whole review a phrase is rarely what decides: the rest says the same. Alone with the label it
 has to be understood, which is what a model needs for texts of a few words.
 """
 
 import torch
+from torch import Tensor
 
 from sentiment.batches import Batch
-from sentiment.vocabulary import PAD
+from sentiment.vocabulary import PAD, UNKNOWN, Vocabulary
 
-SHORTEST, LONGEST = 4, 20  # words
+ENDS = (".", "!", "?", "...", ":", ";")  # a colon ends the title
+LONGEST = 30  # words
 
 
-def cut_excerpts(batch: Batch, count: int) -> Batch:
-    """Return ``count`` excerpts of each review of a batch that is padded on the right.
+class Excerpts:
+    """Cuts ``count`` sentences out of each review of a batch that is padded on the right."""
 
-    An excerpt is a run of 4 to 20 ids (or the whole of a shorter review), anywhere in the review,
-    and has its label. PyTorch's random numbers choose them.
-    """
-    device = batch.ids.device
-    lengths = batch.lengths.repeat(count)
-    size = torch.randint(SHORTEST, LONGEST + 1, lengths.shape, device=device).minimum(lengths)
-    start = (torch.rand(lengths.shape, device=device) * (lengths - size + 1)).long()
-    step = torch.arange(LONGEST, device=device)
-    place = (start[:, None] + step).clamp(max=batch.ids.shape[1] - 1)
-    ids = batch.ids.repeat(count, 1).gather(1, place)
-    return Batch(ids.masked_fill(step >= size[:, None], PAD), size, batch.labels.repeat(count))
+    def __init__(self, count: int, vocabulary: Vocabulary, device: torch.device) -> None:
+        self._count = count
+        ends = torch.from_numpy(vocabulary.encode(ENDS)).to(device)
+        self._ends = ends[ends != UNKNOWN].long()
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Return the sentences with their reviews' labels, padded on the right to 30 words.
+
+        PyTorch's random numbers choose them. Of half of them the mark that ends them is left out,
+        as people do when they type a few words. What is longer is cut.
+        """
+        ids, lengths = batch.ids.repeat(self._count, 1), batch.lengths.repeat(self._count)
+        step = torch.arange(ids.shape[1], device=ids.device)
+        inside = step < lengths[:, None]
+        ends = torch.isin(ids, self._ends) & inside
+        begins = inside & torch.cat([torch.ones_like(ends[:, :1]), ends[:, :-1]], dim=1)
+        start = (torch.rand(ids.shape, device=ids.device) + 1).masked_fill(~begins, 0).argmax(dim=1)
+        last = (ends | (step == lengths[:, None] - 1)) & (step >= start[:, None])
+        end = last.int().argmax(dim=1)
+        marked = ends.gather(1, end[:, None]).squeeze(1)
+        bare = marked & (torch.rand(end.shape, device=ids.device) < 0.5)
+        size = (end - start + 1 - bare.long()).clamp(min=1, max=LONGEST)
+        return Batch(_runs(ids, start, size), size, batch.labels.repeat(self._count))
+
+
+def _runs(ids: Tensor, start: Tensor, size: Tensor) -> Tensor:
+    """Return the runs of ``size`` ids from ``start``, padded; int64 (reviews, LONGEST)."""
+    step = torch.arange(LONGEST, device=ids.device)
+    place = (start[:, None] + step).clamp(max=ids.shape[1] - 1)
+    return ids.gather(1, place).masked_fill(step >= size[:, None], PAD)

@@ -14,7 +14,7 @@ from sentiment.batches import Batch, BatchSource, training_order
 from sentiment.calibration import fit_scale
 from sentiment.checkpoints import Checkpoint, Checkpoints
 from sentiment.errors import TrainingError
-from sentiment.excerpts import cut_excerpts
+from sentiment.excerpts import Excerpts
 from sentiment.model import SentimentLSTM
 from sentiment.progress import Progress
 from sentiment.recipe import TrainConfig
@@ -44,9 +44,11 @@ class Fit:
         source: BatchSource,
         held_out: BatchSource,
         labels: npt.NDArray[np.uint8],
+        excerpts: Excerpts | None = None,
     ) -> None:
         self.model, self._config = model, config
         self._source, self._held_out, self._labels = source, held_out, labels
+        self._excerpts = excerpts
         self._optimiser = make_optimiser(model, config)
         self._epoch_steps = math.ceil(len(source) / config.batch_size)
         self._steps = self._epoch_steps * config.epochs
@@ -111,7 +113,9 @@ class Fit:
             group["lr"] = share * group["highest"]
         self.model.train()
         batch = self._source.take(places)
-        self._losses.append(training_step(self.model, batch, self._optimiser, config))
+        self._losses.append(
+            training_step(self.model, batch, self._optimiser, config, self._excerpts)
+        )
         self.step += 1
         every = config.validate_every or self._epoch_steps
         to_validate = self.step % every == 0 or self.step == self._steps
@@ -194,7 +198,11 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def training_step(
-    model: SentimentLSTM, batch: Batch, optimiser: torch.optim.Optimizer, config: TrainConfig
+    model: SentimentLSTM,
+    batch: Batch,
+    optimiser: torch.optim.Optimizer,
+    config: TrainConfig,
+    excerpts: Excerpts | None = None,
 ) -> Tensor:
     """Take one optimiser step and return the mean loss of the model's answers for the batch.
 
@@ -203,8 +211,8 @@ def training_step(
     """
     parts = model.parts(batch.ids, batch.lengths)
     loss = loss_of(parts, batch.labels)
-    if config.excerpts:
-        short = cut_excerpts(batch, config.excerpts)
+    if excerpts is not None:
+        short = excerpts(batch)
         loss = loss + 0.5 * entropy(model.lstm(short.ids, short.lengths), short.labels)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]

@@ -70,8 +70,8 @@ class TrainConfig(Settings):
     excerpts: int = Field(
         0,
         ge=0,
-        description="Excerpts of 4 to 20 words a review and step from which the LSTM learns too, "
-        "so that the model can judge short texts.",
+        description="Sentences of each review from which the LSTM also learns by themselves, so "
+        "that the model can judge short texts.",
     )
     validate_every: int | None = Field(
         None, ge=1, description="Steps between validations; after every epoch if null."

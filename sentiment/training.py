@@ -15,6 +15,7 @@ from sentiment.bundle import BundleConfig, save_bundle
 from sentiment.checkpoints import Checkpoints
 from sentiment.cleaning import TokenizeConfig
 from sentiment.devices import choose_device
+from sentiment.excerpts import Excerpts
 from sentiment.fitting import Fit
 from sentiment.memory import keep_freed_memory
 from sentiment.model import SentimentLSTM
@@ -61,7 +62,8 @@ def train_model(
         torch.manual_seed(train.seed)
         learning = EncodedReviews.load(train_tensors)
         held_out = EncodedReviews.load(validation_tensors)
-        model = SentimentLSTM(train.model, len(Vocabulary.load(vocabulary))).to(device)
+        words = Vocabulary.load(vocabulary)
+        model = SentimentLSTM(train.model, len(words)).to(device)
         source = BatchSource(
             learning,
             padding=train.padding,
@@ -73,7 +75,8 @@ def train_model(
         validation = BatchSource(
             held_out, padding=train.padding, max_length=tensors.max_length, device=device
         )
-        fit = Fit(model, train, source, validation, held_out.labels)
+        excerpts = Excerpts(train.excerpts, words, device) if train.excerpts else None
+        fit = Fit(model, train, source, validation, held_out.labels, excerpts)
         best = fit.run(Checkpoints(checkpoints, keep=train.keep_checkpoints), progress)
     config = BundleConfig(tokenize=tokenize, tensors=tensors, train=train)
     save_bundle(out, config, vocabulary, model)

@@ -267,7 +267,9 @@ def test_a_model_that_learned_nothing_fails_the_run_and_stays(
 ) -> None:
     job = make_job(data, *GUESSING, "train.max_loss=0.2")
     (trained,) = run(job, until="train")["train"]
-    with pytest.raises(GateError, match=r"train\.max_loss: validation loss 0\.6[89]\d\d is not below"):
+    with pytest.raises(
+        GateError, match=r"train\.max_loss: validation loss 0\.6[89]\d\d is not below"
+    ):
         check_training(job, trained, str)
     assert (job.store.root / model_of({"train": [trained]}) / "model.safetensors").is_file()
     # The limit shapes no byte: without it the same model goes on.

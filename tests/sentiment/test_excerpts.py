@@ -1,14 +1,17 @@
-"""Excerpts are runs of their reviews, whatever the batch."""
+"""Excerpts are sentences of their reviews, whatever the batch."""
 
+import pyarrow as pa
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sentiment.batches import Batch
-from sentiment.excerpts import LONGEST, SHORTEST, cut_excerpts
-from sentiment.vocabulary import PAD
+from sentiment.excerpts import LONGEST, Excerpts
+from sentiment.vocabulary import PAD, SPECIAL, Vocabulary
 
-reviews = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=50), min_size=1, max_size=6)
+VOCABULARY = Vocabulary(pa.array([*SPECIAL, ".", "a", "b", "!", "c", "d"]))
+STOP, SHOUT = 2, 5
+reviews = st.lists(st.lists(st.integers(1, 7), min_size=1, max_size=70), min_size=1, max_size=6)
 
 
 def batch_of(texts: list[list[int]]) -> Batch:
@@ -18,25 +21,52 @@ def batch_of(texts: list[list[int]]) -> Batch:
     return Batch(ids, torch.tensor([len(text) for text in texts]), labels)
 
 
-@given(reviews, st.integers(1, 3), st.integers(0, 999))
-def test_an_excerpt_is_a_run_of_its_review(texts: list[list[int]], count: int, seed: int) -> None:
+def cut(texts: list[list[int]], count: int, seed: int = 1) -> Batch:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        found = cut_excerpts(batch_of(texts), count)
+        return Excerpts(count, VOCABULARY, torch.device("cpu"))(batch_of(texts))
+
+
+def sentences(text: list[int]) -> list[list[int]]:
+    """Return a review's sentences by a plain loop, each with its end if it has one."""
+    found: list[list[int]] = [[]]
+    for word in text:
+        found[-1].append(word)
+        if word in (STOP, SHOUT):
+            found.append([])
+    return [sentence for sentence in found if sentence]
+
+
+def shapes(text: list[int]) -> set[tuple[int, ...]]:
+    """Return what may be cut out of a review: sentences, with and without the mark at their end."""
+    whole = sentences(text)
+    bare = [s[:-1] for s in whole if s[-1] in (STOP, SHOUT) and len(s) > 1]
+    return {tuple(s[:LONGEST]) for s in [*whole, *bare]}
+
+
+@given(reviews, st.integers(1, 3), st.integers(0, 999))
+def test_an_excerpt_is_a_sentence_of_its_review(
+    texts: list[list[int]], count: int, seed: int
+) -> None:
+    found = cut(texts, count, seed)
+    assert found.ids.shape == (count * len(texts), LONGEST)
     assert found.labels.tolist() == list(range(len(texts))) * count
     for row, label, length in zip(found.ids.tolist(), found.labels, found.lengths, strict=True):
-        text, words = texts[int(label)], row[: int(length)]
-        assert min(SHORTEST, len(text)) <= length <= min(LONGEST, len(text))
-        assert any(words == text[at : at + len(words)] for at in range(len(text)))
+        assert tuple(row[: int(length)]) in shapes(texts[int(label)])
         assert set(row[int(length) :]) <= {PAD}
 
 
-def test_every_place_and_size_comes_up() -> None:
-    text = list(range(1, 41))
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        found = cut_excerpts(batch_of([text]), 3_000)
-    assert set(found.lengths.tolist()) == set(range(SHORTEST, LONGEST + 1))
-    last = found.ids.gather(1, found.lengths[:, None] - 1)
-    assert {int(first) for first in found.ids[:, 0]} == set(range(1, 41 - SHORTEST + 1))
-    assert int(last.max()) == 40
+def test_every_sentence_comes_up_with_and_without_its_mark() -> None:
+    text = [3, 4, STOP, 6, SHOUT, 7, 3, 4]
+    found = cut([text], 2_000)
+    seen = {
+        tuple(row[:length])
+        for row, length in zip(found.ids.tolist(), found.lengths.tolist(), strict=True)
+    }
+    assert seen == shapes(text) == {(3, 4, STOP), (3, 4), (6, SHOUT), (6,), (7, 3, 4)}
+
+
+def test_marks_that_the_vocabulary_lacks_are_no_unknown_words() -> None:
+    few = Vocabulary(pa.array([*SPECIAL, "a"]))
+    found = Excerpts(1, few, torch.device("cpu"))(batch_of([[2, 1, 2, 1]]))
+    assert found.lengths.tolist() == [4]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given
@@ -20,13 +21,14 @@ from sentiment.batches import Batch, BatchSource, training_order
 from sentiment.bundle import Bundle
 from sentiment.devices import choose_device
 from sentiment.errors import ConfigError, TrainingError
+from sentiment.excerpts import Excerpts
 from sentiment.fitting import Validation, loss_of, make_optimiser, rate_share
 from sentiment.model import SentimentLSTM
 from sentiment.recipe import ModelConfig, NgramsConfig, TrainConfig
 from sentiment.scoring import binary_cross_entropy, probabilities, score
 from sentiment.tensors import EncodedReviews
 from sentiment.training import HISTORY, train_model
-from sentiment.vocabulary import PAD
+from sentiment.vocabulary import PAD, SPECIAL, Vocabulary
 from tests.sentiment.conftest import MODEL, TENSORS, TOKENIZE, TRAIN, Trained, contents, rows_of
 
 ROWS, BATCH = 240, 16
@@ -239,8 +241,8 @@ def test_history_has_a_row_where_it_logs_or_validates(
     losses: list[float] = []
     step = fitting.training_step
 
-    def recorded(model: Any, batch: Batch, optimiser: Any, config: TrainConfig) -> Tensor:
-        loss = step(model, batch, optimiser, config)
+    def recorded(model: Any, batch: Batch, *rest: Any) -> Tensor:
+        loss = step(model, batch, *rest)
         losses.append(float(loss))
         return loss
 
@@ -269,11 +271,11 @@ def test_every_review_is_used_once_an_epoch(
     seen: list[list[int]] = []
     step = fitting.training_step
 
-    def recorded(model: Any, batch: Batch, optimiser: Any, config: TrainConfig) -> Tensor:
+    def recorded(model: Any, batch: Batch, *rest: Any) -> Tensor:
         assert model.training
         for ids, length in zip(batch.ids.tolist(), batch.lengths.tolist(), strict=True):
             seen.append(ids[:length])
-        return step(model, batch, optimiser, config)
+        return step(model, batch, *rest)
 
     monkeypatch.setattr(fitting, "training_step", recorded)
     run(trained, tmp_path, epochs=2, max_length=9, batch_size=50)
@@ -347,9 +349,9 @@ def test_the_recipe_of_the_article_runs_on_a_tiny_model(
     batches: list[Batch] = []
     step = fitting.training_step
 
-    def recorded(model: Any, batch: Batch, optimiser: Any, config: TrainConfig) -> Tensor:
+    def recorded(model: Any, batch: Batch, *rest: Any) -> Tensor:
         batches.append(batch)
-        return step(model, batch, optimiser, config)
+        return step(model, batch, *rest)
 
     monkeypatch.setattr(fitting, "training_step", recorded)
     facts = run(
@@ -398,8 +400,10 @@ def test_excerpts_teach_the_lstm_but_not_the_ngrams() -> None:
         assert model.ngrams is not None
         before = model.embedding.weight.detach().clone()
         optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
-        recipe = TrainConfig(model=config, excerpts=excerpts, clip_norm=1e9)
-        loss = fitting.training_step(model, batch, optimiser, recipe)
+        recipe = TrainConfig(model=config, clip_norm=1e9)
+        words = Vocabulary(pa.array([*SPECIAL, ".", *"abcdef"]))
+        cutter = Excerpts(excerpts, words, torch.device("cpu")) if excerpts else None
+        loss = fitting.training_step(model, batch, optimiser, recipe, cutter)
         deep = model.embedding.weight.detach() - before
         return deep, model.ngrams.weight.detach().clone(), float(loss)
 
