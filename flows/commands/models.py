@@ -6,8 +6,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from flows.commands.options import DEFAULT_STORAGE, Json, Storage, output
 
@@ -20,7 +18,7 @@ Why = Annotated[str, typer.Option(help="Why, for the record.")]
 
 @models.command("list")
 def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
-    """List the models, the newest first, with their test accuracy.
+    """List the models, the newest first: test accuracy, when and by which run trained, marks.
 
     The champion is the one that commands use. Accuracies can be compared only where the test
     reviews are the same; --json shows their digest as measured.tests.
@@ -33,16 +31,16 @@ def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
         entries = [{**asdict(m), "measured": m.measured and m.measured.model_dump()} for m in found]
         sys.stdout.write(json.dumps({"models": entries}) + "\n")
         return
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for name in ("model", "accuracy", "trained", "run", ""):
-        table.add_column(name, no_wrap=True)
-    for model in found:
-        mark = "[bold green]champion[/]" if model.champion else "was champion" if model.was else ""
+    for model in found:  # lines, not a table: a narrow terminal would cut one
         accuracy = f"{model.measured.accuracy:.2%}" if model.measured else "-"
-        latest = "latest" if model.latest else ""
-        marks = ", ".join(filter(None, (mark, latest)))
-        table.add_row(model.model, accuracy, model.created, model.run, marks)
-    output.print(table if found else "No models yet. Train one with `sentiment run`.")
+        marks = [
+            "champion" if model.champion else "was champion" if model.was else "",
+            "latest" if model.latest else "",
+        ]
+        known = (model.model, f"{accuracy:>7}", model.created, model.run)
+        output.print("  ".join([*known, ", ".join(filter(None, marks))]).rstrip(), markup=False)
+    if not found:
+        output.print("No models yet. Train one with `sentiment run`.")
 
 
 @models.command()
