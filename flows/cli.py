@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.commands.doctor import doctor
+from flows.commands.download import download
 from flows.commands.gc import gc
 from flows.commands.models import models
 from flows.commands.options import messages
@@ -35,7 +36,7 @@ def options(
     context.obj = debug
 
 
-for command in (sample, run, plan, predict, gc, doctor):
+for command in (sample, download, run, plan, predict, gc, doctor):
     app.command()(command)
 app.add_typer(models)
 

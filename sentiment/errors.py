@@ -33,6 +33,10 @@ class RejectRateError(DataError):
     """More lines were rejected than ``ingest.max_reject_rate`` allows."""
 
 
+class DownloadError(SentimentError):
+    """The reviews cannot be fetched."""
+
+
 class StorageError(SentimentError):
     """The storage folder cannot be read or written."""
 
