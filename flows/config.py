@@ -1,7 +1,7 @@
 """The whole configuration: every stage's settings side by side, presets, and overrides."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import UnionType
@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
+from flows.space import Dimension
 from sentiment.cleaning import TokenizeConfig
 from sentiment.errors import ConfigError
 from sentiment.ingest import IngestConfig
@@ -20,6 +21,7 @@ from sentiment.settings import Settings
 from sentiment.tensors import TensorsConfig
 from sentiment.vocabulary import VocabularyConfig
 
+TUNABLE = ("tokenize", "vocabulary", "tensors", "train")  # what leaves the reviews as they are
 PRESETS = Path(__file__).parent.parent / "presets"
 
 
@@ -56,6 +58,9 @@ class PipelineConfig(Settings):
     evaluate: EvaluateConfig = EvaluateConfig()
     promote: PromoteConfig = PromoteConfig()
     run: RunConfig = RunConfig()
+    tune: dict[str, Dimension] = Field(
+        default_factory=dict, description="What `sentiment tune` may change: see docs/tune.md."
+    )
 
 
 def preset_names() -> list[str]:
@@ -75,10 +80,14 @@ def load_config(preset: str, overrides: Sequence[str] = ()) -> PipelineConfig:
             _apply(content, override)
         except ConfigError as error:
             errors.append(str(error))
+    space = content.get("tune")
+    errors += [fault for path in space or () if (fault := _path_fault(str(path)))]
     try:
         config = PipelineConfig.model_validate(content)
     except ValidationError as error:
         errors += [_describe(entry) for entry in error.errors()]
+    else:
+        errors += [] if errors else _value_faults(config)
     if errors:
         raise ConfigError(
             f"The configuration (preset {preset}) has {len(errors)} "
@@ -128,12 +137,77 @@ def _apply(content: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise ConfigError(f"--set {override}: the value is not valid YAML") from None
-    section: Any = content
+    _put(content, names, value)
+
+
+def _put(content: dict[str, Any], names: Sequence[str], value: Any) -> None:
+    section = content
     for name in names[:-1]:
         if not isinstance(section.get(name), dict):
             section[name] = {}
         section = section[name]
     section[names[-1]] = value
+
+
+def with_values(config: PipelineConfig, values: Mapping[str, Any]) -> PipelineConfig:
+    """Return a configuration with some settings, by their paths, replaced.
+
+    Raises ConfigError where they do not go together.
+    """
+    try:
+        return _replaced(config, values)
+    except ValidationError as error:
+        faults = "; ".join(_describe(entry) for entry in error.errors())
+        raise ConfigError(f"These settings do not go together: {faults}") from error
+
+
+def _replaced(config: PipelineConfig, values: Mapping[str, Any]) -> PipelineConfig:
+    content = config.model_dump(mode="json", exclude_unset=True)
+    for path, value in values.items():
+        _put(content, path.split("."), value)
+    return PipelineConfig.model_validate(content)
+
+
+def takes_whole_numbers(path: str) -> bool:
+    """Say whether the setting that a path leads to is a whole number."""
+    *sections, name = path.split(".")
+    annotation = _section_at(sections).model_fields[name].annotation
+    return int in {annotation, *get_args(annotation)}
+
+
+def _path_fault(path: str) -> str | None:
+    """Say what is wrong with the path of a setting to tune, None if nothing is."""
+    *sections, name = names = path.split(".")
+    if names[0] not in TUNABLE:
+        return (
+            f"tune.{path}: only settings of {', '.join(TUNABLE)} can be tuned"
+            f"{_nearest(names[0], TUNABLE)}"
+        )
+    for depth, each in enumerate(names):
+        fields = _fields_at(names[:depth])
+        if each not in fields:
+            return f"tune.{path}: unknown setting{_nearest(each, fields)}"
+    field = _section_at(sections).model_fields[name]
+    if _settings_in(field.annotation):
+        return f"tune.{path}: is a section; name one of its settings"
+    extra = field.json_schema_extra
+    if isinstance(extra, dict) and extra.get("operational"):
+        return f"tune.{path}: shapes no result, so there is nothing to tune"
+    return None
+
+
+def _value_faults(config: PipelineConfig) -> list[str]:
+    """Say which values of the search space their settings refuse, whatever the others are."""
+    faults = []
+    for path, dimension in config.tune.items():
+        for value in dimension.ends():
+            try:
+                _replaced(config, {path: value})
+            except ValidationError as error:
+                for entry in error.errors():
+                    if ".".join(map(str, entry["loc"])).startswith(path):
+                        faults.append(f"tune.{_describe(entry)}")
+    return faults
 
 
 def _describe(entry: Any) -> str:
@@ -150,17 +224,30 @@ def _describe(entry: Any) -> str:
 
 def _fields_at(names: Sequence[str]) -> list[str]:
     """Return the valid keys of the section that a path leads to."""
+    try:
+        return list(_section_at(names).model_fields)
+    except KeyError:
+        return []
+
+
+def _section_at(names: Sequence[str]) -> type[Settings]:
+    """Return the class of the section that a path leads to; raises KeyError without one."""
     section: type[Settings] = PipelineConfig
-    for name in names:
-        inner = _settings_in(section.model_fields[name].annotation)
+    rest = iter(names)
+    for name in rest:
+        annotation = section.model_fields[name].annotation
+        inner = _settings_in(annotation)
         if inner is None:
-            return []
+            raise KeyError(name)
+        if get_origin(annotation) is dict:
+            next(rest, None)  # a key of the mapping
         section = inner
-    return list(section.model_fields)
+    return section
 
 
 def _settings_in(annotation: Any) -> type[Settings] | None:
-    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
+    nested = get_origin(annotation) in (Union, UnionType, dict)
+    options = get_args(annotation) if nested else [annotation]
     found = [o for o in options if isinstance(o, type) and issubclass(o, Settings)]
     return found[0] if found else None
 

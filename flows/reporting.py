@@ -18,6 +18,7 @@ from tasks.progress import Snapshot, snapshot
 
 LINE_EVERY = 10.0  # seconds between lines where nothing can be redrawn
 REDRAW_EVERY = 0.25
+SHOWN = ("loss", "validation_accuracy")
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,8 @@ def describe(running: Running, state: Snapshot) -> str:
     total = running.total or state.total
     rate = state.done / seconds if seconds > 0 else 0.0
     parts = [f"{state.done:,}{f' of {total:,}' if total else ''} reviews", f"{rate:,.0f}/s"]
-    parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in state.figures.items()]
+    known = [(name, state.figures[name]) for name in SHOWN if name in state.figures]
+    parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in known]
     if total and rate:
         parts.append(f"{max(0, total - state.done) / rate:,.0f} s left")
     return f"{running.stage:<11}{', '.join(parts)}"

@@ -62,7 +62,7 @@ _DRAWING = Lock()
 
 
 @contextmanager
-def _style(name: str) -> Iterator[None]:
+def house_style(name: str) -> Iterator[None]:
     """Draw in the house style, whatever the user's matplotlibrc says."""
     with _DRAWING, matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -86,7 +86,7 @@ def training_curve(history: Sequence[dict[str, Any]]) -> str:
     last = max(row["epoch"] for row in history)
     heights = [1.0, *[0.7] * with_accuracy, *[0.35] * with_rate]
 
-    with _style("training-curve"):
+    with house_style("training-curve"):
         figure = Figure(figsize=TALL if len(heights) > 1 else WIDE, layout="constrained")
         panels = figure.subplots(len(heights), sharex=True, height_ratios=heights, squeeze=False)
         loss, *others = panels[:, 0]
@@ -116,7 +116,7 @@ def training_curve(history: Sequence[dict[str, Any]]) -> str:
             panel.yaxis.set_major_locator(MaxNLocator(round(5 * height), steps=[1, 2, 5, 10]))
         figure.align_ylabels()
         panels[-1, 0].set(xlabel="Epochs", xlim=(0, last * 1.02 or 1))
-        return _svg(figure, "training-curve", "Training: loss and accuracy over the epochs")
+        return as_svg(figure, "training-curve", "Training: loss and accuracy over the epochs")
 
 
 def roc_curve(metrics: dict[str, Any]) -> str:
@@ -167,7 +167,7 @@ def confusion(metrics: dict[str, Any]) -> str:
         [counts["true_negative"], counts["false_positive"]],
         [counts["false_negative"], counts["true_positive"]],
     ]
-    with _style("confusion"):
+    with house_style("confusion"):
         figure = Figure(figsize=HALF, layout="constrained")
         axes = figure.subplots()
         for row, line in enumerate(table):
@@ -187,7 +187,7 @@ def confusion(metrics: dict[str, Any]) -> str:
         axes.set_yticks([0, 1], ["negative", "positive"], rotation=90, va="center")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        return _svg(figure, "confusion", "Confusion matrix: counts, and shares of each label")
+        return as_svg(figure, "confusion", "Confusion matrix: counts, and shares of each label")
 
 
 def accuracy_by_length(metrics: dict[str, Any]) -> str:
@@ -195,7 +195,7 @@ def accuracy_by_length(metrics: dict[str, Any]) -> str:
     bins = metrics["by_length"]
     places = range(len(bins))
     shares = [each["accuracy"] for each in bins]
-    with _style("accuracy-by-length"):
+    with house_style("accuracy-by-length"):
         figure = Figure(figsize=HALF, layout="constrained")
         axes = figure.subplots()
         axes.barh(places, shares, height=0.62, color=BLUE, alpha=0.55, linewidth=0)
@@ -221,14 +221,14 @@ def accuracy_by_length(metrics: dict[str, Any]) -> str:
         axes.xaxis.set_major_formatter(_percent)
         axes.spines["left"].set_visible(False)
         _legend_above(axes, columns=1)
-        return _svg(figure, "accuracy-by-length", "Accuracy by review length")
+        return as_svg(figure, "accuracy-by-length", "Accuracy by review length")
 
 
 def calibration(metrics: dict[str, Any]) -> str:
     """Draw what came true against the probability given, and how often each was given."""
     bins = metrics["calibration"]["bins"]
     shares = [each["positive_share"] for each in bins]
-    with _style("calibration"):
+    with house_style("calibration"):
         figure = Figure(figsize=HALF, layout="constrained")
         upper, lower = figure.subplots(2, sharex=True, height_ratios=[1, 0.28])
         upper.plot([0, 1], [0, 1], "--", color=INK, alpha=0.5, lw=0.9, label="perfect")
@@ -260,7 +260,7 @@ def calibration(metrics: dict[str, Any]) -> str:
         lower.yaxis.set_major_locator(MaxNLocator(2))
         figure.align_ylabels()
         error = metrics["calibration"]["ece"]
-        return _svg(figure, "calibration", f"Calibration, expected error {error:.4f}")
+        return as_svg(figure, "calibration", f"Calibration, expected error {error:.4f}")
 
 
 def _percent(share: float, _: float) -> str:
@@ -303,7 +303,7 @@ def _unit_square(
     name: str, title: str, *, labels: tuple[str, str], draw: Callable[[Axes], None] | None
 ) -> str:
     """Draw a curve in the unit square, or say why there is none."""
-    with _style(name):
+    with house_style(name):
         figure = Figure(figsize=HALF, layout="constrained")
         axes = figure.subplots()
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=labels[0], ylabel=labels[1])
@@ -313,10 +313,10 @@ def _unit_square(
         else:
             draw(axes)
             axes.legend(loc="lower right")
-        return _svg(figure, name, title)
+        return as_svg(figure, name, title)
 
 
-def _svg(figure: Figure, name: str, title: str) -> str:
+def as_svg(figure: Figure, name: str, title: str) -> str:
     """Return the figure as an ``<svg>`` element that can stand beside others in one page."""
     # The layout solver orders by memory address, so its last bits differ from run to run.
     solver = figure.get_layout_engine()

@@ -152,6 +152,8 @@ class Fit:
         measured = [row for row in self.history if row["validation_accuracy"] is not None]
         if measured:
             figures["validation_accuracy"] = measured[-1]["validation_accuracy"]
+            figures["validation_loss"] = measured[-1]["validation_loss"]
+            figures["validations"] = len(measured)
         return figures
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

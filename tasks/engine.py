@@ -1,6 +1,6 @@
 """The Prefect task around a stage: Prefect keeps a record, the store decides and has the files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from prefect import Task, task
 from prefect.context import TaskRunContext
 from prefect.task_runners import TaskRunner
 
+from sentiment.progress import Progress, silent
 from tasks.manifest import Manifest
 from tasks.progress import ProgressFile
 from tasks.stage import Request, Stage
@@ -45,15 +46,25 @@ def cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     return key
 
 
-def compute(work: Work) -> dict[str, Any]:
-    """Do a request's work in the store and return its manifest as a JSON object."""
-    progress = ProgressFile(progress_path(work.root, work.run, work.request))
+def compute(work: Work, listen: Progress = silent) -> dict[str, Any]:
+    """Do a request's work in the store and return its manifest as a JSON object.
+
+    ``listen`` hears of the progress too, and may end the work by raising.
+    """
+    file = ProgressFile(progress_path(work.root, work.run, work.request))
+
+    def progress(done: int, total: int | None = None, **figures: float) -> None:
+        file(done, total, **figures)
+        listen(done, total, **figures)
+
     built = Store(work.root).build(work.request, force=work.force, run=work.run, progress=progress)
     return asdict(built.manifest)
 
 
-def stage_task(stage: Stage, root: Path, *, force: bool = False) -> Task[..., dict[str, Any]]:
-    """Return the Prefect task that does one request of a stage."""
+def stage_task(
+    stage: Stage, root: Path, *, force: bool = False, does: Callable[..., Any] = compute
+) -> Task[..., dict[str, Any]]:
+    """Return the Prefect task that does one request of a stage, through ``compute`` or like it."""
     return task(
         name=stage.name,
         cache_key_fn=cache_key,
@@ -61,7 +72,7 @@ def stage_task(stage: Stage, root: Path, *, force: bool = False) -> Task[..., di
         result_storage=root / RECORDS,
         result_serializer="json",
         refresh_cache=force,
-    )(compute)
+    )(does)
 
 
 def run_requests(

@@ -14,6 +14,7 @@ from tasks.store import FAILED, LOCKS, RUNS, Store
 
 RECORDS = "prefect"
 MODELS = "models"
+STUDIES = "tune"
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def _garbage(store: Store, runs: set[str], results: set[tuple[str, str]]) -> Ite
     yield from sorted(p for p in (root / FAILED).glob("*") if p.name not in keys)
 
 
-_OTHER = {LOCKS, FAILED, RUNS, RECORDS, MODELS, CHECKPOINTS}
+_OTHER = {LOCKS, FAILED, RUNS, RECORDS, MODELS, CHECKPOINTS, STUDIES}
 
 
 def _locked(root: Path, stage: str, key: str) -> bool:

@@ -1,0 +1,129 @@
+"""An Optuna study that can be stopped at any moment: the same command goes on with it.
+
+A trial's settings follow from the trials before it alone, so a study that was stopped ends like one
+that was not.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from flows.config import takes_whole_numbers
+from flows.space import Dimension, Scalar
+from sentiment import study as report
+from sentiment.errors import ConfigError
+
+ABOUT, ERROR = "about", "error"
+STARTUP = 5  # trials that are never pruned: the median needs some to stand on
+
+
+def open_study(folder: Path, name: str, about: Mapping[str, str]) -> optuna.Study:
+    """Return the study of this name, made if need be; the caller holds its lock.
+
+    ``about`` are digests of what all trials share. Raises ConfigError when the study was begun with
+    others. A trial that was stopped half-way is tried again first.
+    """
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise ConfigError(f"--study {name}: use letters, digits, '.', '-' and '_' only.")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(
+        study_name=name,
+        storage=f"sqlite:///{folder / name}.db",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP),
+        load_if_exists=True,
+    )
+    known = study.user_attrs.get(ABOUT)
+    if known is None:
+        study.set_user_attr(ABOUT, dict(about))
+    elif known != about:
+        changed = ", ".join(part for part in about if known.get(part) != about[part])
+        raise ConfigError(
+            f"The study {name} was begun with something else ({changed}), so its trials cannot be "
+            f"compared with new ones. Give this one another name with --study, or remove "
+            f"{folder / name}.db."
+        )
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+    return study
+
+
+def finished(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that came to an end by themselves, in order."""
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    return [t for t in study.trials if t.state in ended or ERROR in t.user_attrs]
+
+
+def next_trial(study: optuna.Study, space: Mapping[str, Dimension]) -> tuple[Trial, dict[str, Any]]:
+    """Return a new trial and its settings, by their paths."""
+    study.sampler = optuna.samplers.TPESampler(seed=len(finished(study)))
+    trial = study.ask()
+    return trial, {path: suggest(trial, path, dimension) for path, dimension in space.items()}
+
+
+def suggest(trial: Trial, path: str, dimension: Dimension) -> Scalar:
+    """Let a trial choose a setting's value."""
+    low, high, step = dimension.low, dimension.high, dimension.step
+    if low is None or high is None:
+        return trial.suggest_categorical(path, dimension.choices or ())
+    if takes_whole_numbers(path):
+        return trial.suggest_int(path, int(low), int(high), step=int(step or 1), log=dimension.log)
+    return trial.suggest_float(path, low, high, step=step, log=dimension.log)
+
+
+class Judge:
+    """A ``Progress`` that tells a trial each validation loss, and ends training that lags behind.
+
+    Raises optuna.TrialPruned when the loss is above the median that trials had at this point.
+    """
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self._told: set[int] = set()
+
+    def __call__(self, done: int, total: int | None = None, **figures: float) -> None:
+        place = int(figures.get("validations", 0))
+        if place and place not in self._told:
+            self.tell(place, figures["validation_loss"])
+            if done != total and self._trial.should_prune():
+                raise optuna.TrialPruned(
+                    f"pruned at {done:,} of {total or 0:,} reviews, "
+                    f"validation loss {figures['validation_loss']:.4f}"
+                )
+
+    def tell(self, place: int, loss: float) -> None:
+        """Note the loss of a validation, from 1 on."""
+        if place not in self._told:
+            self._told.add(place)
+            self._trial.report(loss, place)
+
+
+def summary(study: optuna.Study) -> list[report.Trial]:
+    """Return the finished trials, numbered from 1, as the report wants them."""
+    return [
+        report.Trial(
+            number=number,
+            state="failed" if ERROR in trial.user_attrs else trial.state.name.lower(),
+            loss=trial.value,
+            accuracy=trial.user_attrs.get("validation_accuracy"),
+            seconds=trial.user_attrs.get("seconds"),
+            values=trial.params,
+            losses=[
+                trial.intermediate_values[place] for place in sorted(trial.intermediate_values)
+            ],
+            note=trial.user_attrs.get(ERROR, ""),
+        )
+        for number, trial in enumerate(finished(study), 1)
+    ]
+
+
+def importances(study: optuna.Study) -> dict[str, float]:
+    """Return how much of the loss each setting explains, shares of 1; empty with too few trials."""
+    losses = {trial.value for trial in study.get_trials(states=(TrialState.COMPLETE,))}
+    if len(losses) < 3:
+        return {}
+    return dict(optuna.importance.get_param_importances(study))

@@ -1,0 +1,268 @@
+"""The flow ``tune``: search a preset's settings for the lowest validation loss."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import optuna
+import pyarrow.parquet as pq
+import torch
+import yaml
+from filelock import FileLock, Timeout
+from optuna.trial import TrialState
+from prefect import State, flow, get_run_logger
+from prefect.states import Cancelled
+from pydantic import Field
+
+from flows.config import PipelineConfig, load_config, with_values
+from flows.decision import decide
+from flows.execution import expected_rows, keys_of
+from flows.pipeline import Data, Overrides, Preset, Storage, storage_root
+from flows.reporting import LogReporter, Reporter, Running, chosen, watch
+from flows.runners import task_runner
+from flows.study import ERROR, Judge, finished, importances, next_trial, open_study, summary
+from flows.walk import Job, walk
+from sentiment.errors import ConfigError, StageError, TrainingError
+from sentiment.progress import Progress
+from sentiment.study import Trial, best_of, render_study, shown
+from tasks import train
+from tasks.engine import Work, compute, progress_path, run_requests, stage_task
+from tasks.files import write_atomically, writing_to
+from tasks.gc import STUDIES
+from tasks.manifest import Manifest, digest_json
+from tasks.runs import RunRecord, new_run_id
+from tasks.sources import digest_sources, find_sources
+from tasks.stage import Request, Stage
+from tasks.store import Store
+
+FAILURES = (TrainingError, ConfigError, torch.OutOfMemoryError)  # of one trial's settings
+
+
+@flow(name="tune", validate_parameters=True)
+def tune(
+    preset: Preset = "sample",
+    data: Data = None,
+    storage: Storage = None,
+    overrides: Overrides = [],  # noqa: B006
+    trials: Annotated[int, Field(ge=1, description="Trials of the study in all.")] = 20,
+    timeout: Annotated[
+        float | None, Field(description="Seconds after which no further trial begins.")
+    ] = None,
+    study: Annotated[
+        str | None, Field(description="The study's name; the preset's with -tuned behind it.")
+    ] = None,
+    out: Annotated[
+        str | None, Field(description="Preset file to write; STUDY.yaml by default.")
+    ] = None,
+) -> dict[str, Any]:
+    """Search the settings that the preset's section ``tune`` names for the lowest validation loss.
+
+    A study that was stopped goes on with the same call.
+    """
+    name = study_name(preset, study)
+    config = load_config(preset, overrides)
+    job = Job(preset, config, Path(data) if data else None, Store(storage_root(storage)))
+    job.store.prepare()
+    check(config, preset, name, preset_file(name, out))
+    folder = job.store.root / STUDIES
+    with writing_to(folder):
+        folder.mkdir(exist_ok=True)
+    record = RunRecord(job.store, new_run_id(), preset=preset, study=name)
+    try:
+        with FileLock(folder / f"{name}.lock", timeout=0):
+            opened = open_study(folder, name, about(job))
+            search = _Search(job, opened, record, preset_file(name, out), trials)
+            result = search.go(timeout)
+    except Timeout:
+        record.finish("failed")
+        raise ConfigError(f"Another process is at work on the study {name}.") from None
+    except BaseException:
+        record.finish("failed")
+        raise
+    record.finish("completed")
+    return result
+
+
+def study_name(preset: str, given: str | None) -> str:
+    """Return the name of the study."""
+    return given or f"{Path(preset).stem}-tuned"
+
+
+def preset_file(name: str, given: str | None) -> Path:
+    """Return where the best settings go."""
+    return Path(given or f"{name}.yaml")
+
+
+def check(config: PipelineConfig, preset: str, name: str, out: Path) -> None:
+    """Refuse, before any work, what could only end badly."""
+    if not config.tune:
+        raise ConfigError(
+            f"The preset {preset} names nothing to tune. Give it a section tune, such as\n"
+            "  tune:\n    train.learning_rate: {low: 0.0005, high: 0.01, log: true}"
+        )
+    if out.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"--out {out}: a preset's file ends in .yaml.")
+    if out.exists() and not out.read_text(encoding="utf-8").startswith(first_line(name)):
+        raise ConfigError(f"{out}: exists and is not of the study {name}. Choose another --out.")
+
+
+def first_line(name: str) -> str:
+    return f"# Found by `sentiment tune`, study {name}:"
+
+
+def about(job: Job) -> dict[str, str]:
+    """Return digests of what all trials of a study share."""
+    shaping = job.config.shaping()
+    space = shaping.pop("tune")
+    shared = {name: shaping[name] for name in shaping if name not in ("run", "evaluate", "promote")}
+    sources = digest_sources(find_sources(job.data), job.store.root) if job.data else []
+    data = [[source.name, source.sha256] for source in sources]
+    parts = {"settings": shared, "section tune": space, "data": data}
+    return {part: digest_json(value) for part, value in parts.items()}
+
+
+def compute_trial(work: Work, listen: Progress) -> dict[str, Any] | State[Any]:
+    """Train as ``compute`` does; a pruned trial is no failure."""
+    try:
+        return compute(work, listen)
+    except optuna.TrialPruned as pruned:
+        shutil.rmtree(work.request.checkpoints(work.root), ignore_errors=True)
+        return Cancelled(name="Pruned", message=str(pruned))
+
+
+class _Search:
+    """A study under way."""
+
+    def __init__(
+        self, job: Job, study: optuna.Study, record: RunRecord, out: Path, trials: int
+    ) -> None:
+        self._job, self._study, self._record = job, study, record
+        self._out, self._trials = out, trials
+        self._reporter: Reporter = chosen.get() or LogReporter(get_run_logger())
+        self._used: dict[str, dict[str, str]] = {}
+
+    def go(self, timeout: float | None) -> dict[str, Any]:
+        started = time.monotonic()
+        while (done := len(finished(self._study))) < self._trials:
+            if timeout is not None and time.monotonic() - started >= timeout:
+                self._reporter.note(f"{done} of {self._trials} trials done: the time is over")
+                break
+            self._trial(done + 1)
+        return self._publish()
+
+    def _trial(self, number: int) -> None:
+        trial, values = next_trial(self._study, self._job.config.tune)
+        name = f"trial {number}"
+        settings = ", ".join(f"{path} {shown(value)}" for path, value in values.items())
+        self._reporter.note(f"{name:<11}{settings}")
+        judge = Judge(trial)
+        try:
+            config = with_values(self._job.config, values)
+            job = Job(self._job.preset, config, self._job.data, self._job.store)
+            manifest = self._train(job, name, judge)
+        except optuna.TrialPruned as pruned:
+            self._study.tell(trial, state=TrialState.PRUNED)
+            self._reporter.note(f"{name:<11}{pruned}")
+        except FAILURES as error:
+            trial.set_user_attr(ERROR, str(error))
+            self._study.tell(trial, state=TrialState.FAIL)
+            self._reporter.note(f"{name:<11}failed: {error}")
+        else:
+            facts = manifest.facts
+            bundle = self._job.store.root / manifest.output("history.parquet").path
+            measured = pq.read_table(bundle).column("validation_loss").drop_null().to_pylist()
+            for place, loss in enumerate(measured, 1):  # those that were cached are not yet told
+                judge.tell(place, loss)
+            trial.set_user_attr("validation_accuracy", facts["validation_accuracy"])
+            trial.set_user_attr("seconds", manifest.seconds)
+            self._study.tell(trial, facts["validation_loss"])
+            self._reporter.note(
+                f"{name:<11}validation loss {facts['validation_loss']:.4f}, accuracy "
+                f"{facts['validation_accuracy']:.4f}; best so far {self._study.best_value:.4f}"
+            )
+
+    def _train(self, job: Job, name: str, judge: Judge) -> Manifest:
+        """Take a trial through the stages up to ``train``; what is cached costs no task."""
+        way = walk(job)
+        stage, requests = next(way)
+        while stage.name != train.STAGE.name:
+            stage, requests = way.send(self._prepare(job, stage, requests))
+        (request,) = requests
+        self._use(stage, requests)
+        root, run = job.store.root, self._record.run_id
+        files = [progress_path(root, run, request)]
+        task = stage_task(stage, root, does=compute_trial).with_options(task_run_name=name)
+        work = Work(request, root, run=run, force=False)
+        with watch(self._reporter, Running(name, files, None, time.monotonic())):
+            state: Any = task(work=work, listen=judge, return_state=True)
+        if state.name == "Pruned":
+            raise optuna.TrialPruned(state.message)
+        return Manifest.from_dict(state.result())
+
+    def _prepare(self, job: Job, stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
+        self._use(stage, requests)
+        decision = decide(job.store, stage, requests, before=self._record.run_id)
+        if decision.cached:
+            return [found.manifest for found in decision.found if found.manifest]
+        self._reporter.note(f"{stage.name:<11}to run: {decision.reason}")
+        run, root = self._record.run_id, job.store.root
+        files = [progress_path(root, run, request) for request in requests]
+        running = Running(stage.name, files, expected_rows(stage, requests), time.monotonic())
+        runner = task_runner(job.config.run, stage, decision.jobs)
+        with watch(self._reporter, running):
+            return run_requests(stage, requests, store=job.store, runner=runner, run=run)
+
+    def _use(self, stage: Stage, requests: Sequence[Request]) -> None:
+        """Note the results of this and all earlier trials, so that `gc` leaves them alone."""
+        keys = keys_of(requests)
+        earlier = self._used.setdefault(stage.name, {})
+        self._record.stage(stage.name, {**earlier, **keys})
+        earlier |= {key: key for key in keys.values()}
+
+    def _publish(self) -> dict[str, Any]:
+        """Write the report and the best settings; return what came of the study."""
+        name, trials = self._study.study_name, summary(self._study)
+        report = self._job.store.root / STUDIES / f"{name}.html"
+        facts = {
+            "preset": self._job.preset,
+            "data": str(self._job.data or "generated reviews"),
+            **{f"trials {state}": str(n) for state, n in counted(trials).items()},
+        }
+        page = render_study(name, trials, importances(self._study), facts)
+        write_atomically(report, page)
+        best = best_of(trials)
+        if best is None:
+            raise StageError(f"No trial of the study {name} came to its end. See {report}")
+        write_atomically(self._out, best_preset(self._job.config, name, best, len(trials)))
+        return {
+            "study": name,
+            "trials": counted(trials),
+            "best": best.number,
+            "validation_loss": best.loss,
+            "validation_accuracy": best.accuracy,
+            "values": dict(best.values),
+            "preset": str(self._out),
+            "report": str(report),
+        }
+
+
+def counted(trials: Sequence[Trial]) -> dict[str, int]:
+    """Count the trials by their states."""
+    states = ("complete", "pruned", "failed")
+    return {state: sum(trial.state == state for trial in trials) for state in states}
+
+
+def best_preset(config: PipelineConfig, name: str, best: Trial, trials: int) -> str:
+    """Return a preset file with a trial's settings."""
+    found = with_values(config, best.values).model_dump(
+        mode="json", exclude_unset=True, exclude={"tune"}
+    )
+    return (
+        f"{first_line(name)} trial {best.number} of {trials}.\n"
+        f"# Cost: {best.seconds or 0:.0f} s of training.\n"
+        f"# Score: validation loss {best.loss:.4f}, validation accuracy {best.accuracy:.4f}; "
+        "not measured yet on test reviews.\n"
+        f"{yaml.safe_dump(found, sort_keys=False)}"
+    )
