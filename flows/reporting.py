@@ -62,17 +62,20 @@ class LiveReporter(LineReporter):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self._live: Live | None = None
+        self._lock = threading.Lock()  # a stage's own notes come while `watch` redraws
 
     def note(self, line: str) -> None:
-        self._close()
-        super().note(line)
+        with self._lock:
+            self._close()
+            super().note(line)
 
     def progress(self, running: Running, state: Snapshot) -> None:
-        if self._live is None:
-            self._live = Live(console=self._console, transient=True, auto_refresh=False)
-            self._live.start()
         text = Text(describe(running, state), no_wrap=True, overflow="ellipsis", style="cyan")
-        self._live.update(text, refresh=True)
+        with self._lock:
+            if self._live is None:
+                self._live = Live(console=self._console, transient=True, auto_refresh=False)
+                self._live.start()
+            self._live.update(text, refresh=True)
 
     def interval(self) -> float:
         return REDRAW_EVERY
@@ -118,7 +121,7 @@ def describe(running: Running, state: Snapshot) -> str:
 
 @contextmanager
 def watch(reporter: Reporter, running: Running) -> Iterator[None]:
-    """Report a stage's progress from another thread until the block ends."""
+    """Report a stage's progress from another thread until the block ends, and what it logs."""
     ended = threading.Event()
 
     def report() -> None:
@@ -128,7 +131,27 @@ def watch(reporter: Reporter, running: Running) -> Iterator[None]:
     thread = threading.Thread(target=report, name=f"watch {running.stage}", daemon=True)
     thread.start()
     try:
-        yield
+        with _notes(reporter, running.stage):
+            yield
     finally:
         ended.set()
         thread.join()
+
+
+@contextmanager
+def _notes(reporter: Reporter, stage: str) -> Iterator[None]:
+    """Pass on what the packages log about a stage in this process."""
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            reporter.note(f"{stage:<11}{record.getMessage()}")
+
+    logger = logging.getLogger("sentiment")
+    level, handler = logger.level, Notes()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

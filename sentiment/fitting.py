@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +21,9 @@ from sentiment.progress import Progress
 from sentiment.recipe import TrainConfig
 from sentiment.scoring import binary_cross_entropy, combine, score_parts
 from sentiment.signals import hold_signals
+
+EXPLODED = 10 * math.log(2)  # nats; always answering 0.5 costs log(2)
+LOWER = "Lower train.learning_rate or train.clip_norm."
 
 
 @dataclass(frozen=True)
@@ -64,16 +68,17 @@ class Fit:
         """Train to the end, from the newest checkpoint if there is one; keep the best weights.
 
         Asked to end by a signal, it saves a checkpoint first. Raises TrainingError when a loss is
-        not a number.
+        not a number or explodes (see ``check_loss``); no checkpoint is written from then on.
         """
         found = checkpoints.load()
         if found is not None:
             self._restore(found)
-        with hold_signals() as stop:
+        with hold_signals() as stop, _naming_the_last(checkpoints):
             for places in self._batches():
-                self._try_step(places, checkpoints)
+                self._step(places)
                 due = self.step % self._config.checkpoint_every == 0
                 if stop or (due and self.step < self._steps):
+                    self._check()
                     checkpoints.save(self.step, *self._state())
                 if stop:
                     break
@@ -98,14 +103,6 @@ class Fit:
             )
             yield from order[done if epoch == first else 0 :]
 
-    def _try_step(self, places: npt.NDArray[np.int64], checkpoints: Checkpoints) -> None:
-        try:
-            self._step(places)
-        except TrainingError as error:
-            newest = checkpoints.newest()
-            where = f"The last checkpoint is {newest}." if newest else "There is no checkpoint yet."
-            raise TrainingError(f"{error} {where}") from None
-
     def _step(self, places: npt.NDArray[np.int64]) -> None:
         config = self._config
         share = rate_share(config, self.step, self._steps)
@@ -121,6 +118,18 @@ class Fit:
         to_validate = self.step % every == 0 or self.step == self._steps
         if to_validate or self.step % config.log_every == 0:
             self._record(share * config.learning_rate, to_validate)
+
+    def _check(self) -> None:
+        """Raise TrainingError rather than let a checkpoint hold a model that is spoilt."""
+        share = rate_share(self._config, self.step - 1, self._steps)
+        rate = share * self._config.learning_rate
+        if self._losses:
+            check_loss("training", float(torch.stack(self._losses).mean()), self.step, rate)
+        if not all(bool(value.isfinite().all()) for value in self.model.parameters()):
+            raise TrainingError(
+                f"Weights are no numbers any more after step {self.step:,} (learning rate "
+                f"{rate:.2g}). {LOWER}"
+            )
 
     def _record(self, rate: float, to_validate: bool) -> None:
         """Add a row to the history; reading the losses here alone keeps the device busy."""
@@ -193,6 +202,17 @@ class Fit:
         torch.set_rng_state(tensors["random"])
         if "random_device" in tensors and self._device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random_device"], self._device)
+
+
+@contextmanager
+def _naming_the_last(checkpoints: Checkpoints) -> Iterator[None]:
+    """Let a TrainingError say from where training could go on."""
+    try:
+        yield
+    except TrainingError as error:
+        newest = checkpoints.newest()
+        where = f"The last checkpoint is {newest}." if newest else "There is no checkpoint yet."
+        raise TrainingError(f"{error} {where}") from None
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -284,9 +304,9 @@ def make_optimiser(model: SentimentLSTM, config: TrainConfig) -> torch.optim.Opt
 
 
 def check_loss(name: str, loss: float, step: int, rate: float) -> None:
-    """Raise TrainingError for a loss that is not a number."""
-    if not math.isfinite(loss):
+    """Raise TrainingError for a loss that is not a number, or over ten times that of guessing."""
+    if not loss <= EXPLODED:
         raise TrainingError(
-            f"The {name} loss is {loss} at step {step:,} (learning rate {rate:.2g}). "
-            "Lower train.learning_rate or train.clip_norm."
+            f"The {name} loss is {loss:.3g} at step {step:,} (learning rate {rate:.2g}); guessing "
+            f"costs {math.log(2):.2f}. {LOWER}"
         )

@@ -1,7 +1,14 @@
-"""Memory that a process gives back and takes again many times a second."""
+"""Memory: what a process gives back and takes again many times a second, and what to do without."""
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from sentiment.errors import TrainingError
+from sentiment.recipe import TrainConfig
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
 
@@ -18,3 +25,24 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+@contextmanager
+def saying_what_to_lower(train: TrainConfig, max_length: int) -> Iterator[None]:
+    """Turn running out of memory into a TrainingError that names the settings to lower.
+
+    ``max_length`` is the number of tokens of the longest review in a training step.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        on_gpu = isinstance(error, torch.OutOfMemoryError)
+        # On the CPU PyTorch raises a plain RuntimeError, of which only the text tells.
+        if not (on_gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error)):
+            raise
+        setting = "tensors.max_length" if train.padding == "left" else "train.max_length"
+        raise TrainingError(
+            f"Training ran out of {'GPU ' if on_gpu else ''}memory with train.batch_size "
+            f"{train.batch_size} and reviews of up to {max_length} tokens. Lower train.batch_size "
+            f"first, then {setting}, train.model.hidden_size or vocabulary.max_size."
+        ) from error

@@ -1,5 +1,6 @@
 """Stage ``train``: encoded reviews become a model bundle."""
 
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,12 +18,14 @@ from sentiment.cleaning import TokenizeConfig
 from sentiment.devices import choose_device
 from sentiment.excerpts import Excerpts
 from sentiment.fitting import Fit
-from sentiment.memory import keep_freed_memory
+from sentiment.memory import keep_freed_memory, saying_what_to_lower
 from sentiment.model import SentimentLSTM
 from sentiment.progress import Progress, silent
 from sentiment.recipe import TrainConfig
 from sentiment.tensors import EncodedReviews, TensorsConfig
 from sentiment.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
 
 HISTORY = pa.schema(
     [
@@ -53,12 +56,19 @@ def train_model(
     The same inputs and seed give the same bytes on one machine's CPU, whether training went through
     or was stopped and went on from ``checkpoints``, a folder that outlives a killed run. Returns
     the best validation figures and the model's size. Raises TrainingError when a loss is not a
-    number.
+    number or explodes, and when memory runs out.
     """
     device = choose_device(train.device)
+    if train.device == "auto" and device.type == "cpu":
+        log.info("on the CPU: PyTorch sees no CUDA GPU here (train.device is auto)")
+    max_length = min(train.max_length or tensors.max_length, tensors.max_length)
     keep_freed_memory()
     gpus = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=gpus), _denormals_as_zero():
+    with (
+        saying_what_to_lower(train, max_length),
+        torch.random.fork_rng(devices=gpus),
+        _denormals_as_zero(),
+    ):
         torch.manual_seed(train.seed)
         learning = EncodedReviews.load(train_tensors)
         held_out = EncodedReviews.load(validation_tensors)
@@ -67,7 +77,7 @@ def train_model(
         source = BatchSource(
             learning,
             padding=train.padding,
-            max_length=min(train.max_length or tensors.max_length, tensors.max_length),
+            max_length=max_length,
             device=device,
         )
         if model.ngrams is not None:

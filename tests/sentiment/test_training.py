@@ -1,8 +1,10 @@
 """Training follows the recipe, keeps the best weights, and gives the same bytes for a seed."""
 
+import logging
 import math
 import random
 import sys
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from sentiment.devices import choose_device
 from sentiment.errors import ConfigError, TrainingError
 from sentiment.excerpts import Excerpts
 from sentiment.fitting import Validation, loss_of, make_optimiser, rate_share
+from sentiment.memory import saying_what_to_lower
 from sentiment.model import SentimentLSTM
 from sentiment.recipe import ModelConfig, NgramsConfig, TrainConfig
 from sentiment.scoring import binary_cross_entropy, probabilities, score
@@ -330,6 +333,39 @@ class TestLossThatIsNoNumber:
             run(trained, tmp_path, log_every=4, schedule="constant")
         assert contents(tmp_path) == {}
 
+    def test_a_loss_ten_times_that_of_guessing_stops_it_too(
+        self, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        step = fitting.training_step
+
+        def scaled(*arguments: Any, to: float) -> Tensor:
+            return step(*arguments) * 0 + to
+
+        monkeypatch.setattr(fitting, "training_step", partial(scaled, to=6.9))
+        run(trained, tmp_path, epochs=1)
+        monkeypatch.setattr(fitting, "training_step", partial(scaled, to=7.0))
+        with pytest.raises(TrainingError, match=r"training loss is 7 at step 4 .*costs 0\.69"):
+            run(trained, tmp_path / "more", log_every=4)
+
+    def test_no_checkpoint_holds_what_is_spoilt(
+        self, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The weights turn bad between two rows of the history, where a checkpoint is due."""
+        step = fitting.training_step
+        taken = 0
+
+        def spoiling(model: SentimentLSTM, *arguments: Any) -> Tensor:
+            nonlocal taken
+            taken += 1
+            loss = step(model, *arguments)
+            if taken == 6:
+                model.head.bias.data.fill_(math.nan)
+            return loss
+
+        monkeypatch.setattr(fitting, "training_step", spoiling)
+        with pytest.raises(TrainingError, match=r"after step 6 .*Lower.*step-000000000004\."):
+            run(trained, tmp_path, checkpoint_every=2, keep_checkpoints=1)
+
     def test_an_absurd_learning_rate_is_named(self, trained: Trained, tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match=r"step .* \(learning rate 1e\+38\).*Lower train"):
             run(trained, tmp_path, learning_rate=1e38, schedule="constant", log_every=1)
@@ -533,7 +569,69 @@ class TestConfig:
             TrainConfig().epochs = 3  # type: ignore[misc]
 
 
+class TestMemory:
+    @pytest.mark.parametrize(
+        ("error", "words"),
+        [
+            (torch.OutOfMemoryError("CUDA out of memory."), "ran out of GPU memory"),
+            (MemoryError(), "ran out of memory"),
+        ],
+    )
+    def test_what_to_lower_is_named(
+        self,
+        trained: Trained,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        error: Exception,
+        words: str,
+    ) -> None:
+        def failing(*_: Any) -> Tensor:
+            raise error
+
+        monkeypatch.setattr(fitting, "training_step", failing)
+        settings = r"train\.batch_size 16 and reviews of up to 40 tokens.*train\.max_length"
+        with pytest.raises(TrainingError, match=f"{words} with {settings}"):
+            run(trained, tmp_path)
+
+    def test_the_cpus_own_error_is_known(self) -> None:
+        with (
+            pytest.raises(TrainingError, match="batch_size 64 and reviews of up to 9 tokens"),
+            saying_what_to_lower(TrainConfig(), 9),
+        ):
+            torch.empty(10**15)
+
+    def test_another_error_stays_what_it_is(self) -> None:
+        with (
+            pytest.raises(RuntimeError, match="mat1 and mat2"),
+            saying_what_to_lower(TrainConfig(), 9),
+        ):
+            torch.ones(2, 3) @ torch.ones(2, 3)
+
+    def test_left_padding_has_its_length_elsewhere(self) -> None:
+        model = ModelConfig(bidirectional=False, pooling="last")
+        with (
+            pytest.raises(TrainingError, match=r"then tensors\.max_length"),
+            saying_what_to_lower(TrainConfig(padding="left", model=model), 9),
+        ):
+            raise MemoryError
+
+
 class TestDevice:
+    @pytest.mark.parametrize(("device", "told"), [("auto", 1), ("cpu", 0)])
+    def test_falling_back_to_the_cpu_is_told(
+        self,
+        trained: Trained,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        device: str,
+        told: int,
+    ) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        with caplog.at_level(logging.INFO, "sentiment"):
+            run(trained, tmp_path, device=device, epochs=1)
+        assert caplog.text.count("PyTorch sees no CUDA GPU") == told
+
     @pytest.mark.parametrize(
         ("wanted", "has_gpu", "chosen"),
         [
