@@ -8,11 +8,13 @@ from typing import Any
 
 from prefect import get_run_logger
 
-from flows.artifacts import publish_report
+from flows.artifacts import publish
 from flows.config import load_config, set_where
 from flows.decision import Decision, Selection, decide
 from flows.gates import Source, check_promotion, check_training
+from flows.naming import name_run
 from flows.outcome import StageResult, outcome
+from flows.progress import progress_artifact
 from flows.reporting import LogReporter, Reporter, Running, chosen, watch
 from flows.runners import task_runner
 from flows.walk import STAGE_NAMES, Job, walk
@@ -20,7 +22,7 @@ from sentiment.errors import StageError
 from sentiment.promotion import Verdict
 from tasks.champion import settle
 from tasks.engine import progress_path, run_requests
-from tasks.manifest import Manifest, digest_outputs
+from tasks.manifest import Artifact, Manifest, digest_outputs
 from tasks.runs import RunRecord, new_run_id
 from tasks.stage import Request, Stage
 from tasks.store import LATEST, Store
@@ -71,8 +73,11 @@ class _Run:
         way = walk(self._job)
         stage, requests = next(way)
         while True:
+            if stage.name == "ingest":
+                name_run(self._job.preset, sources_of(requests))
             manifests = self._run_stage(stage, requests)
             self._manifests[stage.name] = manifests
+            publish(stage.name, self._job.store, self._manifests)
             if stage.name == "train":
                 check_training(self._job, manifests[0], self._source)
             if stage.name == "promote":
@@ -114,7 +119,10 @@ class _Run:
         run = self._record.run_id
         files = [progress_path(store.root, run, request) for request in requests]
         running = Running(name, files, expected_rows(stage, requests), started)
-        with watch(self._reporter, running):
+        with (
+            watch(self._reporter, running),
+            progress_artifact(running, wanted=not decision.cached),
+        ):
             manifests = run_requests(
                 stage,
                 requests,
@@ -131,7 +139,7 @@ class _Run:
 
     def _announce(self, name: str, decision: Decision) -> None:
         if decision.cached:
-            self._reporter.note(f"{name:<11}cached")
+            self._reporter.note(f"{name:<11}cached: {decision.reason}")
             return
         if not self._selection.may_run(name):
             raise StageError(
@@ -159,13 +167,16 @@ class _Run:
             self._results[stage.name] = StageResult(stage.name, state, reason, seconds, digest)
         if stage.name == "train":
             point_to(self._job.store, LATEST, self._job.store.folder(requests[0]))
-        if stage.name == "report":
-            publish_report(self._job.store.folder(requests[0]) / "report.md")
 
 
 def keys_of(requests: Sequence[Request]) -> dict[str, str]:
     """Return the requests' keys by label."""
     return {request.label: request.key for request in requests}
+
+
+def sources_of(requests: Sequence[Request]) -> list[Artifact]:
+    """Return the input files that requests of ``ingest`` read."""
+    return [artifact for r in requests if isinstance(artifact := r.inputs["source"], Artifact)]
 
 
 def expected_rows(stage: Stage, requests: Sequence[Request]) -> int | None:

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -107,7 +107,12 @@ chosen: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
 
 
 def describe(running: Running, state: Snapshot) -> str:
-    """Say in one line how far a stage is, how fast, and how long it may still take."""
+    """Say in one line which stage is how far."""
+    return f"{running.stage:<11}{progress_text(running, state)}"
+
+
+def progress_text(running: Running, state: Snapshot) -> str:
+    """Say how far a stage is, how fast, and how long it may still take."""
     seconds = time.monotonic() - running.started
     total = running.total or state.total
     rate = state.done / seconds if seconds > 0 else 0.0
@@ -116,7 +121,7 @@ def describe(running: Running, state: Snapshot) -> str:
     parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in known]
     if total and rate:
         parts.append(f"{max(0, total - state.done) / rate:,.0f} s left")
-    return f"{running.stage:<11}{', '.join(parts)}"
+    return ", ".join(parts)
 
 
 @contextmanager
@@ -128,7 +133,11 @@ def watch(reporter: Reporter, running: Running) -> Iterator[None]:
         while not ended.wait(reporter.interval()):
             reporter.progress(running, snapshot(running.files))
 
-    thread = threading.Thread(target=report, name=f"watch {running.stage}", daemon=True)
+    # With the flow run's context, which says to Prefect whose progress this is.
+    context = copy_context()
+    thread = threading.Thread(
+        target=context.run, args=[report], name=f"watch {running.stage}", daemon=True
+    )
     thread.start()
     try:
         with _notes(reporter, running.stage):

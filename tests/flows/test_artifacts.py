@@ -1,0 +1,240 @@
+"""What a run leaves in Prefect: its name, tables, the report, progress; the log says why."""
+
+import io
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import Artifact, FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+from rich.console import Console
+
+import flows.artifacts
+import flows.progress
+from flows.artifacts import file_links, file_rows, metric_rows, split_rows
+from flows.naming import run_name
+from flows.pipeline import pipeline
+from flows.progress import ProgressArtifact, progress_artifact
+from flows.reporting import LineReporter, Running, chosen
+from flows.walk import STAGE_NAMES
+from tasks.manifest import Artifact as File
+from tasks.progress import ProgressFile, Snapshot
+from tests.conftest import TINY, write_small_data
+
+
+class Ran(NamedTuple):
+    """A run: its result, its log, its flow run in Prefect."""
+
+    result: dict[str, Any]
+    log: list[str]
+    flow_run: FlowRun
+
+    def artifacts(self) -> dict[str, Artifact]:
+        with get_client(sync_client=True) as client:
+            found = client.read_artifacts(
+                artifact_filter=ArtifactFilter(
+                    flow_run_id=ArtifactFilterFlowRunId(any_=[self.flow_run.id])
+                )
+            )
+        return {str(artifact.key): artifact for artifact in found if artifact.key}
+
+
+def run_on(folder: Path, *overrides: str) -> Ran:
+    written = io.StringIO()
+    before = chosen.set(LineReporter(Console(file=written)))
+    try:
+        result = pipeline(
+            preset="sample",
+            data=str(folder / "data"),
+            storage=str(folder / "storage"),
+            overrides=[*TINY, "ingest.shard_size=25", "train.epochs=2", *overrides],
+        )
+    finally:
+        chosen.reset(before)
+    with get_client(sync_client=True) as client:
+        (flow_run,) = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)
+    return Ran(result, written.getvalue().splitlines(), flow_run)
+
+
+@pytest.fixture(scope="module")
+def folder(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    write_small_data(folder / "data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> Ran:
+    return run_on(folder)
+
+
+@pytest.fixture(scope="module")
+def second(first: Ran, folder: Path) -> Ran:
+    return run_on(folder)
+
+
+def test_runs_on_equal_data_share_their_name_but_for_its_end(first: Ran, second: Ran) -> None:
+    names = [run.flow_run.name.split("-") for run in (first, second)]
+    assert all(re.fullmatch(r"sample-[0-9a-f]{8}-[0-9a-f]{6}", "-".join(name)) for name in names)
+    assert names[0][1] == names[1][1]
+    assert names[0][2] != names[1][2]
+
+
+def test_a_name_follows_the_data_and_not_their_place() -> None:
+    run = UUID(int=1)
+
+    def name(preset: str, path: str, digest: str) -> str:
+        return run_name(preset, [File("train.csv", path, digest, 1, 1)], run)
+
+    assert name("mine/my.yaml", "/a/train.csv", "1") == name("my", "/b/train.csv", "1")
+    assert name("my", "/a/train.csv", "1") != name("my", "/a/train.csv", "2")
+
+
+def test_the_log_says_of_each_stage_why_it_ran_or_that_nothing_changed(
+    first: Ran, second: Ran
+) -> None:
+    begun = [line for line in first.log if "to run" in line]
+    assert begun == [f"{stage:<11}to run: first run" for stage in STAGE_NAMES]
+    assert second.log == [f"{stage:<11}cached: nothing changed" for stage in STAGE_NAMES]
+
+
+def test_figures_and_report_are_artifacts_of_every_run(first: Ran, second: Ran) -> None:
+    for run in (first, second):
+        artifacts = run.artifacts()
+        splits = json.loads(str(artifacts["data-quality"].data))
+        assert splits[0] == {"figure": "reviews", "train": "60", "validation": "10", "test": "10"}
+        files = json.loads(str(artifacts["input-files"].data))
+        assert [row["lines"] for row in files] == ["20", "60"]
+        metrics = {r["figure"]: r["value"] for r in json.loads(str(artifacts["metrics"].data))}
+        assert metrics["accuracy"] == f"{run.result['accuracy']:.2%}"
+        assert metrics["loss (nats)"] == f"{run.result['loss']:.4f}"
+        report = Path(run.result["report"])
+        markdown = report.with_name("report.md").read_text(encoding="utf-8")
+        assert artifacts["evaluation"].data == markdown
+        assert report.as_uri() in str(artifacts["files"].data)
+        assert str(run.result["model"]) in str(artifacts["files"].data)
+
+
+def test_long_stages_that_ran_have_a_full_bar(first: Ran, second: Ran) -> None:
+    bars = {k: a for k, a in first.artifacts().items() if k.startswith("progress")}
+    assert set(bars) == {f"progress-{stage}" for stage in flows.progress.STAGES}
+    assert {bar.data for bar in bars.values()} == {100.0}
+    assert str(bars["progress-train"].description).startswith("120 of 120 reviews")
+    assert not [key for key in second.artifacts() if key.startswith("progress")]
+
+
+@pytest.fixture
+def bars(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[float, str]]]:
+    """Collect what would go to Prefect's API as a bar's percentage and description."""
+    sent: list[tuple[float, str]] = []
+
+    def create(progress: float, key: str, description: str) -> UUID:
+        sent.append((progress, description))
+        return UUID(int=1)
+
+    def update(artifact_id: UUID, progress: float, description: str) -> UUID:
+        sent.append((progress, description))
+        return artifact_id
+
+    monkeypatch.setattr(flows.progress, "create_progress_artifact", create)
+    monkeypatch.setattr(flows.progress, "update_progress_artifact", update)
+    yield sent
+
+
+def test_a_bar_moves_with_the_work(
+    prefect_server: None, bars: list[tuple[float, str]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(flows.progress, "UPDATE_EVERY", 0.01)
+    file = tmp_path / "progress.json"
+    running = Running("train", [file], None, time.monotonic())
+    with progress_artifact(running, wanted=True):
+        ProgressFile(file)(30, 120, loss=0.5)
+        while bars[-1][0] != 25:
+            time.sleep(0.01)
+    assert bars[0] == (0, "has begun")
+    assert "30 of 120 reviews" in bars[-2][1] and "loss 0.500" in bars[-2][1]
+    assert bars[-1][0] == 100
+    assert all(0 <= percent <= 100 for percent, _ in bars)
+
+
+def test_a_bar_of_unknown_length_stays_at_its_beginning(bars: list[tuple[float, str]]) -> None:
+    running = Running("ingest", [], None, time.monotonic())
+    ProgressArtifact(running).progress(running, Snapshot(5_000))
+    assert bars[-1][0] == 0
+    assert bars[-1][1].startswith("5,000 reviews")
+
+
+def test_an_api_that_fails_costs_the_artifacts_and_not_the_run(
+    first: Ran, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionError("the server went away")
+
+    for name in ("create_table_artifact", "create_markdown_artifact"):
+        monkeypatch.setattr(flows.artifacts, name, fail)
+    for name in ("create_progress_artifact", "update_progress_artifact"):
+        monkeypatch.setattr(flows.progress, name, fail)
+    monkeypatch.setattr("flows.naming.get_client", fail)
+    run = run_on(folder, "train.seed=2")
+    states = {stage["stage"]: stage["state"] for stage in run.result["stages"]}
+    assert states["train"] == states["evaluate"] == "completed"
+    assert run.artifacts() == {}
+
+
+QUALITY = {
+    "files": [
+        {"name": "a", "read": 1_000, "rejected": {"empty line": 2}},
+        {"name": "b", "read": 10, "rejected": {"no label": 1}},
+    ],
+    "splits": [
+        {
+            "name": "train",
+            "rows": 1_007,
+            "positive_share": 0.5,
+            "tokens": 90_000,
+            "unknown_share": 0.0123,
+            "lengths": {"50%": 80, "max": 1_234},
+        }
+    ],
+}
+
+
+def test_tables_of_the_data() -> None:
+    assert split_rows(QUALITY) == [
+        {"figure": "reviews", "train": "1,007"},
+        {"figure": "positive", "train": "50.00%"},
+        {"figure": "tokens", "train": "90,000"},
+        {"figure": "unknown words", "train": "1.23%"},
+        {"figure": "length, 50%", "train": "80"},
+        {"figure": "length, max", "train": "1,234"},
+    ]
+    assert file_rows(QUALITY) == [
+        {"file": "a", "lines": "1,000", "rejected": "2", "empty line": "2", "no label": "0"},
+        {"file": "b", "lines": "10", "rejected": "1", "empty line": "0", "no label": "1"},
+    ]
+
+
+def test_a_metric_that_the_test_reviews_leave_undefined_is_called_so() -> None:
+    import numpy as np
+
+    from sentiment.metrics import measure
+
+    one_class = np.array([1, 1])
+    metrics = measure(one_class, np.array([0.9, 0.8]), np.array([3, 4]))
+    rows = {row["figure"]: row["value"] for row in metric_rows(metrics)}
+    assert rows["ROC AUC"] == "undefined"
+    assert rows["accuracy"] == "100.00%"
+
+
+def test_links_survive_odd_paths(tmp_path: Path) -> None:
+    markdown = file_links({"report": tmp_path / "a b" / "report.html"})
+    assert "a%20b/report.html)" in markdown
+    assert f"`{tmp_path}/a b/report.html`" in markdown
