@@ -16,6 +16,7 @@ from flows.commands.options import messages
 from flows.commands.predict import predict
 from flows.commands.run import plan, run
 from flows.commands.sample import sample
+from flows.commands.score import score
 from flows.commands.tune import tune
 from sentiment.errors import SentimentError
 
@@ -37,7 +38,7 @@ def options(
     context.obj = debug
 
 
-for command in (sample, download, run, plan, tune, predict, gc, doctor):
+for command in (sample, download, run, plan, tune, predict, score, gc, doctor):
     app.command()(command)
 app.add_typer(models)
 

@@ -42,7 +42,7 @@ def run_pipeline(
     job.store.prepare()
     record = RunRecord(job.store, new_run_id(), preset=preset)
     reporter = chosen.get() or LogReporter(get_run_logger())
-    source = partial(set_where, preset, overrides)
+    source = partial(set_where, preset, overrides, {})
     run = _Run(job, selection, reporter, record, verify, source)
     try:
         result = run.go()

@@ -40,6 +40,9 @@ class ProgressArtifact:
     def interval(self) -> float:
         return UPDATE_EVERY
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def _move(self, percent: float, running: Running, state: Snapshot) -> None:
         if self._id is not None:
             with attempt("an update of a progress artifact"):

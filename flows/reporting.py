@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from sentiment.progress import Progress
 from tasks.progress import Snapshot, snapshot
 
 LINE_EVERY = 10.0  # seconds between lines where nothing can be redrawn
@@ -37,6 +38,7 @@ class Reporter(Protocol):
     def note(self, line: str) -> None: ...
     def progress(self, running: Running, state: Snapshot) -> None: ...
     def interval(self) -> float: ...
+    def close(self) -> None: ...
 
 
 class LineReporter:
@@ -55,6 +57,9 @@ class LineReporter:
     def interval(self) -> float:
         return LINE_EVERY
 
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
 
 class LiveReporter(LineReporter):
     """Redraws one line at the foot of a terminal while a stage is at work."""
@@ -62,11 +67,11 @@ class LiveReporter(LineReporter):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self._live: Live | None = None
-        self._lock = threading.Lock()  # a stage's own notes come while `watch` redraws
+        self._lock = threading.RLock()  # a stage's own notes come while `watch` redraws
 
     def note(self, line: str) -> None:
         with self._lock:
-            self._close()
+            self.close()
             super().note(line)
 
     def progress(self, running: Running, state: Snapshot) -> None:
@@ -80,10 +85,11 @@ class LiveReporter(LineReporter):
     def interval(self) -> float:
         return REDRAW_EVERY
 
-    def _close(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+    def close(self) -> None:
+        with self._lock:
+            if self._live is not None:
+                self._live.stop()
+                self._live = None
 
 
 class LogReporter:
@@ -101,6 +107,9 @@ class LogReporter:
 
     def interval(self) -> float:
         return LINE_EVERY
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 chosen: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
@@ -164,3 +173,22 @@ def _notes(reporter: Reporter, stage: str) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+@contextmanager
+def reporting(reporter: Reporter, name: str) -> Iterator[Progress]:
+    """Yield a ``Progress`` that reports work done in this thread, now and then."""
+    started = reported = time.monotonic()
+    running = Running(name, [], None, started)
+
+    def report(done: int, total: int | None = None, **figures: float) -> None:
+        nonlocal reported
+        now = time.monotonic()
+        if now - reported >= reporter.interval():
+            reported = now
+            reporter.progress(running, Snapshot(done, figures, total))
+
+    try:
+        yield report
+    finally:
+        reporter.close()

@@ -12,8 +12,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from flows.config import takes_whole_numbers
-from flows.space import Dimension, Scalar
+from flows.config import PipelineConfig
+from flows.space import Dimension, Scalar, takes_whole_numbers
 from sentiment import study as report
 from sentiment.errors import ConfigError
 
@@ -70,7 +70,7 @@ def suggest(trial: Trial, path: str, dimension: Dimension) -> Scalar:
     low, high, step = dimension.low, dimension.high, dimension.step
     if low is None or high is None:
         return trial.suggest_categorical(path, dimension.choices or ())
-    if takes_whole_numbers(path):
+    if takes_whole_numbers(PipelineConfig, path):
         return trial.suggest_int(path, int(low), int(high), step=int(step or 1), log=dimension.log)
     return trial.suggest_float(path, low, high, step=step, log=dimension.log)
 

@@ -16,12 +16,13 @@ from prefect import State, flow, get_run_logger
 from prefect.states import Cancelled
 from pydantic import Field
 
-from flows.config import PipelineConfig, load_config, with_values
+from flows.config import PipelineConfig, load_config
 from flows.decision import decide
 from flows.execution import expected_rows, keys_of
 from flows.pipeline import Data, Overrides, Preset, Storage, storage_root
 from flows.reporting import LogReporter, Reporter, Running, chosen, watch
 from flows.runners import task_runner
+from flows.space import with_values
 from flows.study import ERROR, Judge, finished, importances, next_trial, open_study, summary
 from flows.walk import Job, walk
 from sentiment.errors import ConfigError, StageError, TrainingError

@@ -1,9 +1,11 @@
 """A model bundle: one folder with all that is needed to score a text.
 
 ``model.safetensors`` holds the weights, ``config.json`` the settings, ``vocabulary.parquet`` the
-words, ``history.parquet`` how training went. Nothing in it is code or a pickle.
+words, ``profile.json`` what the training reviews were like (older bundles lack it),
+``history.parquet`` how training went. Nothing in it is code or a pickle.
 """
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from sentiment.cleaning import TokenizeConfig
+from sentiment.drift import Profile
 from sentiment.errors import DataError, ModelError
 from sentiment.model import SentimentLSTM
 from sentiment.recipe import TrainConfig
@@ -22,6 +25,7 @@ from sentiment.vocabulary import Vocabulary
 
 FORMAT = 2
 WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocabulary.parquet"
+PROFILE = "profile.json"
 
 
 class BundleConfig(Settings):
@@ -40,6 +44,7 @@ class Bundle:
     config: BundleConfig
     vocabulary: Vocabulary
     model: SentimentLSTM
+    profile: Profile | None = None
 
     @classmethod
     def load(cls, folder: Path) -> "Bundle":
@@ -63,18 +68,37 @@ class Bundle:
             vocabulary = Vocabulary.load(folder / VOCABULARY)
             model = SentimentLSTM(config.train.model, len(vocabulary))
             model.load_state_dict(load_file(folder / WEIGHTS))
+            written = (folder / PROFILE).read_bytes() if (folder / PROFILE).exists() else None
+            profile = Profile.model_validate_json(written) if written is not None else None
         except (DataError, ValueError, SafetensorError, RuntimeError, OSError) as error:
             raise ModelError(
                 f"{folder}: damaged model bundle ({error}). Train the model again."
             ) from error
-        return cls(config, vocabulary, model.eval())
+        return cls(config, vocabulary, model.eval(), profile)
 
 
-def save_bundle(folder: Path, config: BundleConfig, vocabulary: Path, model: SentimentLSTM) -> None:
-    """Write weights, settings and a copy of the vocabulary into ``folder``."""
+def digest_bundle(folder: Path) -> str:
+    """Return the sha256 of what decides a text's probability, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in (WEIGHTS, CONFIG, VOCABULARY):
+        with (folder / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def save_bundle(
+    folder: Path,
+    config: BundleConfig,
+    vocabulary: Path,
+    model: SentimentLSTM,
+    profile: Profile | None = None,
+) -> None:
+    """Write weights, settings, a copy of the vocabulary and the profile into ``folder``."""
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     save_file(weights, folder / WEIGHTS)
     # Only what shapes the model: how often a checkpoint was written must not change a byte.
     text = json.dumps(config.shaping(), indent=2, sort_keys=True)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
     shutil.copyfile(vocabulary, folder / VOCABULARY)
+    if profile is not None:
+        (folder / PROFILE).write_text(profile.model_dump_json() + "\n", encoding="utf-8")

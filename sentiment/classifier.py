@@ -1,7 +1,10 @@
 """The model in use: texts in, probabilities out."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,29 +14,49 @@ import torch
 from sentiment.batches import BatchSource
 from sentiment.bundle import Bundle
 from sentiment.scoring import probabilities, score
-from sentiment.tensors import EncodedReviews, cut, offsets_of
+from sentiment.tensors import encode_words
 from sentiment.tokenize import tokenize_texts
 
 LABELS = ("negative", "positive")
+WINDOW = 4_096  # texts held as words at a time, among which batches of similar length are made
+
+
+class Scores(NamedTuple):
+    """What is learnt of texts: P(positive), words, unknown words among them; each (texts,)."""
+
+    probabilities: npt.NDArray[np.float64]
+    words: npt.NDArray[np.int32]
+    unknown: npt.NDArray[np.int32]
 
 
 class Classifier:
     """Scores texts with a trained model.
 
     >>> from sentiment import Classifier
-    >>> classifier = Classifier.load("storage/models/latest")  # doctest: +SKIP
+    >>> classifier = Classifier.load()  # doctest: +SKIP
     >>> classifier.predict(["could not be better"])  # doctest: +SKIP
     ['positive']
+
+    Texts may be any iterable; of a stream only some thousand are in memory at a time.
+    One classifier may be used by several threads at once.
     """
 
-    def __init__(self, bundle: Bundle, device: str = "cpu") -> None:
+    def __init__(self, bundle: Bundle, device: str | torch.device = "cpu") -> None:
         self._bundle = bundle
         self._device = torch.device(device)
         bundle.model.to(self._device)
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu") -> "Classifier":
-        """Read a model bundle's folder; raises ModelError when it is missing or damaged."""
+    def load(
+        cls, path: str | Path | None = None, device: str | torch.device = "cpu"
+    ) -> "Classifier":
+        """Read a model bundle's folder; raises ModelError when it is missing or damaged.
+
+        Without a path, the latest model of the storage folder: that of the environment variable
+        SENTIMENT_STORAGE, else ``./storage``.
+        """
+        if path is None:
+            path = Path(os.environ.get("SENTIMENT_STORAGE") or "storage") / "models" / "latest"
         return cls(Bundle.load(Path(path)), device)
 
     def predict_proba(self, texts: Iterable[str]) -> npt.NDArray[np.float64]:
@@ -44,35 +67,35 @@ class Classifier:
         """
         if isinstance(texts, str):
             raise TypeError("predict_proba takes several texts: put a single one into a list.")
-        encoded = self._encode(list(texts))
-        if not len(encoded):
-            return np.empty(0)
-        source = BatchSource(
-            encoded,
-            padding=self._bundle.config.train.padding,
-            max_length=self._bundle.config.tensors.max_length,
-            device=self._device,
-        )
-        return probabilities(score(self._bundle.model, source))
+        scored = [self.score(window).probabilities for window in _windows(texts)]
+        return np.concatenate(scored) if scored else np.empty(0)
 
     def predict(self, texts: Iterable[str], threshold: float = 0.5) -> list[str]:
         """Return ``negative`` or ``positive`` for each text."""
         return [LABELS[int(p >= threshold)] for p in self.predict_proba(texts)]
 
-    def _encode(self, texts: list[str]) -> EncodedReviews:
-        words = [w or [""] for w in tokenize_texts(texts, self._bundle.config.tokenize)]
-        flat = pa.array([word for tokens in words for word in tokens], pa.string())
-        lengths = np.array([len(tokens) for tokens in words], dtype=np.int32)
-        ids, offsets = cut(
-            self._bundle.vocabulary.encode(flat),
-            offsets_of(lengths),
-            self._bundle.config.tensors.max_length,
-        )
-        return EncodedReviews(
-            ids=ids,
-            offsets=offsets,
+    def score(self, texts: list[str]) -> Scores:
+        """Return P(positive) of texts, all held in memory at once, and counts of their words."""
+        config = self._bundle.config
+        words = [w or [""] for w in tokenize_texts(texts, config.tokenize)]
+        encoded = encode_words(
+            pa.array(words, pa.list_(pa.string())),
+            self._bundle.vocabulary,
+            config.tensors.max_length,
             labels=np.zeros(len(texts), np.uint8),
             rows=np.arange(len(texts)),
-            words=lengths,
-            unknown=np.zeros(len(texts), np.int32),
         )
+        source = BatchSource(
+            encoded,
+            padding=config.train.padding,
+            max_length=config.tensors.max_length,
+            device=self._device,
+        )
+        chances = probabilities(score(self._bundle.model, source))
+        return Scores(chances, encoded.words, encoded.unknown)
+
+
+def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
+    iterator = iter(texts)
+    while window := list(islice(iterator, WINDOW)):
+        yield window

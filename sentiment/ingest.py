@@ -14,8 +14,9 @@ from pydantic import Field, model_validator
 
 from sentiment.errors import DataError, RejectRateError
 from sentiment.progress import Progress, silent
-from sentiment.reviews import Reject, Review, read_reviews, table_format
+from sentiment.reviews import Reject, Review, read_reviews
 from sentiment.settings import Settings
+from sentiment.tables import table_format
 
 SPLITS = ("train", "validation", "test")
 SplitRule = Literal["train", "validation", "test", "halves", "hash"]

@@ -4,6 +4,7 @@ Every figure is a function of the *set* of answers: their order changes no bit o
 """
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -70,31 +71,43 @@ def measure(
     predicted = scores >= threshold
     right = predicted == positive
 
-    rows, positives, correct = positive.size, int(positive.sum()), int(right.sum())
-    true_positive = int((positive & predicted).sum())
-    false_positive = int(predicted.sum()) - true_positive
-    false_negative = positives - true_positive
-    confusion = {
-        "true_negative": correct - true_positive,
-        "false_positive": false_positive,
-        "false_negative": false_negative,
-        "true_positive": true_positive,
-    }
+    counts = confusion(positive, predicted)
     return {
-        "rows": rows,
-        "positive_share": positives / rows,
+        **figures_of(counts),
         "threshold": float(threshold),
-        "accuracy": correct / rows,
-        "accuracy_interval": list(wilson_interval(correct, rows)),
-        "majority_accuracy": max(positives, rows - positives) / rows,
-        "loss": _cross_entropy(positive, scores),
-        "precision": _ratio(true_positive, true_positive + false_positive),
-        "recall": _ratio(true_positive, positives),
-        "f1": _ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative),
-        "confusion": confusion,
+        "loss": cross_entropy(positive, scores),
         **_ranking(positive, scores),
         "by_length": _by_length(right, lengths),
         "calibration": _calibration(positive, scores),
+    }
+
+
+def confusion(positive: Flags, predicted: Flags) -> dict[str, int]:
+    """Count the answers by what is true and what was predicted; such counts add up."""
+    return {
+        "true_negative": int((~positive & ~predicted).sum()),
+        "false_positive": int((~positive & predicted).sum()),
+        "false_negative": int((positive & ~predicted).sum()),
+        "true_positive": int((positive & predicted).sum()),
+    }
+
+
+def figures_of(confusion: Mapping[str, int]) -> dict[str, Any]:
+    """Return the figures that the four counts of at least one answer decide."""
+    rows = sum(confusion.values())
+    hits, misses = confusion["true_positive"], confusion["false_negative"]
+    alarms = confusion["false_positive"]
+    positives, correct = hits + misses, hits + confusion["true_negative"]
+    return {
+        "rows": rows,
+        "positive_share": positives / rows,
+        "accuracy": correct / rows,
+        "accuracy_interval": list(wilson_interval(correct, rows)),
+        "majority_accuracy": max(positives, rows - positives) / rows,
+        "precision": _ratio(hits, hits + alarms),
+        "recall": _ratio(hits, positives),
+        "f1": _ratio(2 * hits, 2 * hits + alarms + misses),
+        "confusion": dict(confusion),
     }
 
 
@@ -135,7 +148,8 @@ def _mean(values: Floats) -> float:
     return math.fsum(values.tolist()) / values.size
 
 
-def _cross_entropy(positive: Flags, scores: Floats) -> float:
+def cross_entropy(positive: Flags, scores: Floats) -> float:
+    """Return the mean binary cross-entropy in nats of at least one answer."""
     clipped = np.clip(scores, CLIP, 1 - CLIP)
     return _mean(-np.log(np.where(positive, clipped, 1 - clipped)))
 

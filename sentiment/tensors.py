@@ -85,6 +85,30 @@ def cut(
     return ids[place < max_length], offsets_of(np.minimum(lengths, max_length))
 
 
+def encode_words(
+    lists: pa.ListArray,
+    vocabulary: Vocabulary,
+    max_length: int,
+    *,
+    labels: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int64],
+) -> EncodedReviews:
+    """Turn each review's words into ids; ``lists`` holds a list of strings a review, no nulls."""
+    words = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int32)
+    all_ids = vocabulary.encode(lists.flatten())
+    offsets = offsets_of(words)
+    unknown = np.diff(np.concatenate([[0], np.cumsum(all_ids == UNKNOWN)])[offsets])
+    ids, cut_offsets = cut(all_ids, offsets, max_length)
+    return EncodedReviews(
+        ids=ids,
+        offsets=cut_offsets,
+        labels=labels,
+        rows=rows,
+        words=words,
+        unknown=unknown.astype(np.int32),
+    )
+
+
 def encode_shard(
     tokens: Path,
     vocabulary: Path,
@@ -98,28 +122,20 @@ def encode_shard(
     Returns the numbers of reviews, of tokens, of unknown words among them, and of the reviews of
     each length in tokens before cutting.
     """
-    known = Vocabulary.load(vocabulary)
     table = pq.read_table(tokens).combine_chunks()
-    lists = table["tokens"].combine_chunks()
-    words = pc.list_value_length(lists).to_numpy().astype(np.int32)
-    all_ids = known.encode(lists.flatten())
-    offsets = offsets_of(words)
-    unknown = np.diff(np.concatenate([[0], np.cumsum(all_ids == UNKNOWN)])[offsets])
-    ids, cut_offsets = cut(all_ids, offsets, tensors.max_length)
-    encoded = EncodedReviews(
-        ids=ids,
-        offsets=cut_offsets,
+    encoded = encode_words(
+        table["tokens"].combine_chunks(),
+        Vocabulary.load(vocabulary),
+        tensors.max_length,
         labels=table["label"].to_numpy().astype(np.uint8),
         rows=table["row"].to_numpy(),
-        words=words,
-        unknown=unknown.astype(np.int32),
     )
     encoded.save(out / "tensors.parquet")
     progress(len(encoded), len(encoded))
-    lengths, reviews = np.unique(words, return_counts=True)
+    lengths, reviews = np.unique(encoded.words, return_counts=True)
     return {
         "rows": len(encoded),
-        "tokens": int(words.sum()),
-        "unknown": int(unknown.sum()),
+        "tokens": int(encoded.words.sum()),
+        "unknown": int(encoded.unknown.sum()),
         "lengths": {str(length): int(n) for length, n in zip(lengths, reviews, strict=True)},
     }

@@ -16,6 +16,7 @@ from sentiment.bundle import BundleConfig, save_bundle
 from sentiment.checkpoints import Checkpoints
 from sentiment.cleaning import TokenizeConfig
 from sentiment.devices import choose_device
+from sentiment.drift import Profile
 from sentiment.excerpts import Excerpts
 from sentiment.fitting import Fit
 from sentiment.memory import keep_freed_memory, saying_what_to_lower
@@ -89,7 +90,8 @@ def train_model(
         fit = Fit(model, train, source, validation, held_out.labels, excerpts)
         best = fit.run(Checkpoints(checkpoints, keep=train.keep_checkpoints), progress)
     config = BundleConfig(tokenize=tokenize, tensors=tensors, train=train)
-    save_bundle(out, config, vocabulary, model)
+    profile = Profile.of(learning.labels, learning.words, learning.unknown)
+    save_bundle(out, config, vocabulary, model, profile)
     history = pa.Table.from_pylist(fit.history, schema=HISTORY)
     pq.write_table(history, out / "history.parquet", compression="zstd")
     return {

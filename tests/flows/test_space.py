@@ -6,8 +6,8 @@ import optuna
 import pytest
 import yaml
 
-from flows.config import load_config, preset_names, takes_whole_numbers, with_values
-from flows.space import Dimension
+from flows.config import PipelineConfig, load_config, preset_names
+from flows.space import Dimension, takes_whole_numbers, with_values
 from flows.study import suggest
 from sentiment.errors import ConfigError
 
@@ -93,9 +93,9 @@ def test_presets_with_a_space_stay_what_they_are(name: str) -> None:
 
 
 def test_whole_numbers_stay_whole() -> None:
-    assert takes_whole_numbers("train.epochs")
-    assert takes_whole_numbers("train.max_length")  # or null
-    assert not takes_whole_numbers("train.clip_norm")
+    assert takes_whole_numbers(PipelineConfig, "train.epochs")
+    assert takes_whole_numbers(PipelineConfig, "train.max_length")  # or null
+    assert not takes_whole_numbers(PipelineConfig, "train.clip_norm")
     trial = optuna.trial.FixedTrial({"train.epochs": 2, "train.clip_norm": 1.5})
     dimension = Dimension(low=1, high=3)
     assert suggest(trial, "train.epochs", dimension) == 2  # type: ignore[arg-type]

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from sentiment.bundle import FORMAT, Bundle, BundleConfig, save_bundle
+from sentiment.bundle import FORMAT, Bundle, BundleConfig, digest_bundle, save_bundle
 from sentiment.cleaning import TokenizeConfig
 from sentiment.errors import ModelError
 from sentiment.model import SentimentLSTM
 from sentiment.recipe import ModelConfig, TrainConfig
-from sentiment.tensors import TensorsConfig
+from sentiment.tensors import EncodedReviews, TensorsConfig
 from sentiment.vocabulary import VOCABULARY, Vocabulary
 from tests.sentiment.conftest import TENSORS, TOKENIZE, TRAIN, Trained, contents
 
@@ -30,7 +30,7 @@ def bundle(trained: Trained, tmp_path: Path) -> Path:
 
 
 def test_a_bundle_holds_what_it_says(trained: Trained) -> None:
-    assert set(contents(trained.bundle)) == {*FILES, "history.parquet"}
+    assert set(contents(trained.bundle)) == {*FILES, "profile.json", "history.parquet"}
 
 
 def test_settings_and_words_read_back(trained: Trained) -> None:
@@ -78,6 +78,26 @@ def test_the_same_model_gives_the_same_bytes(trained: Trained, tmp_path: Path) -
     assert set(again) == set(FILES)
 
 
+def test_the_profile_counts_the_training_reviews(trained: Trained) -> None:
+    profile = Bundle.load(trained.bundle).profile
+    assert profile is not None
+    assert (profile.reviews, profile.positive) == (240, 120)
+    assert profile.words == sum(EncodedReviews.load(trained.train_tensors).words)
+
+
+def test_a_bundle_without_a_profile_can_be_used(bundle: Path) -> None:
+    (bundle / "profile.json").unlink()
+    assert Bundle.load(bundle).profile is None
+
+
+def test_the_digest_is_that_of_what_decides_a_probability(bundle: Path) -> None:
+    digest = digest_bundle(bundle)
+    (bundle / "history.parquet").unlink()
+    assert digest_bundle(bundle) == digest
+    change_config(bundle, lambda config: config["tensors"].update(max_length=3))
+    assert digest_bundle(bundle) != digest
+
+
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"nowhere: no model bundle.*sentiment run"):
         Bundle.load(tmp_path / "nowhere")
@@ -115,7 +135,7 @@ def replaced_by_a_folder(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, "profile.json"])
 @pytest.mark.parametrize("damage", [halved, emptied, overwritten, replaced_by_a_folder])
 def test_a_damaged_file_is_an_error(
     bundle: Path, name: str, damage: Callable[[Path], None]

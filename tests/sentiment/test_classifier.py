@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 from sentiment import Classifier
 from sentiment.bundle import Bundle
+from sentiment.classifier import Scores
 from sentiment.errors import ModelError
 from sentiment.evaluate import evaluate_model
 from sentiment.recipe import EvaluateConfig
@@ -49,6 +52,56 @@ def test_any_iterable_of_texts_will_do(classifier: Classifier) -> None:
     expected = classifier.predict_proba(TEXTS)
     assert (classifier.predict_proba(text for text in TEXTS) == expected).all()
     assert (classifier.predict_proba(tuple(TEXTS)) == expected).all()
+
+
+def test_a_stream_is_taken_a_window_at_a_time(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiment.classifier.WINDOW", 16)
+    held, most = 0, 0
+
+    def stream() -> Iterator[str]:
+        nonlocal held, most
+        for text in TEXTS * 3:
+            held += 1
+            most = max(most, held)
+            yield text
+
+    real = classifier.score
+
+    def score(texts: list[str]) -> Scores:
+        nonlocal held
+        held -= len(texts)
+        return real(texts)
+
+    monkeypatch.setattr(classifier, "score", score)
+    chances = classifier.predict_proba(stream())
+    assert most <= 16
+    assert held == 0
+    np.testing.assert_allclose(chances, np.tile(real(TEXTS).probabilities, 3), rtol=0, atol=1e-5)
+
+
+def test_threads_may_share_a_classifier(classifier: Classifier) -> None:
+    parts = [TEXTS[start:] + TEXTS[:start] for start in range(24)]
+    expected = [classifier.predict_proba(texts) for texts in parts]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(classifier.predict_proba, parts))
+    for one, other in zip(expected, found, strict=True):
+        assert (one == other).all()
+
+
+def test_scores_count_the_words(classifier: Classifier) -> None:
+    scores = classifier.score(["A lovely lamp", "Zyxx lamp qwyjibo", "and " * 90])
+    assert scores.words.tolist() == [3, 3, 90]
+    assert scores.unknown.tolist()[:2] == [0, 2]
+
+
+def test_the_latest_model_needs_no_path(
+    trained: Trained, classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained.bundle, tmp_path / "models" / "latest")
+    monkeypatch.setenv("SENTIMENT_STORAGE", str(tmp_path))
+    assert (Classifier.load().predict_proba(TEXTS) == classifier.predict_proba(TEXTS)).all()
 
 
 @pytest.mark.parametrize("nothing", [[], (), iter(())])
@@ -148,7 +201,8 @@ def test_the_model_is_not_changed_by_use(trained: Trained) -> None:
     "code",
     [
         "import sentiment; sentiment.__version__; assert not loaded('torch', 'prefect', 'nltk')",
-        "from sentiment import Classifier; assert not loaded('prefect', 'flows', 'tasks')",
+        "from sentiment import Classifier; assert not loaded('prefect', 'flows', 'tasks', "
+        "'pandas', 'matplotlib', 'sklearn', 'rich', 'typer')",
     ],
 )
 def test_an_import_loads_no_more_than_it_needs(code: str) -> None:

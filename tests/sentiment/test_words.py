@@ -1,5 +1,8 @@
 """Words as ``nltk.word_tokenize`` cuts them, without its download."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import nltk
@@ -11,6 +14,8 @@ from nltk.tokenize.punkt import PunktSentenceTokenizer, PunktTokenizer
 from sentiment import words
 from sentiment.words import word_tokenize
 from tests.sentiment.conftest import made_up_reviews
+
+ROOT = Path(__file__).parents[2]
 
 SENTENCES = {
     "The lamp works.": ["The", "lamp", "works", "."],
@@ -79,3 +84,16 @@ def test_words_are_those_of_nltk() -> None:
 
 def ours() -> Any:
     return words._tokenizers()[0]._params
+
+
+def test_the_rest_of_nltk_is_not_loaded_and_works_afterwards() -> None:
+    code = """if True:
+        import sys
+        from sentiment.words import word_tokenize
+        assert word_tokenize("It's fine.") == ["It", "'s", "fine", "."]
+        assert not {"nltk", "scipy", "sklearn"} & set(sys.modules)
+        import nltk.tokenize
+        assert nltk.tokenize.NLTKWordTokenizer().tokenize("Fine.") == ["Fine", "."]
+    """
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,48 @@
+"""The flow ``score``: whole files of reviews become Parquet files of scores."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from pydantic import Field
+
+from flows.commands.options import model_folder
+from flows.pipeline import Storage, storage_root
+from flows.reporting import LogReporter, reporting
+from flows.scores import scores_markdown, warnings_of
+from sentiment.bulk import score_files
+from sentiment.inputs import ScoreConfig
+
+
+@flow(name="score", validate_parameters=True)
+def score(
+    files: Annotated[list[str], Field(description="Files of reviews to score.", min_length=1)],
+    out: Annotated[str, Field(description="Folder of the scores; the same one goes on.")],
+    model: Annotated[
+        str | None, Field(description="Model bundle; empty for the latest trained one.")
+    ] = None,
+    storage: Storage = None,
+    settings: Annotated[
+        ScoreConfig, Field(description="What is read, what is written, when drift is warned of.")
+    ] = ScoreConfig(),  # noqa: B008
+    force: Annotated[bool, Field(description="Replace scores made from something else.")] = False,
+) -> dict[str, Any]:
+    """Score whole files of reviews; a run that was stopped goes on."""
+    logger = get_run_logger()
+    bundle = model_folder(Path(model) if model else None, storage_root(storage))
+    with reporting(LogReporter(logger), "score") as progress:
+        summary = score_files(
+            [Path(file) for file in files],
+            Path(out),
+            model=bundle,
+            config=settings,
+            force=force,
+            progress=progress,
+        )
+    for warning in warnings_of(summary):
+        logger.warning(warning)
+    create_markdown_artifact(
+        scores_markdown(summary), key="scores", description="Figures of the scored reviews"
+    )
+    return summary

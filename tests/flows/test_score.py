@@ -1,0 +1,156 @@
+"""`sentiment score` and the flow of that name: the same function, told and shown differently."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from flows.cli import main
+from flows.config import PipelineConfig, score_config
+from flows.reporting import LineReporter, reporting
+from flows.scores import score_rows, scores_markdown, scores_table, warnings_of
+from flows.walk import Job
+from sentiment.errors import ConfigError
+from sentiment.inputs import ScoreConfig
+from tasks.store import Store
+from tests.conftest import good_lines, run_plainly, write_bz2, write_small_data
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, tiny_config: PipelineConfig) -> Path:
+    """A bundle trained on 60 reviews."""
+    root = tmp_path_factory.mktemp("model")
+    job = Job("sample", tiny_config, write_small_data(root / "data"), Store(root / "storage"))
+    (manifest,) = run_plainly(job, until="train")["train"]
+    return job.store.root / "train" / manifest.key
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_bz2(tmp_path / "new.ft.txt.bz2", [*good_lines(30, start=500), b""])
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    try:
+        main(["score", *map(str, arguments)])
+    except SystemExit as end:
+        return int(end.code or 0), *capsys.readouterr()
+    raise AssertionError("a command ends with a status")
+
+
+def test_the_command_prints_one_json_document(
+    capsys: pytest.CaptureFixture[str], source: Path, model: Path, tmp_path: Path
+) -> None:
+    status, stdout, _ = run(
+        capsys, source, "--out", tmp_path / "out", "--model", model, "--with-text", "--json"
+    )
+    assert status == 0
+    summary = json.loads(stdout)
+    assert (summary["rows"], summary["scored"], summary["bad_rows"]) == (31, 30, 1)
+    assert summary["metrics"]["rows"] == 30
+    written = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert written == {name: summary[name] for name in written}
+    assert summary.keys() - written.keys() == {"seconds", "rows_per_second"}
+    assert "text" in pq.read_table(tmp_path / "out" / source.name).column_names
+
+
+def test_the_command_shows_a_table_and_warns(
+    capsys: pytest.CaptureFixture[str], model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "strange.csv"
+    path.write_text("id,note\n" + "1,\n2,Ganz wundervoll\n" * 40)
+    status, stdout, stderr = run(
+        capsys, path, "--out", tmp_path / "out", "--model", model, "--column", "note",
+        "--set", "drift.label_share=1", "--set", "chunk_size=9",
+    )  # fmt: skip
+    assert status == 0
+    assert "empty text: 40" in stdout
+    assert "drift: lengths" in stdout
+    assert stderr.count("Warning:") == 2
+    assert len(list((tmp_path / "out" / "strange.csv").glob("part-*"))) == 9
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--set", "chunk_size=0"], "chunk_size"),
+        (["--set", "drift.lenght_psi=1"], "did you mean length_psi?"),
+        (["--column", "text"], "has lines and no columns"),
+        (["--model", "nowhere"], "no model bundle"),
+    ],
+)
+def test_what_is_wrong_is_said_and_the_status_is_1(
+    capsys: pytest.CaptureFixture[str],
+    source: Path,
+    model: Path,
+    tmp_path: Path,
+    options: list[str],
+    message: str,
+) -> None:
+    status, stdout, stderr = run(
+        capsys, source, "--out", tmp_path / "out", "--model", model, *options
+    )
+    assert (status, stdout) == (1, "")
+    assert message in stderr
+
+
+def test_settings_come_from_options() -> None:
+    config = score_config(["a", "b"], "stars", True, ["labels=[1, 5]", "drift.length_psi=0.3"])
+    assert (config.columns, config.label_column, config.with_text) == (("a", "b"), "stars", True)
+    assert config.drift.length_psi == 0.3
+    assert score_config([], None, False, []) == ScoreConfig()
+
+
+def test_all_errors_are_listed_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"has 2 errors:\n  threshold.*\n  chunk_size"):
+        score_config([], None, False, ["chunk_size=0", "threshold=2"])
+
+
+SUMMARY: dict[str, Any] = {
+    "model": "storage/models/latest",
+    "rows": 3, "scored": 2, "bad_rows": 1, "bad_rows_by_reason": {"null": 1},
+    "positive": 1, "positive_share": 0.5, "other_labels": 0, "metrics": None, "drift": None,
+    "files": [{
+        "input": "a.csv", "rows": 3, "bad_rows": 1, "bad_rows_by_reason": {"null": 1},
+        "positive_share": None,
+    }],
+    "seconds": 0.5, "rows_per_second": 6,
+}  # fmt: skip
+
+
+def test_a_summary_without_a_profile_says_so() -> None:
+    assert ("drift", "not available") in list(score_rows(SUMMARY))
+    assert warnings_of(SUMMARY) == []
+    assert scores_table(SUMMARY).row_count == len(list(score_rows(SUMMARY)))
+    assert "| `a.csv` | 3 | 1 (null: 1) |  |" in scores_markdown(SUMMARY)
+
+
+def test_progress_is_reported_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.reporting.LINE_EVERY", 0.0)
+    console = Console(record=True, quiet=False, file=None, width=80)
+    with console.capture() as captured, reporting(LineReporter(console), "score") as progress:
+        progress(0)
+        progress(1_500)
+    (line,) = captured.get().splitlines()
+    assert line.startswith("score      1,500 reviews, ")
+
+
+def test_the_flow_scores_publishes_and_warns(
+    prefect_server: None, source: Path, model: Path, tmp_path: Path
+) -> None:
+    from prefect.client.orchestration import get_client
+
+    from flows.score import score
+
+    config = ScoreConfig.model_validate({"drift": {"label_share": 0}})
+    summary = score(
+        files=[str(source)], out=str(tmp_path / "out"), model=str(model), settings=config
+    )
+    assert (summary["rows"], summary["bad_rows"]) == (31, 1)
+    with get_client(sync_client=True) as client:
+        (artifact,) = [a for a in client.read_artifacts() if a.key == "scores"]
+    assert "| bad rows | 1 (empty text: 1) |" in str(artifact.data)
+    assert "**Warning:**" in str(artifact.data)
