@@ -1,7 +1,7 @@
 """One run of the pipeline: look up each stage's results, say what runs and why, keep a record."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,17 +32,18 @@ def run_pipeline(
     *,
     preset: str,
     overrides: Sequence[str],
+    settings: Mapping[str, Any],
     data: Path | None,
     storage: Path,
     selection: Selection,
     verify: bool,
 ) -> dict[str, Any]:
     """Run the pipeline inside a Prefect flow run and return what came of it, as a JSON object."""
-    job = Job(preset, load_config(preset, overrides), data, Store(storage))
+    job = Job(preset, load_config(preset, overrides, settings), data, Store(storage))
     job.store.prepare()
     record = RunRecord(job.store, new_run_id(), preset=preset)
     reporter = chosen.get() or LogReporter(get_run_logger())
-    source = partial(set_where, preset, overrides, {})
+    source = partial(set_where, preset, overrides, settings)
     run = _Run(job, selection, reporter, record, verify, source)
     try:
         result = run.go()

@@ -9,27 +9,12 @@ from pydantic import Field
 
 from flows.decision import Selection
 from flows.execution import run_pipeline
+from flows.form import PipelineForm
 from flows.walk import STAGE_NAMES
 
 STORAGE = "SENTIMENT_STORAGE"
 
-Preset = Annotated[str, Field(description="A preset's name, or the path of a YAML file.")]
-Data = Annotated[
-    str | None,
-    Field(description="Folder of the review files; empty for the preset's generated reviews."),
-]
-Storage = Annotated[
-    str | None,
-    Field(description="Storage folder; empty for SENTIMENT_STORAGE, else ./storage."),
-]
-Overrides = Annotated[
-    list[str], Field(description="Settings that replace the preset's, as train.epochs=3.")
-]
-StageName = Annotated[
-    str | None, Field(description="One of the stages; those before it must be cached.")
-]
-Forced = Annotated[list[str], Field(description="Stages that run even when they are cached.")]
-Verify = Annotated[bool, Field(description="Read all cached files and compare their digests.")]
+StageName = Annotated[str, Field(json_schema_extra={"enum": list(STAGE_NAMES)})]
 
 
 def storage_root(given: str | Path | None) -> Path:
@@ -39,19 +24,33 @@ def storage_root(given: str | Path | None) -> Path:
 
 @flow(name="pipeline", validate_parameters=True)
 def pipeline(
-    preset: Preset = "sample",
-    data: Data = None,
-    storage: Storage = None,
-    overrides: Overrides = [],  # noqa: B006  (shown as the form's default; never changed)
-    start: StageName = None,
-    until: StageName = None,
-    force: Forced = [],  # noqa: B006
-    verify: Verify = False,
+    preset: str = "sample",
+    data: str | None = None,
+    storage: str | None = None,
+    settings: PipelineForm = PipelineForm(),  # noqa: B008  (shown as the form's default)
+    overrides: list[str] = [],  # noqa: B006
+    start: StageName | None = None,
+    until: StageName | None = None,
+    force: list[StageName] = [],  # noqa: B006
+    verify: bool = False,
 ) -> dict[str, Any]:
-    """Make a sentiment model from labelled reviews, rerunning only what a change affects."""
+    """Make a sentiment model from labelled reviews, rerunning only what a change affects.
+
+    Args:
+        preset: A preset's name, or the path of a YAML file.
+        data: Folder of the review files; empty for the preset's generated reviews.
+        storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
+        settings: Settings that replace the preset's; an empty one keeps the preset's value.
+        overrides: Settings that win over all others, as train.epochs=3.
+        start: The first stage to run; those before it must be cached.
+        until: The last stage to run.
+        force: Stages that run even when they are cached.
+        verify: Read all cached files and compare their digests.
+    """
     return run_pipeline(
         preset=preset,
         overrides=overrides,
+        settings=settings.model_dump(mode="json"),
         data=Path(data) if data else None,
         storage=storage_root(storage),
         selection=Selection(start, until, frozenset(force)),
@@ -68,16 +67,28 @@ def stage_flow(stage: str) -> Flow[..., dict[str, Any]]:
         validate_parameters=True,
     )
     def run_stage(
-        preset: Preset = "sample",
-        data: Data = None,
-        storage: Storage = None,
-        overrides: Overrides = [],  # noqa: B006
-        rerun: Annotated[bool, Field(description="Run even when the result is cached.")] = False,
-        verify: Verify = False,
+        preset: str = "sample",
+        data: str | None = None,
+        storage: str | None = None,
+        settings: PipelineForm = PipelineForm(),  # noqa: B008
+        overrides: list[str] = [],  # noqa: B006
+        rerun: bool = False,
+        verify: bool = False,
     ) -> dict[str, Any]:
+        """Run one stage.
+
+        Args:
+            preset: A preset's name, or the path of a YAML file.
+            data: Folder of the review files; empty for the preset's generated reviews.
+            storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
+            settings: Settings that replace the preset's; an empty one keeps the preset's value.
+            overrides: Settings that win over all others, as train.epochs=3.
+            rerun: Run even when the result is cached.
+            verify: Read all cached files and compare their digests.
+        """
         force = [stage] if rerun else []
         result: dict[str, Any] = pipeline.fn(
-            preset, data, storage, overrides, stage, stage, force, verify
+            preset, data, storage, settings, overrides, stage, stage, force, verify
         )
         return result
 
