@@ -13,6 +13,7 @@ from flows.config import load_config, set_where
 from flows.decision import Decision, Selection, decide
 from flows.gates import Source, check_promotion, check_training
 from flows.naming import name_run
+from flows.notify import notify
 from flows.outcome import StageResult, outcome
 from flows.progress import progress_artifact
 from flows.reporting import LogReporter, Reporter, Running, chosen, watch
@@ -47,8 +48,11 @@ def run_pipeline(
     run = _Run(job, selection, reporter, record, verify, source)
     try:
         result = run.go()
-    except BaseException:
+    except BaseException as error:
         record.finish("failed")
+        if isinstance(error, Exception):  # and not when somebody stopped the run
+            about = {"preset": preset, "run": record.run_id, "storage": str(storage)}
+            notify("failed", {**about, "error": f"{type(error).__name__}: {error}"})
         raise
     record.finish("completed")
     return result

@@ -20,6 +20,7 @@ os.environ |= {
 }
 os.environ.pop("PREFECT_API_URL", None)
 os.environ.pop("SENTIMENT_STORAGE", None)
+os.environ.pop("SENTIMENT_WEBHOOK", None)
 
 from flows.config import PipelineConfig, load_config  # noqa: E402
 from flows.walk import Job, walk  # noqa: E402

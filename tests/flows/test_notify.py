@@ -1,0 +1,124 @@
+"""Notifications, received by a local HTTP server."""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flows.notify
+from flows.notify import WEBHOOK, notify
+from flows.pipeline import pipeline
+from sentiment.errors import DataError
+from tests.conftest import TINY
+
+SECRET = "sesame"
+
+
+class Webhook(HTTPServer):
+    """Keeps what is posted to it, and answers with a status of choice."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.status = 200
+        self.received: list[tuple[str, dict[str, Any]]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hooks/{SECRET}?key={SECRET}"
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Webhook
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.received.append((self.path, json.loads(body)))
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Stay quiet."""
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    with Webhook() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv(WEBHOOK, server.url)
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> pytest.LogCaptureFixture:
+    monkeypatch.setattr(flows.notify, "get_run_logger", lambda: logging.getLogger("run"))
+    caplog.set_level(logging.DEBUG)  # what other libraries log counts as well
+    return caplog
+
+
+def test_an_event_arrives_as_json(webhook: Webhook) -> None:
+    notify("champion", {"model": "storage/train/12ab", "accuracy": 0.93})
+    assert webhook.received == [
+        (
+            f"/hooks/{SECRET}?key={SECRET}",
+            {"event": "champion", "model": "storage/train/12ab", "accuracy": 0.93},
+        )
+    ]
+
+
+def test_without_a_url_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(WEBHOOK, raising=False)
+    monkeypatch.setattr(flows.notify, "_post", lambda *_: pytest.fail("told someone"))
+    notify("failed", {})
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_refusal_is_logged_without_the_secret(
+    webhook: Webhook, log: pytest.LogCaptureFixture, status: int
+) -> None:
+    webhook.status = status
+    notify("failed", {})
+    assert f"127.0.0.1 was not told of 'failed': status {status}" in log.text
+    assert SECRET not in log.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://127.0.0.1:1/{SECRET}",
+        f"http://user:{SECRET}@127.0.0.1:1/",
+        f"{SECRET}",
+        f"file:///{SECRET}",
+        f"http://[{SECRET}/",
+        f"http://127.0.0.1:{SECRET}/",
+    ],
+)
+def test_a_wrong_url_is_logged_without_the_secret(
+    monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture, url: str
+) -> None:
+    monkeypatch.setenv(WEBHOOK, url)
+    notify("failed", {})
+    assert "was not told of 'failed'" in log.text
+    assert SECRET not in log.text
+
+
+def test_a_failing_run_tells_why(prefect_server: None, webhook: Webhook, tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        pipeline(
+            data=str(tmp_path / "nowhere"), storage=str(tmp_path / "storage"), overrides=list(TINY)
+        )
+    ((_, told),) = webhook.received
+    assert told["event"] == "failed"
+    assert told["preset"] == "sample"
+    assert told["error"].startswith("DataError: ") and "nowhere" in told["error"]
+    records = "".join(path.read_text() for path in (tmp_path / "storage").glob("runs/*/run.json"))
+    assert records and SECRET not in records
