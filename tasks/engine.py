@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from prefect.context import TaskRunContext
 from prefect.task_runners import TaskRunner
 
 from sentiment.progress import Progress, silent
+from sentiment.signals import run_stoppable
 from tasks.manifest import Manifest
 from tasks.progress import ProgressFile
 from tasks.stage import Request, Stage
@@ -57,7 +59,12 @@ def compute(work: Work, listen: Progress = silent) -> dict[str, Any]:
         file(done, total, **figures)
         listen(done, total, **figures)
 
-    built = Store(work.root).build(work.request, force=work.force, run=work.run, progress=progress)
+    build = partial(
+        Store(work.root).build, work.request, force=work.force, run=work.run, progress=progress
+    )
+    # Prefect takes a run for cancelled, and not for crashed, only if its own handler of signals is
+    # in place all the time.
+    built = run_stoppable(build) if work.request.stage.resumable else build()
     return asdict(built.manifest)
 
 

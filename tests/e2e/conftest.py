@@ -102,7 +102,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
 
 
 def _wait_for(url: str) -> None:
-    for _ in range(240):
+    for _ in range(4 * TIMEOUT):
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return

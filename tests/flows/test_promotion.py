@@ -294,10 +294,13 @@ def test_where_a_setting_is_set(tmp_path: Path) -> None:
     preset = tmp_path / "mine.yaml"
     preset.write_text("promote: {min_accuracy: 0.8}\ntrain: {max_loss: null}\n")
     key = "promote.min_accuracy"
-    assert set_where(str(preset), [], key) == f"set in the preset {preset}"
-    assert set_where(str(preset), [], "train.max_loss") == f"set in the preset {preset}"
-    assert set_where(str(preset), [f"{key}=0.9"], key) == "set by an override"
-    assert set_where(str(preset), [], "promote.min_gain") == "the default"
+    assert set_where(str(preset), [], {}, key) == f"set in the preset {preset}"
+    assert set_where(str(preset), [], {}, "train.max_loss") == f"set in the preset {preset}"
+    assert set_where(str(preset), [f"{key}=0.9"], {}, key) == "set by an override"
+    assert set_where(str(preset), [], {}, "promote.min_gain") == "the default"
+    assert set_where(str(preset), [], {"promote": {"min_gain": 0}}, "promote.min_gain") == (
+        "set in the run's settings"
+    )
 
 
 def sentiment(store: Store, *arguments: str) -> str:
