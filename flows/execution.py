@@ -46,15 +46,18 @@ def run_pipeline(
     reporter = chosen.get() or LogReporter(get_run_logger())
     source = partial(set_where, preset, overrides, settings)
     run = _Run(job, selection, reporter, record, verify, source)
+    about = {"preset": preset, "run": record.run_id, "storage": str(storage)}
     try:
         result = run.go()
     except BaseException as error:
         record.finish("failed")
         if isinstance(error, Exception):  # and not when somebody stopped the run
-            about = {"preset": preset, "run": record.run_id, "storage": str(storage)}
             notify("failed", {**about, "error": f"{type(error).__name__}: {error}"})
         raise
     record.finish("completed")
+    promotion = result["promotion"]
+    if promotion and promotion["outcome"] == "promoted":
+        notify("champion", {**about, **{name: result[name] for name in ("model", "accuracy")}})
     return result
 
 

@@ -14,7 +14,7 @@ import flows.notify
 from flows.notify import WEBHOOK, notify
 from flows.pipeline import pipeline
 from sentiment.errors import DataError
-from tests.conftest import TINY
+from tests.conftest import TINY, write_small_data
 
 SECRET = "sesame"
 
@@ -122,3 +122,15 @@ def test_a_failing_run_tells_why(prefect_server: None, webhook: Webhook, tmp_pat
     assert told["error"].startswith("DataError: ") and "nowhere" in told["error"]
     records = "".join(path.read_text() for path in (tmp_path / "storage").glob("runs/*/run.json"))
     assert records and SECRET not in records
+
+
+def test_a_new_champion_is_announced_once(
+    prefect_server: None, webhook: Webhook, tmp_path: Path
+) -> None:
+    data = write_small_data(tmp_path / "data")
+    for _ in range(2):
+        result = pipeline(data=str(data), storage=str(tmp_path / "storage"), overrides=list(TINY))
+    ((_, told),) = webhook.received
+    assert told["event"] == "champion"
+    assert told["model"] == result["model"]
+    assert told["accuracy"] == result["accuracy"]
