@@ -8,7 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
 from flows.commands.options import model_folder
-from flows.pipeline import Storage, storage_root
+from flows.pipeline import storage_root
 from flows.reporting import LogReporter, reporting
 from flows.scores import scores_markdown, warnings_of
 from sentiment.bulk import score_files
@@ -17,18 +17,23 @@ from sentiment.inputs import ScoreConfig
 
 @flow(name="score", validate_parameters=True)
 def score(
-    files: Annotated[list[str], Field(description="Files of reviews to score.", min_length=1)],
-    out: Annotated[str, Field(description="Folder of the scores; the same one goes on.")],
-    model: Annotated[
-        str | None, Field(description="Model bundle; empty for the latest trained one.")
-    ] = None,
-    storage: Storage = None,
-    settings: Annotated[
-        ScoreConfig, Field(description="What is read, what is written, when drift is warned of.")
-    ] = ScoreConfig(),  # noqa: B008
-    force: Annotated[bool, Field(description="Replace scores made from something else.")] = False,
+    files: Annotated[list[str], Field(min_length=1)],
+    out: str,
+    model: str | None = None,
+    storage: str | None = None,
+    settings: ScoreConfig = ScoreConfig(),  # noqa: B008
+    force: bool = False,
 ) -> dict[str, Any]:
-    """Score whole files of reviews; a run that was stopped goes on."""
+    """Score whole files of reviews; a run that was stopped goes on.
+
+    Args:
+        files: Files of reviews to score.
+        out: Folder of the scores; the same one goes on.
+        model: Model bundle; empty for the champion, else the latest trained one.
+        storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
+        settings: What is read, what is written, when drift is warned of.
+        force: Replace scores made from something else.
+    """
     logger = get_run_logger()
     bundle = model_folder(Path(model) if model else None, storage_root(storage))
     with reporting(LogReporter(logger), "score") as progress:

@@ -19,7 +19,7 @@ from pydantic import Field
 from flows.config import PipelineConfig, load_config
 from flows.decision import decide
 from flows.execution import expected_rows, keys_of
-from flows.pipeline import Data, Overrides, Preset, Storage, storage_root
+from flows.pipeline import storage_root
 from flows.reporting import LogReporter, Reporter, Running, chosen, watch
 from flows.runners import task_runner
 from flows.space import with_values
@@ -43,24 +43,28 @@ FAILURES = (TrainingError, ConfigError, torch.OutOfMemoryError)  # of one trial'
 
 @flow(name="tune", validate_parameters=True)
 def tune(
-    preset: Preset = "sample",
-    data: Data = None,
-    storage: Storage = None,
-    overrides: Overrides = [],  # noqa: B006
-    trials: Annotated[int, Field(ge=1, description="Trials of the study in all.")] = 20,
-    timeout: Annotated[
-        float | None, Field(description="Seconds after which no further trial begins.")
-    ] = None,
-    study: Annotated[
-        str | None, Field(description="The study's name; the preset's with -tuned behind it.")
-    ] = None,
-    out: Annotated[
-        str | None, Field(description="Preset file to write; STUDY.yaml by default.")
-    ] = None,
+    preset: str = "sample",
+    data: str | None = None,
+    storage: str | None = None,
+    overrides: list[str] = [],  # noqa: B006
+    trials: Annotated[int, Field(ge=1)] = 20,
+    timeout: float | None = None,
+    study: str | None = None,
+    out: str | None = None,
 ) -> dict[str, Any]:
     """Search the settings that the preset's section ``tune`` names for the lowest validation loss.
 
     A study that was stopped goes on with the same call.
+
+    Args:
+        preset: A preset's name, or the path of a YAML file.
+        data: Folder of the review files; empty for the preset's generated reviews.
+        storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
+        overrides: Settings that replace the preset's, as train.epochs=3.
+        trials: Trials of the study in all.
+        timeout: Seconds after which no further trial begins.
+        study: The study's name; the preset's with -tuned behind it if empty.
+        out: Preset file to write; STUDY.yaml if empty.
     """
     name = study_name(preset, study)
     config = load_config(preset, overrides)
