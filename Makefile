@@ -1,4 +1,5 @@
 # make run   install and train on generated reviews     make test   install and run all tests
+# make up    a Prefect server, deployments, workers     make down  end them
 # make lint  style and types                            make clean  remove the environment
 
 PYTHON ?= python3
@@ -7,11 +8,20 @@ BIN = $(VENV)/bin
 # Real reviews for the tests that can use them: a folder with amazon.train.ft.txt.bz2 and so on.
 SENTIMENT_DATA ?=
 export SENTIMENT_DATA
+# Of `make up`: the server's port, and GPU=1 for a worker of the pool gpu where no CUDA is seen.
+PORT ?= 4200
+GPU ?=
 
-.PHONY: run test lint format install clean
+.PHONY: run up down test lint format install clean
 
 run: install
 	$(BIN)/sentiment run --preset sample
+
+up: install
+	$(BIN)/sentiment up --port $(PORT) $(if $(filter 1,$(GPU)),--gpu)
+
+down: install
+	$(BIN)/sentiment down
 
 test: install
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)

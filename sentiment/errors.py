@@ -55,3 +55,7 @@ class GateError(SentimentError):
 
 class TrainingError(SentimentError):
     """Training cannot start or did not go well."""
+
+
+class ServiceError(SentimentError):
+    """The Prefect server or a worker does not start, answer or do as it is told."""

@@ -1,0 +1,45 @@
+"""``sentiment up`` and ``sentiment down``: a Prefect server on this machine."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import DEFAULT_STORAGE, Storage, output
+
+Folder = Annotated[Path, typer.Option(help="Folder of the server's database and the logs.")]
+DEFAULT_FOLDER = Path(".prefect-local")
+
+
+def up(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the server.")] = 4200,
+    gpu: Annotated[
+        bool | None,
+        typer.Option(help="A worker of the pool gpu too; by default where CUDA is there."),
+    ] = None,
+    folder: Folder = DEFAULT_FOLDER,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Start a Prefect server on this machine, deploy all flows to it and start workers."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    from flows.local import api_url, up
+
+    if gpu is None:
+        import torch
+
+        gpu = torch.cuda.is_available()
+    up(folder, storage=storage, port=port, gpu=gpu, note=output.print)
+    url = api_url(port)
+    output.print(f"UI         {url.removesuffix('/api')}")
+    output.print(f"use it     export PREFECT_API_URL={url}")
+    output.print(f"logs       {folder}/*.log")
+    shown = "" if folder == DEFAULT_FOLDER else f" --folder {folder}"
+    output.print(f"stop       sentiment down{shown}, or make down")
+
+
+def down(folder: Folder = DEFAULT_FOLDER) -> None:
+    """End the server and the workers that `up` started, and the runs at work."""
+    from flows.local import down
+
+    down(folder, output.print)

@@ -1,0 +1,95 @@
+"""What a Prefect server has to know: work pools, deployments, when a run counts as dead."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import yaml
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.exceptions import ObjectAlreadyExists
+
+from flows.local import ROOT, Note
+from sentiment.errors import ServiceError
+
+POOLS = ("cpu", "gpu")
+SILENCE = timedelta(seconds=90)  # three heartbeats
+DEAD_RUNS = AutomationCore(
+    name="Mark dead runs as crashed",
+    description="A flow run whose process sends no heartbeat any more, and has not ended.",
+    trigger=EventTrigger(
+        after={"prefect.flow-run.heartbeat"},
+        expect={
+            "prefect.flow-run.heartbeat",
+            "prefect.flow-run.Completed",
+            "prefect.flow-run.Failed",
+            "prefect.flow-run.Cancelled",
+            "prefect.flow-run.Crashed",
+        },
+        match={"prefect.resource.id": "prefect.flow-run.*"},
+        for_each={"prefect.resource.id"},
+        posture=Posture.Proactive,
+        threshold=1,
+        within=SILENCE,
+    ),
+    actions=[ChangeFlowRunState(state=StateType.CRASHED, message="No heartbeat for 90 seconds.")],
+)
+
+
+def deploy(env: Mapping[str, str], note: Note) -> None:
+    """Create the work pools, all deployments of prefect.yaml and the automation on a server.
+
+    All of it can be there already; schedules keep the switch that they have on the server. ``env``
+    says where the server is and how to be let in. Raises ServiceError when Prefect refuses.
+    """
+    auth = env.get("PREFECT_API_AUTH_STRING")
+    with SyncPrefectClient(env["PREFECT_API_URL"], auth_string=auth) as client:
+        for pool in POOLS:
+            with suppress(ObjectAlreadyExists):
+                client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        automations = client.read_automations_by_name(DEAD_RUNS.name)
+        if automations:
+            client.update_automation(automations[0].id, DEAD_RUNS)
+        else:
+            client.create_automation(DEAD_RUNS)
+        switches = schedules_of(client)
+        deploy_all(env)
+        for place, (schedule, _) in schedules_of(client).items():
+            if place in switches and switches[place][1] != schedule.active:
+                client.update_deployment_schedule(place[0], schedule.id, active=switches[place][1])
+        deployed = {deployment.name for deployment in client.read_deployments()}
+    listed = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    missing = {entry["name"] for entry in listed} - deployed
+    if missing:
+        raise ServiceError(
+            f"Prefect did not deploy {', '.join(sorted(missing))}: see prefect.yaml."
+        )
+    note(f"deployed   {len(listed)} deployments, to the pools {' and '.join(POOLS)}")
+
+
+def schedules_of(client: SyncPrefectClient) -> dict[tuple[Any, str | None], tuple[Any, bool]]:
+    """Return every schedule and whether it is active, by deployment id and slug."""
+    return {
+        (deployment.id, schedule.slug): (schedule, schedule.active)
+        for deployment in client.read_deployments()
+        for schedule in deployment.schedules
+    }
+
+
+def deploy_all(env: Mapping[str, str]) -> None:
+    """Let Prefect read prefect.yaml. Raises ServiceError with what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        cwd=ROOT,
+        env=dict(env),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise ServiceError(f"Prefect does not deploy prefect.yaml:\n{done.stdout}{done.stderr}")

@@ -1,0 +1,59 @@
+"""prefect.yaml, read as Prefect reads it."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect import Flow
+from prefect.cli.deploy._models import PrefectYamlModel
+from pydantic import BaseModel
+
+from flows.config import load_config
+from flows.deploying import POOLS
+from flows.walk import STAGE_NAMES
+
+ROOT = Path(__file__).parents[2]
+CONTENT = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+MODEL = PrefectYamlModel.model_validate(CONTENT)
+
+
+def flow_of(entrypoint: str) -> Flow[..., Any]:
+    path, _, name = entrypoint.partition(":")
+    flow = getattr(import_module(path.removesuffix(".py").replace("/", ".")), name)
+    assert isinstance(flow, Flow)
+    return flow
+
+
+def unknown_keys(content: Any, model: BaseModel) -> list[str]:
+    """Return the keys that Prefect would pass over without a word."""
+    fields = type(model).model_fields
+    return [key for key in content if key not in {*fields, *(f.alias for f in fields.values())}]
+
+
+def test_prefect_knows_every_key() -> None:
+    assert unknown_keys(CONTENT, MODEL) == ["definitions"]
+    for entry, deployment in zip(CONTENT["deployments"], MODEL.deployments, strict=True):
+        assert unknown_keys(entry, deployment) == []
+        assert deployment.work_pool and unknown_keys(entry["work_pool"], deployment.work_pool) == []
+
+
+def test_every_stage_and_the_pipeline_can_be_started_with_their_parameters() -> None:
+    names = [deployment.name for deployment in MODEL.deployments]
+    assert len(set(names)) == len(names)
+    assert {"pipeline", "train-gpu", *STAGE_NAMES} <= set(names)
+    for deployment in MODEL.deployments:
+        assert deployment.entrypoint and deployment.work_pool
+        flow = flow_of(deployment.entrypoint)
+        flow.validate_parameters(deployment.parameters)
+        assert deployment.work_pool.name in POOLS
+        if "preset" in deployment.parameters:
+            load_config(deployment.parameters["preset"])
+
+
+def test_the_schedule_is_off_has_a_time_zone_and_never_overlaps() -> None:
+    (pipeline,) = (entry for entry in MODEL.deployments if entry.name == "pipeline")
+    (schedule,) = CONTENT["deployments"][0]["schedules"]
+    assert schedule["timezone"] and schedule["slug"] and schedule["active"] is False
+    limit: Any = pipeline.concurrency_limit
+    assert (limit.limit, limit.collision_strategy) == (1, "CANCEL_NEW")
