@@ -31,6 +31,10 @@ class RunConfig(Settings):
         "processes", description="What the shards of tokenize are spread over."
     )
     workers: int | None = Field(None, ge=1, description="Workers at once; one per core if null.")
+    train_on: Literal["in-process", "gpu-pool"] = Field(
+        "in-process",
+        description="Where training runs: in the run's process, or by a worker of the pool gpu.",
+    )
 
     @field_validator("runner")
     @classmethod

@@ -16,6 +16,7 @@ from flows.naming import name_run
 from flows.notify import notify
 from flows.outcome import StageResult, outcome
 from flows.progress import progress_artifact
+from flows.remote import train_remotely
 from flows.reporting import LogReporter, Reporter, Running, chosen, watch
 from flows.runners import task_runner
 from flows.walk import STAGE_NAMES, Job, walk
@@ -131,6 +132,9 @@ class _Run:
             watch(self._reporter, running),
             progress_artifact(running, wanted=not decision.cached),
         ):
+            if name == "train" and self._job.config.run.train_on == "gpu-pool" and decision.jobs:
+                train_remotely(requests, store=store, run=run, force=force, reporter=self._reporter)
+                force = False  # it is done, and found in the store
             manifests = run_requests(
                 stage,
                 requests,

@@ -77,17 +77,17 @@ def ours(folder: Path) -> list[psutil.Process]:
 
 
 def environment(folder: Path, storage: Path, port: int) -> dict[str, str]:
-    """Return the environment of the server and the workers; the user's own settings win."""
+    """Return the environment of the server and the workers; the user's other settings win."""
     defaults = {
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-        "PREFECT_HOME": str(folder),
     }
     if secret := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         defaults["PREFECT_API_AUTH_STRING"] = secret
     fixed = {
         MARK: str(folder),
+        "PREFECT_HOME": str(folder),
         "SENTIMENT_STORAGE": str(storage),
         "PREFECT_API_URL": api_url(port),
         "PREFECT_SERVER_UI_API_URL": api_url(port),
@@ -160,7 +160,7 @@ def owner_of(port: int) -> str | None:
     """Say which process listens on a port, None where the system does not tell."""
     with suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,):
                 if connection.pid is None:
                     break
                 command = shlex.join(psutil.Process(connection.pid).cmdline())

@@ -51,8 +51,12 @@ class Stage:
 
     @property
     def versions(self) -> dict[str, str]:
-        """The installed versions of the stage's libraries."""
-        return {name: importlib.metadata.version(name) for name in self.libraries}
+        """The installed versions of the stage's libraries.
+
+        Without a build's own mark, such as torch's +cpu: machines with and without a GPU share
+        results.
+        """
+        return {n: importlib.metadata.version(n).partition("+")[0] for n in self.libraries}
 
 
 @cache

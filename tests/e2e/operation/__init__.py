@@ -1,0 +1,1 @@
+"""The project in operation: a server and workers as `make up` starts them. Run by `make e2e`."""

@@ -1,0 +1,101 @@
+"""A server and workers started by ``sentiment up``, and what tests ask of them."""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+
+from flows import local
+from tests.conftest import TINY
+from tests.e2e.conftest import run_sentiment
+
+PATIENCE = 300  # seconds: far more than anything here takes
+
+
+def until(what: str, found: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """Ask again and again until there is an answer, and return it."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if answer := found():
+            return answer
+        time.sleep(0.5)
+    raise AssertionError(f"{what}: not seen in {patience} s")
+
+
+class Service:
+    """What ``sentiment up`` has started, with a storage folder and small data of its own."""
+
+    def __init__(self, folder: Path, data: Path, port: int, **env: str) -> None:
+        self.folder, self.data, self.port = folder, data, port
+        self.storage = folder / "storage"
+        self._env = env
+        self.client = SyncPrefectClient(
+            local.api_url(port), auth_string=env.get("PREFECT_SERVER_API_AUTH_STRING")
+        )
+
+    def up(self) -> None:
+        process = run_sentiment(
+            "up", "--port", str(self.port), "--gpu",
+            "--folder", str(self.folder), "--storage", str(self.storage), **self._env,
+        )  # fmt: skip
+        assert process.returncode == 0, process.stdout + process.stderr
+
+    def down(self) -> None:
+        process = run_sentiment("down", "--folder", str(self.folder), **self._env)
+        assert process.returncode == 0, process.stderr
+        assert local.ours(self.folder) == []
+
+    def parameters(self, *overrides: str) -> dict[str, Any]:
+        return {"preset": "sample", "data": str(self.data), "overrides": [*TINY, *overrides]}
+
+    def start(self, name: str, *overrides: str) -> UUID:
+        """Start a run of the deployment ``name/name`` and return its id."""
+        flow = name.removesuffix("-gpu")
+        deployment = self.client.read_deployment_by_name(f"{flow}/{name}")
+        run = self.client.create_flow_run_from_deployment(
+            deployment.id, parameters=self.parameters(*overrides)
+        )
+        return run.id
+
+    def cancel(self, run: UUID) -> None:
+        self.client.set_flow_run_state(run, State(type=StateType.CANCELLING))
+
+    def wait(self, run: UUID, *states: str) -> FlowRun:
+        """Wait until a run has ended, or is in one of the states."""
+
+        def reached() -> FlowRun | None:
+            found = self.client.read_flow_run(run)
+            assert found.state
+            return found if found.state.name in states or found.state.is_final() else None
+
+        found: FlowRun = until(f"run {run} in state {states or 'final'}", reached)
+        assert found.state
+        assert not states or found.state.name in states, f"{found.state}\n{self.logs(run)}"
+        return found
+
+    def tasks(self, run: UUID) -> dict[str, set[str]]:
+        """Return the states in which a run's tasks ended, by stage."""
+        found: dict[str, set[str]] = {}
+        one = FlowRunFilter(id=FlowRunFilterId(any_=[run]))
+        for task in self.client.read_task_runs(flow_run_filter=one):
+            assert task.state
+            found.setdefault(task.name.split()[0], set()).add(task.state.name or "")
+        return found
+
+    def logs(self, run: UUID) -> str:
+        mine = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
+        return "\n".join(entry.message for entry in self.client.read_logs(mine))
+
+    def processes(self, words: Sequence[str]) -> Collection[Any]:
+        """Return the service's processes whose command line has these words."""
+        return [p for p in local.ours(self.folder) if set(words) <= set(p.cmdline())]
