@@ -35,6 +35,13 @@ class RunConfig(Settings):
         "in-process",
         description="Where training runs: in the run's process, or by a worker of the pool gpu.",
     )
+    retries: int = Field(
+        2, ge=0, description="How often a task is tried again after a passing I/O error."
+    )
+    retry_delay: float = Field(10, ge=0, description="Seconds before it is tried again.")
+    stage_timeout: float | None = Field(
+        None, gt=0, description="Seconds that a stage may take; no limit if null."
+    )
 
     @field_validator("runner")
     @classmethod

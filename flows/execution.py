@@ -10,6 +10,7 @@ from prefect import get_run_logger
 
 from flows.artifacts import publish
 from flows.config import load_config, set_where
+from flows.deadline import deadline
 from flows.decision import Decision, Selection, decide
 from flows.gates import Source, check_promotion, check_training
 from flows.naming import name_run
@@ -128,20 +129,24 @@ class _Run:
         run = self._record.run_id
         files = [progress_path(store.root, run, request) for request in requests]
         running = Running(name, files, expected_rows(stage, requests), started)
+        config = self._job.config.run
         with (
             watch(self._reporter, running),
             progress_artifact(running, wanted=not decision.cached),
+            deadline(config.stage_timeout, name),
         ):
-            if name == "train" and self._job.config.run.train_on == "gpu-pool" and decision.jobs:
+            if name == "train" and config.train_on == "gpu-pool" and decision.jobs:
                 train_remotely(requests, store=store, run=run, force=force, reporter=self._reporter)
                 force = False  # it is done, and found in the store
             manifests = run_requests(
                 stage,
                 requests,
                 store=store,
-                runner=task_runner(self._job.config.run, stage, decision.jobs),
+                runner=task_runner(config, stage, decision.jobs),
                 run=run,
                 force=force,
+                retries=config.retries,
+                retry_delay=config.retry_delay,
             )
         seconds = round(time.monotonic() - started, 2)
         # Another run may have done the work while this one waited for it.

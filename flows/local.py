@@ -23,7 +23,7 @@ from sentiment.errors import ServiceError
 MARK = "SENTIMENT_UP"
 ROOT = Path(__file__).parent.parent  # where prefect.yaml is
 HOST = "127.0.0.1"
-START_WITHIN = 180.0  # seconds for the server to answer; creating its database is slow
+START_WITHIN = 300.0  # seconds for the server to answer; creating its database is slow
 END_WITHIN = 30.0  # seconds between SIGTERM and SIGKILL, for training to write a checkpoint
 SERVER = ("-m", "prefect", "server", "start", "--host", HOST, "--port")
 Note = Callable[[str], None]
@@ -82,6 +82,7 @@ def environment(folder: Path, storage: Path, port: int) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # SQLite: wait for its lock rather than fail
     }
     if secret := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         defaults["PREFECT_API_AUTH_STRING"] = secret

@@ -1,5 +1,6 @@
 """The Prefect task around a stage: Prefect keeps a record, the store decides and has the files."""
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -7,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from prefect import Task, task
+from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.task_runners import TaskRunner
 
+from sentiment.errors import StorageError
 from sentiment.progress import Progress, silent
 from sentiment.signals import run_stoppable
 from tasks.manifest import Manifest
@@ -18,6 +21,11 @@ from tasks.stage import Request, Stage
 from tasks.store import RUNS, Store
 
 RECORDS = "prefect"  # folder of Prefect's own records under the storage root
+# Not among them: a full disk, a missing permission or file, which a second attempt meets again.
+PASSING = {
+    errno.EAGAIN, errno.EBUSY, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EIO, errno.ENETDOWN,
+    errno.ENETUNREACH, errno.ECONNRESET, errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT,
+}  # fmt: skip
 
 
 def progress_path(root: Path, run: str, request: Request) -> Path:
@@ -68,10 +76,29 @@ def compute(work: Work, listen: Progress = silent) -> dict[str, Any]:
     return asdict(built.manifest)
 
 
+def is_passing(_task: Any, _task_run: Any, state: State[Any]) -> bool:
+    """Say whether a task failed by an error of a disk or a network share that may pass.
+
+    The project's own errors do not pass, but for a StorageError that such an error has caused.
+    """
+    error = state.data
+    cause = error.__cause__ if isinstance(error, StorageError) else error
+    return isinstance(cause, OSError) and cause.errno in PASSING
+
+
 def stage_task(
-    stage: Stage, root: Path, *, force: bool = False, does: Callable[..., Any] = compute
+    stage: Stage,
+    root: Path,
+    *,
+    force: bool = False,
+    does: Callable[..., Any] = compute,
+    retries: int = 0,
+    retry_delay: float = 0,
 ) -> Task[..., dict[str, Any]]:
-    """Return the Prefect task that does one request of a stage, through ``compute`` or like it."""
+    """Return the Prefect task that does one request of a stage, through ``compute`` or like it.
+
+    It is tried again ``retries`` times, ``retry_delay`` seconds later, after a passing error.
+    """
     return task(
         name=stage.name,
         cache_key_fn=cache_key,
@@ -79,6 +106,9 @@ def stage_task(
         result_storage=root / RECORDS,
         result_serializer="json",
         refresh_cache=force,
+        retries=retries,
+        retry_delay_seconds=retry_delay,
+        retry_condition_fn=is_passing,
     )(does)
 
 
@@ -90,13 +120,15 @@ def run_requests(
     runner: TaskRunner[Any],
     run: str,
     force: bool = False,
+    retries: int = 0,
+    retry_delay: float = 0,
 ) -> list[Manifest]:
     """Run a stage's requests as tasks of the current flow run; return manifests in their order.
 
     A mapped stage's tasks go to ``runner``, another's run here. The first failure is raised, after
     all tasks have ended.
     """
-    base = stage_task(stage, store.root, force=force)
+    base = stage_task(stage, store.root, force=force, retries=retries, retry_delay=retry_delay)
     tasks = [base.with_options(task_run_name=f"{stage.name} {r.label}") for r in requests]
     works = [Work(request, store.root, run=run, force=force) for request in requests]
     if not stage.mapped:

@@ -1,0 +1,38 @@
+"""A limit on how long a stage may take."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sentiment.errors import ConfigError, StageError
+
+
+@contextmanager
+def deadline(seconds: float | None, stage: str) -> Iterator[None]:
+    """Raise StageError inside the block once it has taken this long; None for no limit.
+
+    An alarm of the operating system interrupts the main thread, also in the middle of training.
+    What a stage has spread over other threads or processes is not interrupted: no new task begins,
+    and those at work end first. (Prefect's own timeout of a task in a thread strikes only when the
+    task has ended.) Raises ConfigError outside the main thread, which gets no signals.
+    """
+    if seconds is None:
+        yield
+        return
+    if threading.current_thread() is not threading.main_thread():
+        raise ConfigError("run.stage_timeout works only where the flow has the main thread.")
+
+    def expire(*_: object) -> None:
+        raise StageError(
+            f"The stage {stage} took longer than run.stage_timeout, {seconds:g} s. What it has "
+            "finished is kept: run it again, with a higher limit."
+        )
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

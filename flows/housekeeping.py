@@ -1,0 +1,28 @@
+"""The flow ``gc``: remove old results on a schedule."""
+
+from typing import Annotated
+
+from prefect import flow, get_run_logger
+from pydantic import Field
+
+from flows.pipeline import Storage, storage_root
+from tasks import gc as collection
+from tasks.store import Store
+
+
+@flow(name="gc", description="Remove results that no recent run and no model in use needs.")
+def gc(
+    storage: Storage = None,
+    keep_runs: Annotated[int, Field(ge=1, description="Completed runs whose results stay.")] = 5,
+    dry_run: Annotated[bool, Field(description="Say what would go; keep it.")] = False,
+) -> int:
+    """Remove results that no recent run and no model in use needs; return the bytes freed."""
+    store = Store(storage_root(storage))
+    store.prepare()
+    freed = collection.collect(store, keep_runs=keep_runs, dry_run=dry_run)
+    log = get_run_logger()
+    for entry in freed:
+        log.info(f"{entry.size:>14,} bytes  {entry.path}")
+    size = sum(entry.size for entry in freed)
+    log.info(f"{size:>14,} bytes  {'would be freed' if dry_run else 'freed'}")
+    return size
