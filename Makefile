@@ -1,5 +1,6 @@
 # make run   install and train on generated reviews     make test   install and run all tests
 # make up    a Prefect server, deployments, workers     make down  end them
+# make e2e   tests of a server with workers in operation (e2e-postgres: on PostgreSQL)
 # make lint  style and types                            make clean  remove the environment
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ export SENTIMENT_DATA
 PORT ?= 4200
 GPU ?=
 
-.PHONY: run up down test lint format install clean
+.PHONY: run up down test e2e e2e-postgres lint format install clean
 
 run: install
 	$(BIN)/sentiment run --preset sample
@@ -24,7 +25,13 @@ down: install
 	$(BIN)/sentiment down
 
 test: install
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/e2e/operation $(ARGS)
+
+e2e: install
+	$(BIN)/python -m pytest tests/e2e/operation $(ARGS)
+
+e2e-postgres: install
+	E2E_DATABASE=postgresql $(BIN)/python -m pytest tests/e2e/operation $(ARGS)
 
 lint: install
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ import typer
 from flows.commands.doctor import doctor
 from flows.commands.download import download
 from flows.commands.gc import gc
-from flows.commands.local import down, up
+from flows.commands.local import deploy, down, up
 from flows.commands.models import models
 from flows.commands.options import messages
 from flows.commands.predict import predict
@@ -39,7 +39,7 @@ def options(
     context.obj = debug
 
 
-for command in (sample, download, run, plan, tune, predict, score, gc, up, down, doctor):
+for command in (sample, download, run, plan, tune, predict, score, gc, up, down, deploy, doctor):
     app.command()(command)
 app.add_typer(models)
 

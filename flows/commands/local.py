@@ -1,4 +1,4 @@
-"""``sentiment up`` and ``sentiment down``: a Prefect server on this machine."""
+"""``sentiment up`` and ``down``, a Prefect server on this machine, and ``deploy`` to any server."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import DEFAULT_STORAGE, Storage, output
+from sentiment.errors import ConfigError
 
 Folder = Annotated[Path, typer.Option(help="Folder of the server's database and the logs.")]
 DEFAULT_FOLDER = Path(".prefect-local")
@@ -43,3 +44,12 @@ def down(folder: Folder = DEFAULT_FOLDER) -> None:
     from flows.local import down
 
     down(folder, output.print)
+
+
+def deploy() -> None:
+    """Deploy all flows to the server that PREFECT_API_URL names, with work pools and automation."""
+    if not os.environ.get("PREFECT_API_URL"):
+        raise ConfigError("Set PREFECT_API_URL to the server's address: http://HOST:4200/api")
+    from flows.deploying import deploy
+
+    deploy(os.environ, output.print)

@@ -2,25 +2,42 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
 from tests.conftest import write_small_data
 from tests.e2e.conftest import free_port
+from tests.e2e.operation.postgresql import own_postgresql
 from tests.e2e.operation.service import Service
+
+SECRET = "correct-horse-battery"
+
+
+@contextmanager
+def database() -> Iterator[str | None]:
+    """Yield the database's URL that E2E_DATABASE asks for; None is SQLite, as in `make up`."""
+    wanted = os.environ.get("E2E_DATABASE")
+    with own_postgresql() if wanted == "postgresql" else nullcontext(wanted) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Bring the service up, on the database of E2E_DATABASE_URL if that is set, and down."""
+    """Bring the service up, with a password, and down."""
     folder = tmp_path_factory.mktemp("service")
-    env = {"PREFECT_LOGGING_LEVEL": "INFO", "PREFECT_WORKER_QUERY_SECONDS": "2"}
-    if database := os.environ.get("E2E_DATABASE_URL"):
-        env["PREFECT_API_DATABASE_CONNECTION_URL"] = database
-    service = Service(folder, write_small_data(folder / "data"), free_port(), **env)
-    try:
-        service.up()
-        yield service
-    finally:
-        service.client._client.close()
-        service.down()
+    env = {
+        "PREFECT_LOGGING_LEVEL": "INFO",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_SERVER_API_AUTH_STRING": f"sentiment:{SECRET}",
+    }
+    with database() as url:
+        if url:
+            env["PREFECT_API_DATABASE_CONNECTION_URL"] = url
+        service = Service(folder, write_small_data(folder / "data"), free_port(), **env)
+        try:
+            service.up()
+            with service.client:
+                yield service
+        finally:
+            service.down()

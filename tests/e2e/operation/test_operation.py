@@ -4,12 +4,14 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import torch
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
 
 from flows.walk import STAGE_NAMES
+from tests.e2e.operation.conftest import SECRET
 from tests.e2e.operation.service import Service, until
 
 LONG = ("train.epochs=100000", "train.checkpoint_every=10")
@@ -49,6 +51,16 @@ def test_a_schedule_starts_the_pipeline(service: Service) -> None:
     (record,) = service.storage.glob("runs/*/run.json")
     assert json.loads(record.read_text())["state"] == "completed"
     assert "evaluation" in {artifact.key for artifact in client.read_artifacts()}
+
+
+def test_without_the_password_nothing_is_told(service: Service) -> None:
+    url = f"http://127.0.0.1:{service.port}/api/deployments/filter"
+    assert httpx.post(url, json={}).status_code == 401
+    assert httpx.post(url, json={}, auth=("sentiment", "wrong")).status_code == 401
+    assert httpx.post(url, json={}, auth=("sentiment", SECRET)).is_success
+    written = [*service.folder.glob("*.log"), *service.storage.rglob("*.json")]
+    assert len(written) > 3
+    assert [path for path in written if SECRET in path.read_text(encoding="utf-8")] == []
 
 
 def test_after_a_changed_setting_only_its_stage_runs(service: Service) -> None:

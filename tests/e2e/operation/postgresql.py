@@ -1,0 +1,55 @@
+"""A PostgreSQL server of one's own, from the binaries that Debian installs."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from signal import SIGINT
+
+from tests.e2e.conftest import free_port
+from tests.e2e.operation.service import until
+
+USER = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+
+
+def binaries() -> Path:
+    """Return the folder of PostgreSQL's programs, of the newest version."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+    assert found, "PostgreSQL is not installed: apt-get install postgresql"
+    return found[-1]
+
+
+@contextmanager
+def own_postgresql() -> Iterator[str]:
+    """Run a server on a free port with an empty database; yield Prefect's URL for it."""
+    programs, port = binaries(), str(free_port())
+    folder = Path(tempfile.mkdtemp(prefix="postgresql-", dir="/tmp"))
+    if USER:
+        shutil.chown(folder, USER)
+    place = ["-h", "127.0.0.1", "-p", port]
+
+    def run(program: str, *arguments: str) -> int:
+        done = subprocess.run(
+            [programs / program, *arguments], user=USER, cwd=folder, capture_output=True, text=True
+        )
+        return done.returncode
+
+    assert run("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", "prefect") == 0
+    process = subprocess.Popen(
+        [programs / "postgres", "-D", folder / "data", "-k", folder, *place],
+        user=USER,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until("PostgreSQL", lambda: run("pg_isready", *place) == 0)
+        assert run("createdb", *place, "-U", "prefect", "prefect") == 0
+        yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/prefect"
+    finally:
+        process.send_signal(SIGINT)  # a fast shutdown
+        process.wait()
+        shutil.rmtree(folder)
