@@ -1,12 +1,14 @@
 """prefect.yaml, read as Prefect reads it."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
-from prefect import Flow
+from prefect import Flow, settings
 from prefect.cli.deploy._models import PrefectYamlModel
+from prefect.settings.legacy import Setting
 from pydantic import BaseModel
 
 from flows.config import load_config
@@ -58,3 +60,11 @@ def test_the_schedule_is_off_has_a_time_zone_and_never_overlaps() -> None:
     assert schedule["timezone"] and schedule["slug"] and schedule["active"] is False
     limit: Any = pipeline.concurrency_limit
     assert (limit.limit, limit.collision_strategy) == (1, "CANCEL_NEW")
+
+
+def test_the_prefect_settings_that_are_named_exist() -> None:
+    pages = [ROOT / "docs/operations.md", *(ROOT / "deploy").iterdir(), ROOT / "flows/local.py"]
+    named = {name for page in pages for name in re.findall(r"\bPREFECT_\w+", page.read_text())}
+    assert len(named) > 10
+    missing = {name for name in named if not isinstance(getattr(settings, name, None), Setting)}
+    assert missing == set()

@@ -39,7 +39,7 @@ def test_a_shown_command_is_one_that_the_command_line_takes(line: str) -> None:
 
 def test_the_readme_shows_commands_of_every_kind() -> None:
     kinds = {line.split()[0] for line in COMMANDS}
-    assert {"make", "sentiment", "prefect"} <= kinds
+    assert {"make", "sentiment"} <= kinds
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("make ")])
