@@ -43,10 +43,10 @@ def up(folder: Path, *, storage: Path, port: int, gpu: bool, note: Note) -> None
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "up.lock"):
         env = environment(folder, storage.resolve(), port)
-        start_server(folder, port, env, note)
+        server = start_server(folder, port, env, note)
         from flows.deploying import deploy  # loads Prefect, while the server starts
 
-        wait_for(f"{env['PREFECT_API_URL']}/health", folder / "server.log", folder)
+        wait_for(f"{env['PREFECT_API_URL']}/health", server, folder / "server.log")
         deploy(env, note)
         for pool in ("cpu", "gpu") if gpu else ("cpu",):
             start_worker(folder, pool, env, note)
@@ -96,8 +96,8 @@ def environment(folder: Path, storage: Path, port: int) -> dict[str, str]:
     return {**defaults, **os.environ, **fixed}
 
 
-def start_server(folder: Path, port: int, env: dict[str, str], note: Note) -> None:
-    """Start the server, unless it runs."""
+def start_server(folder: Path, port: int, env: dict[str, str], note: Note) -> psutil.Process:
+    """Start the server, unless it runs, and return its process."""
     for process in ours(folder):
         if is_server(process):
             running = int(process.cmdline()[-1])
@@ -107,10 +107,11 @@ def start_server(folder: Path, port: int, env: dict[str, str], note: Note) -> No
                     "or end it first with make down."
                 )
             note(f"server     runs on port {port}")
-            return
+            return process
     refuse_taken(port)
-    launch([*SERVER, str(port)], folder / "server.log", env)
+    started = launch([*SERVER, str(port)], folder / "server.log", env)
     note(f"server     starting on port {port}")
+    return started
 
 
 def start_worker(folder: Path, pool: str, env: dict[str, str], note: Note) -> None:
@@ -130,10 +131,10 @@ def is_server(process: psutil.Process) -> bool:
     return False
 
 
-def launch(arguments: Sequence[str], log: Path, env: dict[str, str]) -> None:
+def launch(arguments: Sequence[str], log: Path, env: dict[str, str]) -> psutil.Process:
     """Start Python in a session of its own, so that it outlives this terminal."""
     with log.open("a") as output:
-        subprocess.Popen(
+        return psutil.Popen(
             [sys.executable, *arguments],
             cwd=ROOT,
             env=env,
@@ -169,14 +170,15 @@ def owner_of(port: int) -> str | None:
     return None
 
 
-def wait_for(url: str, log: Path, folder: Path) -> None:
+def wait_for(url: str, server: psutil.Process, log: Path) -> None:
     """Wait until the server answers. Raises ServiceError when it ends or takes too long."""
     deadline = time.monotonic() + START_WITHIN
-    while time.monotonic() < deadline and any(map(is_server, ours(folder))):
-        with suppress(httpx.HTTPError):
-            if httpx.get(url, timeout=5, trust_env=False).is_success:
-                return
-        time.sleep(0.5)
+    with httpx.Client(timeout=5, trust_env=False) as client, suppress(psutil.NoSuchProcess):
+        while time.monotonic() < deadline and server.status() != psutil.STATUS_ZOMBIE:
+            with suppress(httpx.HTTPError):
+                if client.get(url).is_success:
+                    return
+            time.sleep(0.5)
     raise ServiceError(f"The Prefect server does not answer at {url}. Its log: {log}")
 
 
