@@ -1,11 +1,12 @@
 """A server and workers started by ``sentiment up``, and what tests ask of them."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -96,6 +97,14 @@ class Service:
         mine = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
         return "\n".join(entry.message for entry in self.client.read_logs(mine))
 
-    def processes(self, words: Sequence[str]) -> Collection[Any]:
-        """Return the service's processes whose command line has these words."""
-        return [p for p in local.ours(self.folder) if set(words) <= set(p.cmdline())]
+    def processes_of(self, run: UUID) -> list[psutil.Process]:
+        """Return the processes at work on a run."""
+        return [
+            process
+            for process in local.ours(self.folder)
+            if process.environ().get("PREFECT__FLOW_RUN_ID") == str(run)
+        ]
+
+    def worker(self, pool: str) -> psutil.Process:
+        (found,) = [p for p in local.ours(self.folder) if {"worker", pool} <= set(p.cmdline())]
+        return found

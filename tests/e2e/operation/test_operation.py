@@ -1,7 +1,6 @@
 """Scheduled, rerun in part, trained on the pool gpu, cancelled, killed: as the API shows it."""
 
 import json
-import time
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -94,7 +93,7 @@ def test_a_run_beside_another_is_cancelled_and_so_is_one_on_demand(service: Serv
     until("a checkpoint", lambda: list(service.storage.glob("checkpoints/*/step-*")))
     service.cancel(run)
     service.wait(run, "Cancelled")
-    until("the end of its process", lambda: not service.processes(["prefect.engine"]))
+    until("the end of its process", lambda: not service.processes_of(run))
     assert list(service.storage.glob("checkpoints/*/step-*"))
 
 
@@ -115,12 +114,10 @@ def test_after_kill_9_of_worker_and_run_the_next_run_goes_on(service: Service) -
     run = service.start("train", *settings)
     until("a checkpoint", lambda: set(service.storage.glob("checkpoints/*/step-*")))
     until("the run's checkpoints", lambda: set(service.storage.glob("checkpoints/*")) - before)
-    for process in (*service.processes(["worker", "cpu"]), *service.processes(["prefect.engine"])):
+    for process in (service.worker("cpu"), *service.processes_of(run)):
         process.kill()
-    begin = time.monotonic()
     service.up()  # starts the worker again, and leaves the rest
     again = service.start("train", *settings)
     service.wait(again, "Completed")
-    crashed = service.wait(run)
-    assert crashed.state_name == "Crashed", time.monotonic() - begin
+    service.wait(run, "Crashed")
     assert set(service.storage.glob("checkpoints/*")) == before
