@@ -37,7 +37,7 @@ def up(folder: Path, *, storage: Path, port: int, gpu: bool, note: Note) -> None
     """Start what is not yet running: the server, its deployments, a worker for each pool.
 
     ``folder`` gets the server's database and the logs. Raises ServiceError when the port is taken
-    or a process does not start.
+    or the server does not start.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
