@@ -5,18 +5,24 @@ from typing import Annotated
 from prefect import flow, get_run_logger
 from pydantic import Field
 
-from flows.pipeline import Storage, storage_root
+from flows.pipeline import storage_root
 from tasks import gc as collection
 from tasks.store import Store
 
 
-@flow(name="gc", description="Remove results that no recent run and no model in use needs.")
+@flow(name="gc")
 def gc(
-    storage: Storage = None,
-    keep_runs: Annotated[int, Field(ge=1, description="Completed runs whose results stay.")] = 5,
-    dry_run: Annotated[bool, Field(description="Say what would go; keep it.")] = False,
+    storage: str | None = None,
+    keep_runs: Annotated[int, Field(ge=1)] = 5,
+    dry_run: bool = False,
 ) -> int:
-    """Remove results that no recent run and no model in use needs; return the bytes freed."""
+    """Remove results that no recent run and no model in use needs; return the bytes freed.
+
+    Args:
+        storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
+        keep_runs: Completed runs whose results stay.
+        dry_run: Say what would go; keep it.
+    """
     store = Store(storage_root(storage))
     store.prepare()
     freed = collection.collect(store, keep_runs=keep_runs, dry_run=dry_run)
