@@ -1,4 +1,7 @@
-"""Where a model runs."""
+"""Where a model runs, and how exact its arithmetic is there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -14,3 +17,41 @@ def choose_device(wanted: str) -> torch.device:
             "cpu, or check the driver with nvidia-smi."
         )
     return torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and has_gpu) else "cpu")
+
+
+@contextmanager
+def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
+    """Compute inside the block as ``train.precision`` says; ConfigError where the device cannot.
+
+    ``tf32`` and ``bf16`` let products of float32 matrices round their factors to TF32; ``bf16``
+    also needs :func:`autocast` around the forward pass.
+    """
+    if precision != "float32" and device.type != "cuda":
+        raise ConfigError(
+            f"train.precision is {precision}, which needs a CUDA GPU; training would run on the "
+            "CPU. Use train.precision=float32."
+        )
+    if precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ConfigError(
+            f"train.precision is bf16, which {torch.cuda.get_device_name(device)} does not have. "
+            "Use train.precision=tf32 or float32."
+        )
+    rounded = precision != "float32"
+    # Of its own accord PyTorch lets cuDNN's LSTM round, but not other products.
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if rounded else "highest")
+    torch.backends.cudnn.allow_tf32 = rounded
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Return a context in which a model's forward pass uses bfloat16, if that is the precision.
+
+    Weights, losses and the optimiser stay float32. bfloat16 has the range of float32, so that
+    gradients need no scaling.
+    """
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sentiment.batches import Batch, BatchSource, training_order
 from sentiment.calibration import fit_scale
 from sentiment.checkpoints import Checkpoint, Checkpoints
+from sentiment.devices import autocast
 from sentiment.errors import TrainingError
 from sentiment.excerpts import Excerpts
 from sentiment.model import SentimentLSTM
@@ -231,11 +232,12 @@ def training_step(
     It is still on the device, and is not what was minimised where the model has several parts or
     learns from excerpts too: so it compares with that of the validation.
     """
-    parts = model.parts(batch.ids, batch.lengths)
-    loss = loss_of(parts, batch.labels)
-    if excerpts is not None:
-        short = excerpts(batch)
-        loss = loss + 0.5 * entropy(model.lstm(short.ids, short.lengths), short.labels)
+    with autocast(config.precision, batch.ids.device):
+        parts = model.parts(batch.ids, batch.lengths)
+        loss = loss_of(parts, batch.labels)
+        if excerpts is not None:
+            short = excerpts(batch)
+            loss = loss + 0.5 * entropy(model.lstm(short.ids, short.lengths), short.labels)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)

@@ -91,6 +91,11 @@ class TrainConfig(Settings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to train; auto takes a GPU where there is one."
     )
+    precision: Literal["float32", "tf32", "bf16"] = Field(
+        "float32",
+        description="Of the arithmetic while training: tf32 and bf16 are faster and coarser, and "
+        "need a GPU.",
+    )
 
     @model_validator(mode="after")
     def _left_padding_needs_the_last_state(self) -> "TrainConfig":

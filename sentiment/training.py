@@ -15,7 +15,7 @@ from sentiment.batches import BatchSource
 from sentiment.bundle import BundleConfig, save_bundle
 from sentiment.checkpoints import Checkpoints
 from sentiment.cleaning import TokenizeConfig
-from sentiment.devices import choose_device
+from sentiment.devices import arithmetic, choose_device
 from sentiment.drift import Profile
 from sentiment.excerpts import Excerpts
 from sentiment.fitting import Fit
@@ -66,6 +66,7 @@ def train_model(
     keep_freed_memory()
     gpus = [device] if device.type == "cuda" else []
     with (
+        arithmetic(train.precision, device),
         saying_what_to_lower(train, max_length),
         torch.random.fork_rng(devices=gpus),
         _denormals_as_zero(),

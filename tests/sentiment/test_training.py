@@ -552,6 +552,7 @@ class TestConfig:
             ("optimiser", "sgd"),
             ("schedule", "linear"),
             ("device", "tpu"),
+            ("precision", "fp16"),
             ("epoch", 3),
             ("model", {"word_dropout": 1.0}),
             ("model", {"pooling": "min"}),
