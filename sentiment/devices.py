@@ -1,5 +1,6 @@
 """Where a model runs, and how exact its arithmetic is there."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -55,3 +56,14 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     gradients need no scaling.
     """
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+@contextmanager
+def denormals_as_zero() -> Iterator[None]:
+    """A fresh model's numbers are so small that the CPU would handle them 7 times slower."""
+    before = sys.float_info.min / 2 == 0.0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)

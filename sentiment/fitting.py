@@ -242,7 +242,7 @@ def training_step(
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
     optimiser.step()
-    return entropy(parts.detach().sum(dim=1), batch.labels)
+    return entropy(parts.detach().float().sum(dim=1), batch.labels)
 
 
 def loss_of(parts: Tensor, labels: Tensor) -> Tensor:

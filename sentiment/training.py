@@ -1,9 +1,7 @@
 """Stage ``train``: encoded reviews become a model bundle."""
 
 import logging
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from sentiment.batches import BatchSource
 from sentiment.bundle import BundleConfig, save_bundle
 from sentiment.checkpoints import Checkpoints
 from sentiment.cleaning import TokenizeConfig
-from sentiment.devices import arithmetic, choose_device
+from sentiment.devices import arithmetic, choose_device, denormals_as_zero
 from sentiment.drift import Profile
 from sentiment.excerpts import Excerpts
 from sentiment.fitting import Fit
@@ -69,7 +67,7 @@ def train_model(
         arithmetic(train.precision, device),
         saying_what_to_lower(train, max_length),
         torch.random.fork_rng(devices=gpus),
-        _denormals_as_zero(),
+        denormals_as_zero(),
     ):
         torch.manual_seed(train.seed)
         learning = EncodedReviews.load(train_tensors)
@@ -104,14 +102,3 @@ def train_model(
         "validation_accuracy": best.accuracy,
         "device": device.type,
     }
-
-
-@contextmanager
-def _denormals_as_zero() -> Iterator[None]:
-    """A fresh model's numbers are so small that the CPU would handle them 7 times slower."""
-    before = sys.float_info.min / 2 == 0.0
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)
