@@ -8,6 +8,7 @@ from flows.config import PipelineConfig
 from sentiment.errors import ConfigError
 from sentiment.ingest import check_splits
 from sentiment.sample import SampleConfig
+from sentiment.vectors import find_vectors
 from tasks import (
     evaluate,
     ingest,
@@ -21,7 +22,7 @@ from tasks import (
 )
 from tasks.champion import read_register
 from tasks.manifest import Manifest
-from tasks.sources import digest_sources, find_sources
+from tasks.sources import digest_files, find_sources
 from tasks.stage import Request, Stage
 from tasks.store import Store
 
@@ -63,7 +64,9 @@ def walk(job: Job) -> Way:
         (generated,) = yield sample.STAGE, sample.requests(sample_config(job))
         data = job.store.root / generated.stage / generated.key
     sources = find_sources(data)
-    artifacts = digest_sources(sources, job.store.root)
+    # Looked up before any work, so that a wrong name is told at once.
+    vectors = digest_files(find_vectors(config.train.vectors), job.store.root)
+    artifacts = digest_files([source.path for source in sources], job.store.root)
     ingested = yield ingest.STAGE, ingest.requests(config.ingest, sources, artifacts)
     check_splits(rows_of(ingested))
     tokenized = yield tokenize.STAGE, tokenize.requests(config.tokenize, ingested)
@@ -74,7 +77,9 @@ def walk(job: Job) -> Way:
     encoded = yield tensors.STAGE, tensors.requests(config.tensors, tokenized, words)
     (trained,) = yield (
         train.STAGE,
-        train.requests(config.train, config.tensors, config.tokenize, ingested, words, encoded),
+        train.requests(
+            config.train, config.tensors, config.tokenize, ingested, words, encoded, vectors
+        ),
     )
     (evaluated,) = yield (
         evaluate.STAGE,

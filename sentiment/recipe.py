@@ -73,6 +73,12 @@ class TrainConfig(Settings):
         description="Sentences of each review from which the LSTM also learns by themselves, so "
         "that the model can judge short texts.",
     )
+    vectors: str | None = operational(
+        None,
+        description="Word vectors with which the embedding starts: a text file (GloVe, fastText), "
+        "or a folder or installed package with a .npy and its words. Their content is in the "
+        "stage's key, not their place.",
+    )
     validate_every: int | None = Field(
         None, ge=1, description="Steps between validations; after every epoch if null."
     )

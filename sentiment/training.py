@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sentiment.model import SentimentLSTM
 from sentiment.progress import Progress, silent
 from sentiment.recipe import TrainConfig
 from sentiment.tensors import EncodedReviews, TensorsConfig
+from sentiment.vectors import Coverage, coverage, read_vectors
 from sentiment.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ def train_model(
     train_tensors: Sequence[Path],
     validation_tensors: Sequence[Path],
     vocabulary: Path,
+    vectors: Sequence[Path] = (),
     *,
     train: TrainConfig,
     tensors: TensorsConfig,
@@ -53,7 +56,8 @@ def train_model(
     """Train a model and write its bundle, with the weights of the lowest validation loss.
 
     The same inputs and seed give the same bytes on one machine's CPU, whether training went through
-    or was stopped and went on from ``checkpoints``, a folder that outlives a killed run. Returns
+    or was stopped and went on from ``checkpoints``, a folder that outlives a killed run. The
+    embedding starts with ``vectors`` (files of ``find_vectors``) where a word has one. Returns
     the best validation figures and the model's size. Raises TrainingError when a loss is not a
     number or explodes, and when memory runs out.
     """
@@ -73,7 +77,9 @@ def train_model(
         learning = EncodedReviews.load(train_tensors)
         held_out = EncodedReviews.load(validation_tensors)
         words = Vocabulary.load(vocabulary)
-        model = SentimentLSTM(train.model, len(words)).to(device)
+        model = SentimentLSTM(train.model, len(words))
+        covered = set_vectors(model, vectors, vocabulary) if vectors else None
+        model.to(device)
         source = BatchSource(
             learning,
             padding=train.padding,
@@ -101,4 +107,19 @@ def train_model(
         "validation_loss": best.loss,
         "validation_accuracy": best.accuracy,
         "device": device.type,
+        "vectors": asdict(covered) if covered else None,
     }
+
+
+def set_vectors(model: SentimentLSTM, vectors: Sequence[Path], vocabulary: Path) -> Coverage:
+    """Put the vectors of known words into the embedding, and log how many words that are."""
+    words, weight = Vocabulary.load(vocabulary), model.embedding.weight.data
+    ids, found = read_vectors(vectors, words, weight.shape[1])
+    weight[torch.from_numpy(ids).long()] = torch.from_numpy(found)
+    covered = coverage(ids, vocabulary)
+    log.info(
+        "word vectors for %.1f %% of the vocabulary, %.1f %% of the training tokens",
+        100 * covered.words,
+        100 * covered.tokens,
+    )
+    return covered

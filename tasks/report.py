@@ -37,6 +37,12 @@ def requests(
         "Best at step": f"{trained.facts['best_step']:,}",
         "Device": evaluated.facts["device"],
     }
+    covered = trained.facts["vectors"]
+    if covered:
+        facts["Word vectors"] = (
+            f"for {covered['words']:.1%} of the vocabulary, {covered['tokens']:.1%} of the "
+            "training tokens"
+        )
     inputs = {
         "metrics": evaluated.output("metrics.json"),
         "mistakes": evaluated.output("mistakes.parquet"),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,8 +63,8 @@ def find_sources(data: Path) -> list[Source]:
     return sources
 
 
-def digest_sources(sources: list[Source], storage: Path) -> list[Artifact]:
-    """Return the sources as artifacts with their digests.
+def digest_files(paths: Iterable[Path], storage: Path) -> list[Artifact]:
+    """Return files from outside the storage folder as artifacts with their digests.
 
     A digest is remembered in the storage folder and read again when size or time changed.
     """
@@ -73,8 +74,7 @@ def digest_sources(sources: list[Source], storage: Path) -> list[Artifact]:
     except (OSError, ValueError):
         known = {}
     artifacts, fresh = [], {}
-    for source in sources:
-        path = source.path.resolve()
+    for path in (path.resolve() for path in paths):
         try:
             stat = path.stat()
             state = [stat.st_size, stat.st_mtime_ns, stat.st_ino]

@@ -35,12 +35,14 @@ def requests(
     ingested: Sequence[Manifest],
     vocabulary: Manifest,
     encoded: Sequence[Manifest],
+    vectors: Sequence[Artifact] = (),
 ) -> list[Request]:
     """Ask for a model; its bundle also says how texts became ids, so that it can read new ones."""
     inputs: Inputs = {
         "train_tensors": tensors_of("train", ingested, encoded),
         "validation_tensors": tensors_of("validation", ingested, encoded),
         "vocabulary": vocabulary.output("vocabulary.parquet"),
+        "vectors": tuple(vectors),
     }
     settings = {"train": train, "tensors": tensors, "tokenize": tokenize}
     return [Request(STAGE, "model", inputs, settings)]

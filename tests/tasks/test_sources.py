@@ -9,13 +9,17 @@ from sentiment.errors import ConfigError, DataError
 from sentiment.ingest import IngestConfig
 from tasks import ingest
 from tasks.manifest import Artifact
-from tasks.sources import DIGESTS, Source, digest_sources, find_sources
+from tasks.sources import DIGESTS, Source, digest_files, find_sources
 
 
 def touch(folder: Path, *names: str) -> None:
     folder.mkdir(exist_ok=True)
     for name in names:
         (folder / name).write_text(name)
+
+
+def paths(data: Path) -> list[Path]:
+    return [source.path for source in find_sources(data)]
 
 
 def test_names_say_what_a_file_is_for(tmp_path: Path) -> None:
@@ -96,12 +100,12 @@ def test_digests_are_remembered_until_a_file_changes(
         return path.read_text()
 
     monkeypatch.setattr("tasks.sources.digest_file", digest)
-    first = digest_sources(find_sources(data), storage)
+    first = digest_files(paths(data), storage)
     assert read == ["test.txt", "train.txt"]
-    assert digest_sources(find_sources(data), storage) == first
+    assert digest_files(paths(data), storage) == first
     assert len(read) == 2
     os.utime(data / "train.txt", ns=(1, 1))
-    digest_sources(find_sources(data), storage)
+    digest_files(paths(data), storage)
     assert read[2:] == ["train.txt"]
     (storage / DIGESTS).write_text("damaged")
-    assert digest_sources(find_sources(data), storage)[0].sha256 == "test.txt"
+    assert digest_files(paths(data), storage)[0].sha256 == "test.txt"
