@@ -34,7 +34,7 @@ from tasks.files import write_atomically, writing_to
 from tasks.gc import STUDIES
 from tasks.manifest import Manifest, digest_json
 from tasks.runs import RunRecord, new_run_id
-from tasks.sources import digest_sources, find_sources
+from tasks.sources import digest_files, find_sources
 from tasks.stage import Request, Stage
 from tasks.store import Store
 
@@ -122,7 +122,8 @@ def about(job: Job) -> dict[str, str]:
     shaping = job.config.shaping()
     space = shaping.pop("tune")
     shared = {name: shaping[name] for name in shaping if name not in ("run", "evaluate", "promote")}
-    sources = digest_sources(find_sources(job.data), job.store.root) if job.data else []
+    paths = [source.path for source in find_sources(job.data)] if job.data else []
+    sources = digest_files(paths, job.store.root)
     data = [[source.name, source.sha256] for source in sources]
     parts = {"settings": shared, "section tune": space, "data": data}
     return {part: digest_json(value) for part, value in parts.items()}

@@ -18,6 +18,7 @@ from sentiment.devices import autocast
 from sentiment.errors import TrainingError
 from sentiment.excerpts import Excerpts
 from sentiment.model import SentimentLSTM
+from sentiment.parallel import ALONE, Team
 from sentiment.progress import Progress
 from sentiment.recipe import TrainConfig
 from sentiment.scoring import binary_cross_entropy, combine, score_parts
@@ -39,7 +40,8 @@ class Fit:
     """Training under way: the model, its optimiser, how far it is, and the best weights so far.
 
     ``source`` holds the training reviews, ``held_out`` those for validation, with their ``labels``
-    as uint8 of shape (reviews,).
+    as uint8 of shape (reviews,). In a ``team`` of processes only rank 0 validates, writes
+    checkpoints, tells of progress and answers signals.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class Fit:
         held_out: BatchSource,
         labels: npt.NDArray[np.uint8],
         excerpts: Excerpts | None = None,
+        team: Team = ALONE,
     ) -> None:
-        self.model, self._config = model, config
+        self.model, self._config, self._team = model, config, team
+        self._leads = team.rank == 0
         self._source, self._held_out, self._labels = source, held_out, labels
         self._excerpts = excerpts
         self._optimiser = make_optimiser(model, config)
@@ -65,17 +69,25 @@ class Fit:
         self.best: Validation | None = None
         self.best_step = 0
 
-    def run(self, checkpoints: Checkpoints, progress: Progress) -> Validation:
+    def run(self, checkpoints: Checkpoints, progress: Progress) -> Validation | None:
         """Train to the end, from the newest checkpoint if there is one; keep the best weights.
+
+        Returns how good they are; None in a process that does not validate.
 
         Asked to end by a signal, it saves a checkpoint first. Raises TrainingError when a loss is
         not a number or explodes (see ``check_loss``); no checkpoint is written from then on.
         """
-        found = checkpoints.load()
-        if found is not None:
-            self._restore(found)
+        if self._leads:  # first and alone, since it removes damaged ones
+            self._restore(checkpoints.load())
+        self._team.wait()
+        if not self._leads:
+            self._restore(checkpoints.load())
+            for places in self._batches():
+                self._step(places)
+            return None
         with hold_signals() as stop, _naming_the_last(checkpoints):
             for places in self._batches():
+                self._team.check()
                 self._step(places)
                 due = self.step % self._config.checkpoint_every == 0
                 if stop or (due and self.step < self._steps):
@@ -110,11 +122,18 @@ class Fit:
         for group in self._optimiser.param_groups:
             group["lr"] = share * group["highest"]
         self.model.train()
-        batch = self._source.take(places)
+        self._team.seed(config.seed, self.step)
+        own, part = self._team.share(places)
+        batch = self._source.take(own)
         self._losses.append(
-            training_step(self.model, batch, self._optimiser, config, self._excerpts)
+            training_step(
+                self.model, batch, self._optimiser, config, self._excerpts, self._team, part
+            )
         )
         self.step += 1
+        if not self._leads:
+            self._losses = []
+            return
         every = config.validate_every or self._epoch_steps
         to_validate = self.step % every == 0 or self.step == self._steps
         if to_validate or self.step % config.log_every == 0:
@@ -186,7 +205,9 @@ class Fit:
             "best_step": self.best_step,
         }
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
+    def _restore(self, checkpoint: Checkpoint | None) -> None:
+        if checkpoint is None:
+            return
         tensors, state = checkpoint.tensors, checkpoint.state
         self.step, self.history = state["step"], state["history"]
         self.best = Validation(**state["best"]) if state["best"] else None
@@ -226,11 +247,14 @@ def training_step(
     optimiser: torch.optim.Optimizer,
     config: TrainConfig,
     excerpts: Excerpts | None = None,
+    team: Team = ALONE,
+    part: float = 1.0,
 ) -> Tensor:
     """Take one optimiser step and return the mean loss of the model's answers for the batch.
 
     It is still on the device, and is not what was minimised where the model has several parts or
-    learns from excerpts too: so it compares with that of the validation.
+    learns from excerpts too: so it compares with that of the validation. In a ``team`` of processes
+    ``batch`` is this one's ``part``, from 0 to 1, of the whole, whose loss is returned.
     """
     with autocast(config.precision, batch.ids.device):
         parts = model.parts(batch.ids, batch.lengths)
@@ -240,9 +264,11 @@ def training_step(
             loss = loss + 0.5 * entropy(model.lstm(short.ids, short.lengths), short.labels)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    answered = entropy(parts.detach().float().sum(dim=1), batch.labels)
+    answered = team.sum(model, answered, part)
     nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
     optimiser.step()
-    return entropy(parts.detach().float().sum(dim=1), batch.labels)
+    return answered
 
 
 def loss_of(parts: Tensor, labels: Tensor) -> Tensor:

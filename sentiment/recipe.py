@@ -97,6 +97,12 @@ class TrainConfig(Settings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to train; auto takes a GPU where there is one."
     )
+    processes: int = Field(
+        1,
+        ge=1,
+        description="Processes that share each batch, on a GPU machine one per GPU. Dropout and "
+        "rounding differ with their number.",
+    )
     precision: Literal["float32", "tf32", "bf16"] = Field(
         "float32",
         description="Of the arithmetic while training: tf32 and bf16 are faster and coarser, and "

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from sentiment.excerpts import Excerpts
 from sentiment.fitting import Fit
 from sentiment.memory import keep_freed_memory, saying_what_to_lower
 from sentiment.model import SentimentLSTM
+from sentiment.parallel import Team, own_device, team_of
 from sentiment.progress import Progress, silent
 from sentiment.recipe import TrainConfig
 from sentiment.tensors import EncodedReviews, TensorsConfig
@@ -38,6 +39,24 @@ HISTORY = pa.schema(
         ("learning_rate", pa.float64()),
     ]
 )
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that the processes of a training share."""
+
+    train_tensors: Sequence[Path]
+    validation_tensors: Sequence[Path]
+    vocabulary: Path
+    vectors: Sequence[Path]
+    train: TrainConfig
+    tensors: TensorsConfig
+    checkpoints: Path
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of the longest review in a training step."""
+        return min(self.train.max_length or self.tensors.max_length, self.tensors.max_length)
 
 
 def train_model(
@@ -59,31 +78,49 @@ def train_model(
     or was stopped and went on from ``checkpoints``, a folder that outlives a killed run. The
     embedding starts with ``vectors`` (files of ``find_vectors``) where a word has one. Returns
     the best validation figures and the model's size. Raises TrainingError when a loss is not a
-    number or explodes, and when memory runs out.
+    number or explodes, when memory runs out, and when one of several processes dies.
     """
     device = choose_device(train.device)
     if train.device == "auto" and device.type == "cpu":
         log.info("on the CPU: PyTorch sees no CUDA GPU here (train.device is auto)")
-    max_length = min(train.max_length or tensors.max_length, tensors.max_length)
+    material = Material(
+        train_tensors, validation_tensors, vocabulary, vectors, train, tensors, checkpoints
+    )
+    with team_of(train.processes, device, fit_model, material) as team:
+        fit, profile, facts = fit_model(team, material, progress)
+    config = BundleConfig(tokenize=tokenize, tensors=tensors, train=train)
+    save_bundle(out, config, vocabulary, fit.model, profile)
+    history = pa.Table.from_pylist(fit.history, schema=HISTORY)
+    pq.write_table(history, out / "history.parquet", compression="zstd")
+    return facts
+
+
+def fit_model(
+    team: Team, material: Material, progress: Progress = silent
+) -> tuple[Fit, Profile, dict[str, Any]]:
+    """Train in one process of a team; return the fit, the reviews' profile, and the facts."""
+    train, tensors = material.train, material.tensors
+    device = own_device(team, choose_device(train.device))
     keep_freed_memory()
     gpus = [device] if device.type == "cuda" else []
     with (
         arithmetic(train.precision, device),
-        saying_what_to_lower(train, max_length),
+        saying_what_to_lower(train, material.max_length),
         torch.random.fork_rng(devices=gpus),
         denormals_as_zero(),
     ):
         torch.manual_seed(train.seed)
-        learning = EncodedReviews.load(train_tensors)
-        held_out = EncodedReviews.load(validation_tensors)
-        words = Vocabulary.load(vocabulary)
+        learning = EncodedReviews.load(material.train_tensors)
+        held_out = EncodedReviews.load(material.validation_tensors)
+        words = Vocabulary.load(material.vocabulary)
         model = SentimentLSTM(train.model, len(words))
-        covered = set_vectors(model, vectors, vocabulary) if vectors else None
+        vectors = material.vectors
+        covered = set_vectors(model, vectors, material.vocabulary) if vectors else None
         model.to(device)
         source = BatchSource(
             learning,
             padding=train.padding,
-            max_length=max_length,
+            max_length=material.max_length,
             device=device,
         )
         if model.ngrams is not None:
@@ -92,23 +129,23 @@ def train_model(
             held_out, padding=train.padding, max_length=tensors.max_length, device=device
         )
         excerpts = Excerpts(train.excerpts, words, device) if train.excerpts else None
-        fit = Fit(model, train, source, validation, held_out.labels, excerpts)
-        best = fit.run(Checkpoints(checkpoints, keep=train.keep_checkpoints), progress)
-    config = BundleConfig(tokenize=tokenize, tensors=tensors, train=train)
+        fit = Fit(model, train, source, validation, held_out.labels, excerpts, team)
+        best = fit.run(Checkpoints(material.checkpoints, keep=train.keep_checkpoints), progress)
     profile = Profile.of(learning.labels, learning.words, learning.unknown)
-    save_bundle(out, config, vocabulary, model, profile)
-    history = pa.Table.from_pylist(fit.history, schema=HISTORY)
-    pq.write_table(history, out / "history.parquet", compression="zstd")
-    return {
-        "rows": len(learning),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "steps": fit.step,
-        "best_step": fit.best_step,
-        "validation_loss": best.loss,
-        "validation_accuracy": best.accuracy,
-        "device": device.type,
-        "vectors": asdict(covered) if covered else None,
-    }
+    return (
+        fit,
+        profile,
+        {
+            "rows": len(learning),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "steps": fit.step,
+            "best_step": fit.best_step,
+            "validation_loss": best.loss if best else None,
+            "validation_accuracy": best.accuracy if best else None,
+            "device": device.type,
+            "vectors": asdict(covered) if covered else None,
+        },
+    )
 
 
 def set_vectors(model: SentimentLSTM, vectors: Sequence[Path], vocabulary: Path) -> Coverage:
