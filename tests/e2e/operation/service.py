@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -99,11 +100,12 @@ class Service:
 
     def processes_of(self, run: UUID) -> list[psutil.Process]:
         """Return the processes at work on a run."""
-        return [
-            process
-            for process in local.ours(self.folder)
-            if process.environ().get("PREFECT__FLOW_RUN_ID") == str(run)
-        ]
+        found = []
+        for process in local.ours(self.folder):
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                if process.environ().get("PREFECT__FLOW_RUN_ID") == str(run):
+                    found.append(process)
+        return found
 
     def worker(self, pool: str) -> psutil.Process:
         (found,) = [p for p in local.ours(self.folder) if {"worker", pool} <= set(p.cmdline())]
