@@ -53,10 +53,8 @@ def deploy(env: Mapping[str, str], note: Note) -> None:
         for pool in POOLS:
             with suppress(ObjectAlreadyExists):
                 client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-        automations = client.read_automations_by_name(DEAD_RUNS.name)
-        if automations:
-            client.update_automation(automations[0].id, DEAD_RUNS)
-        else:
+        # Not updated: that would make it forget the runs whose heartbeats it waits for.
+        if not client.read_automations_by_name(DEAD_RUNS.name):
             client.create_automation(DEAD_RUNS)
         switches = schedules_of(client)
         deploy_all(env)
