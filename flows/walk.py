@@ -83,7 +83,7 @@ def walk(job: Job) -> Way:
     )
     (evaluated,) = yield (
         evaluate.STAGE,
-        evaluate.requests(config.evaluate, ingested, encoded, trained),
+        evaluate.requests(config.evaluate, ingested, tokenized, encoded, trained),
     )
     candidate = promote.candidate(config.evaluate, ingested, trained, generated=job.data is None)
     decided: list[Manifest] = []

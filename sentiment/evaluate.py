@@ -1,23 +1,28 @@
 """Stage ``evaluate``: how good a model is on the test reviews, and where it is most wrong."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sentiment.attribution import word_pulls
 from sentiment.batches import BatchSource
 from sentiment.bundle import Bundle
 from sentiment.classifier import Classifier
+from sentiment.comparison import contributions
 from sentiment.devices import choose_device
-from sentiment.metrics import measure
+from sentiment.metrics import accuracy_by_unknown, calibration, measure
+from sentiment.model import SentimentLSTM
 from sentiment.progress import Progress, silent
 from sentiment.recipe import EvaluateConfig
-from sentiment.scoring import probabilities, score
+from sentiment.scoring import combine, probabilities, score_parts
 from sentiment.tensors import EncodedReviews
+from sentiment.vocabulary import PAD
 
 MISTAKES = pa.schema(
     [
@@ -25,6 +30,8 @@ MISTAKES = pa.schema(
         ("label", pa.uint8()),
         ("probability", pa.float64()),
         ("text", pa.string()),
+        ("words", pa.list_(pa.string())),  # those that the model read
+        ("pulls", pa.list_(pa.float32())),  # see sentiment.attribution
     ]
 )
 
@@ -32,6 +39,7 @@ MISTAKES = pa.schema(
 def evaluate_model(
     bundle: Sequence[Path],
     test_tensors: Sequence[Path],
+    test_tokens: Sequence[Path],
     test_reviews: Sequence[Path],
     *,
     evaluate: EvaluateConfig,
@@ -40,8 +48,8 @@ def evaluate_model(
 ) -> dict[str, Any]:
     """Write ``metrics.json``, ``predictions.parquet`` and ``mistakes.parquet``.
 
-    ``bundle`` names the files of one model bundle; the test tensors and reviews are shards in the
-    same order. Returns the headline figures, and the kind of device that scored.
+    ``bundle`` names the files of one model bundle; test tensors, tokens and reviews are shards in
+    the same order. Returns the headline figures, and the kind of device that scored.
     """
     loaded = Bundle.load(bundle[0].parent)
     config = loaded.config
@@ -50,9 +58,19 @@ def evaluate_model(
     source = BatchSource(
         reviews, padding=config.train.padding, max_length=config.tensors.max_length, device=device
     )
-    chances = probabilities(score(loaded.model.to(device), source, progress))
-    metrics = measure(reviews.labels, chances, reviews.words, threshold=evaluate.threshold)
-    metrics["unknown_share"] = float(reviews.unknown.sum() / max(1, reviews.words.sum()))
+    model = loaded.model.to(device)
+    parts = score_parts(model, source, progress)
+    chances = probabilities(combine(parts, model))
+    metrics = {
+        **measure(reviews.labels, chances, reviews.words, threshold=evaluate.threshold),
+        "unknown_share": float(reviews.unknown.sum() / max(1, reviews.words.sum())),
+        "by_unknown": accuracy_by_unknown(
+            (chances >= evaluate.threshold) == (reviews.labels == 1),
+            reviews.unknown / np.maximum(1, reviews.words),
+        ),
+        "parts": contributions(parts, reviews.labels, model.part_names, model.scale.tolist()),
+        "ece_unscaled": calibration(reviews.labels == 1, probabilities(parts.sum(axis=1)))["ece"],
+    }
     predictions = pd.DataFrame(
         {"row": reviews.rows, "label": reviews.labels, "probability": chances}
     )
@@ -61,11 +79,13 @@ def evaluate_model(
         out / "predictions.parquet",
         compression="zstd",
     )
-    pq.write_table(
-        worst_mistakes(predictions, test_reviews, evaluate),
-        out / "mistakes.parquet",
-        compression="zstd",
-    )
+    worst = worst_mistakes(predictions, test_reviews, evaluate)
+    pulls = [_pulls(model, source, place) for place in worst.index]
+    tokens = column_at(test_tokens, "tokens", worst.index)
+    words = [found[: len(pulled)] for found, pulled in zip(tokens, pulls, strict=True)]
+    columns = worst.assign(words=words, pulls=pulls).to_dict("list")
+    mistakes = pa.table([pa.array(columns[f.name], f.type) for f in MISTAKES], schema=MISTAKES)
+    pq.write_table(mistakes, out / "mistakes.parquet", compression="zstd")
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     headline = ("rows", "accuracy", "accuracy_interval", "loss", "roc_auc")
     return {**{name: metrics[name] for name in headline}, "device": device.type}
@@ -99,20 +119,36 @@ def measure_bundle(
 
 def worst_mistakes(
     predictions: pd.DataFrame, test_reviews: Sequence[Path], config: EvaluateConfig
-) -> pa.Table:
+) -> pd.DataFrame:
     """Return the wrong predictions furthest from the threshold, the worst first, with texts.
 
-    ``predictions`` has a row for each review of the shards ``test_reviews``, in their order.
+    ``predictions`` has a row for each review of the shards ``test_reviews``, in their order; the
+    index of the result says which rows they are.
     """
     wrong = (predictions["probability"] >= config.threshold) != (predictions["label"] == 1)
     distance = (predictions["probability"] - config.threshold).abs()
     places = distance[wrong].sort_values(ascending=False, kind="stable").index[: config.mistakes]
-    texts: dict[int, str] = {}
+    return predictions.loc[places].assign(text=column_at(test_reviews, "text", places))
+
+
+def column_at(shards: Sequence[Path], column: str, places: Iterable[int]) -> list[Any]:
+    """Return a column's values at these rows, counted over all shards, in the order of places."""
+    wanted = list(places)
+    values: dict[int, Any] = {}
     start = 0
-    for shard in test_reviews:
-        column = pq.read_table(shard, columns=["text"])["text"]
-        inside = [place for place in places if start <= place < start + len(column)]
-        texts.update({place: column[place - start].as_py() for place in inside})
-        start += len(column)
-    worst = predictions.loc[places].assign(text=[texts[place] for place in places])
-    return pa.Table.from_pandas(worst, MISTAKES, preserve_index=False).replace_schema_metadata()
+    for shard in shards:
+        end = start + pq.read_metadata(shard).num_rows
+        inside = [place for place in wanted if start <= place < end]
+        if inside:
+            found = pq.read_table(shard, columns=[column])[column]
+            values.update({place: found[place - start].as_py() for place in inside})
+        start = end
+    return [values[place] for place in wanted]
+
+
+def _pulls(model: SentimentLSTM, source: BatchSource, place: int) -> list[float]:
+    """Return how much each word of one review pulls its logit, shape (words that are read,)."""
+    batch = source.take(np.array([place]))
+    pulls = word_pulls(model, batch.ids, batch.lengths)
+    found: list[float] = pulls[batch.ids != PAD].tolist()
+    return found

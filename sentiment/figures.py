@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from sentiment.metrics import length_label
+from sentiment.metrics import length_label, unknown_label
 
 # Blue and orange stay apart for colour-blind eyes, and both have a contrast of at least 3:1 on
 # white as on near-black.
@@ -193,9 +193,41 @@ def confusion(metrics: dict[str, Any]) -> str:
 def accuracy_by_length(metrics: dict[str, Any]) -> str:
     """Draw the accuracy of short to long reviews, with 95 % intervals."""
     bins = metrics["by_length"]
+    return _accuracy_by(
+        "accuracy-by-length",
+        "Accuracy by review length",
+        metrics,
+        bins,
+        names=[length_label(each) for each in bins],
+        axis="Review length (tokens)",
+    )
+
+
+def accuracy_by_unknown(metrics: dict[str, Any]) -> str:
+    """Draw the accuracy of reviews with few to many unknown words, with 95 % intervals."""
+    bins = metrics["by_unknown"]
+    return _accuracy_by(
+        "accuracy-by-unknown",
+        "Accuracy by share of unknown words",
+        metrics,
+        bins,
+        names=[unknown_label(each) for each in bins],
+        axis="Unknown words",
+    )
+
+
+def _accuracy_by(
+    name: str,
+    title: str,
+    metrics: dict[str, Any],
+    bins: Sequence[dict[str, Any]],
+    *,
+    names: Sequence[str],
+    axis: str,
+) -> str:
     places = range(len(bins))
     shares = [each["accuracy"] for each in bins]
-    with house_style("accuracy-by-length"):
+    with house_style(name):
         figure = Figure(figsize=HALF, layout="constrained")
         axes = figure.subplots()
         axes.barh(places, shares, height=0.62, color=BLUE, alpha=0.55, linewidth=0)
@@ -214,14 +246,14 @@ def accuracy_by_length(metrics: dict[str, Any]) -> str:
         axes.axvline(
             metrics["accuracy"], ls="--", color=INK, alpha=0.5, lw=0.9, label="all reviews"
         )
-        axes.set_yticks(places, [length_label(each) for each in bins])
+        axes.set_yticks(places, names)
         axes.tick_params(axis="y", length=0)
         axes.set(xlim=(0, 1), ylim=(len(bins) - 0.5, -0.5), xlabel="Accuracy, 95 % interval")
-        axes.set_ylabel("Review length (tokens)")
+        axes.set_ylabel(axis)
         axes.xaxis.set_major_formatter(_percent)
         axes.spines["left"].set_visible(False)
         _legend_above(axes, columns=1)
-        return as_svg(figure, "accuracy-by-length", "Accuracy by review length")
+        return as_svg(figure, name, title)
 
 
 def calibration(metrics: dict[str, Any]) -> str:

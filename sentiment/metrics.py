@@ -4,7 +4,7 @@ Every figure is a function of the *set* of answers: their order changes no bit o
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,10 @@ Z_95 = 1.959963984540054
 CLIP = 1e-7
 LENGTH_BINS: tuple[tuple[int, int | None], ...] = (
     (1, 25), (26, 50), (51, 75), (76, 100), (101, 150), (151, 200), (201, None),
+)  # fmt: skip
+# Shares of unknown words: above the first number, up to the second.
+UNKNOWN_BINS: tuple[tuple[float, float | None], ...] = (
+    (0.0, 0.0), (0.0, 0.01), (0.01, 0.02), (0.02, 0.05), (0.05, 0.1), (0.1, None),
 )  # fmt: skip
 CALIBRATION_BINS = 10
 CURVE_POINTS = 200
@@ -78,7 +82,7 @@ def measure(
         "loss": cross_entropy(positive, scores),
         **_ranking(positive, scores),
         "by_length": _by_length(right, lengths),
-        "calibration": _calibration(positive, scores),
+        "calibration": calibration(positive, scores),
     }
 
 
@@ -208,8 +212,25 @@ def _thin(x: Floats, y: Floats, *, along: Floats) -> list[list[float]]:
 def _by_length(right: Flags, lengths: npt.NDArray[np.integer[Any]]) -> list[dict[str, Any]]:
     starts = [start for start, _ in LENGTH_BINS]
     # A text of no tokens at all is below the first bin; such rows get one of their own.
-    bins = ((0, 0), *LENGTH_BINS)
     which = np.searchsorted(starts, lengths, side="right")
+    return _accuracy_in(((0, 0), *LENGTH_BINS), right, which)
+
+
+def accuracy_by_unknown(right: Flags, shares: Floats) -> list[dict[str, Any]]:
+    """Return the accuracy of reviews by their share of unknown words, with 95 % intervals.
+
+    ``right`` (n,) says which answers are right, ``shares`` (n,) are within [0, 1]. Bins hold the
+    shares above ``from`` and up to ``to``; the first holds 0 alone; those without rows are left
+    out.
+    """
+    ends = [end for _, end in UNKNOWN_BINS if end is not None]
+    return _accuracy_in(UNKNOWN_BINS, right, np.searchsorted(ends, shares, side="left"))
+
+
+def _accuracy_in(
+    bins: Sequence[tuple[float, float | None]], right: Flags, which: npt.NDArray[np.intp]
+) -> list[dict[str, Any]]:
+    """Return the accuracy in each bin that has rows; ``which`` (n,) is each row's bin."""
     counts = np.bincount(which, minlength=len(bins)).tolist()
     corrects = np.bincount(which[right], minlength=len(bins)).tolist()
     return [
@@ -225,6 +246,16 @@ def _by_length(right: Flags, lengths: npt.NDArray[np.integer[Any]]) -> list[dict
     ]
 
 
+def unknown_label(unknown_bin: dict[str, Any]) -> str:
+    """Return the name of a bin of unknown words for readers, such as "1–2 %"."""
+    start, end = unknown_bin["from"], unknown_bin["to"]
+    if end == 0:
+        return "none"
+    if end is None:
+        return f"over {start * 100:g} %"
+    return f"{start * 100:g}–{end * 100:g} %"
+
+
 def length_label(length_bin: dict[str, Any]) -> str:
     """Return a length bin's name for readers, such as "1–25" or "201+"."""
     start, end = length_bin["from"], length_bin["to"]
@@ -233,7 +264,7 @@ def length_label(length_bin: dict[str, Any]) -> str:
     return str(start) if start == end else f"{start}–{end}"
 
 
-def _calibration(positive: Flags, scores: Floats) -> dict[str, Any]:
+def calibration(positive: Flags, scores: Floats) -> dict[str, Any]:
     """Compare the probabilities with what came true, in bins of equal width.
 
     ``ece``, the expected calibration error, is the bins' mean distance between the two, weighted

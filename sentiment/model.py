@@ -57,7 +57,10 @@ class SentimentLSTM(nn.Module):
         if self.training and self.config.word_dropout:
             hidden = torch.rand(ids.shape, device=ids.device) < self.config.word_dropout
             ids = ids.masked_fill(hidden, UNKNOWN)
-        states = self.embedding_dropout(self.embedding(ids))
+        return self.read(self.embedding_dropout(self.embedding(ids)), lengths)
+
+    def read(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """Return the LSTM's logits for embedded words, (batch, steps, embedding size)."""
         for depth, layer in enumerate(self.layers):
             states = layer(self.layer_dropout(states) if depth else states, lengths)
         pooled = pool(states, lengths, self.config.pooling, self.config.hidden_size)

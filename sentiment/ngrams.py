@@ -44,15 +44,22 @@ class Ngrams(nn.Module):
 
         Those that repeat an n-gram, and those that would hold padding, do not.
         """
+        features = torch.cat(self.by_place(ids), dim=1).sort(dim=1).values
+        fresh = torch.ones_like(features[:, :1], dtype=torch.bool)
+        fresh = torch.cat([fresh, features[:, 1:] != features[:, :-1]], dim=1)
+        return features, fresh & (features != PAD)
+
+    def by_place(self, ids: Tensor) -> list[Tensor]:
+        """Return the n-grams by their first word, int64 (batch, steps - n + 1) for each n from 1.
+
+        Those that would hold padding are PAD.
+        """
         found, inside, code = [ids], ids != PAD, ids
         for n in range(2, self.config.longest + 1):
             code = (code[:, :-1] * MULTIPLIER + ids[:, n - 1 :]) % PRIME
             inside = inside[:, :-1] & (ids[:, n - 1 :] != PAD)
             found.append((self._words + code % self.config.buckets).masked_fill(~inside, PAD))
-        features = torch.cat(found, dim=1).sort(dim=1).values
-        fresh = torch.ones_like(features[:, :1], dtype=torch.bool)
-        fresh = torch.cat([fresh, features[:, 1:] != features[:, :-1]], dim=1)
-        return features, fresh & (features != PAD)
+        return found
 
     def fit_idf(self, source: BatchSource) -> None:
         """Learn the inverse document frequencies, which are those of scikit-learn.

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from sentiment.recipe import EvaluateConfig
 from tasks.manifest import Artifact, Manifest
-from tasks.stage import Request, Stage, shards_of, split_of
+from tasks.stage import Request, Stage, outputs_of, shards_of, split_of
 from tasks.train import tensors_of
 
 STAGE = Stage(
     "evaluate",
     "sentiment.evaluate:evaluate_model",
-    reads=("ingest", "tensors", "train"),
+    reads=("ingest", "tokenize", "tensors", "train"),
     libraries=("torch",),
 )
 
@@ -23,12 +23,14 @@ def tested_reviews(ingested: Sequence[Manifest]) -> tuple[Artifact, ...]:
 def requests(
     config: EvaluateConfig,
     ingested: Sequence[Manifest],
+    tokenized: Sequence[Manifest],
     encoded: Sequence[Manifest],
     trained: Manifest,
 ) -> list[Request]:
     inputs = {
         "bundle": trained.outputs,
         "test_tensors": tensors_of("test", ingested, encoded),
+        "test_tokens": outputs_of("test", ingested, tokenized, "tokens.parquet"),
         "test_reviews": tested_reviews(ingested),
     }
     return [Request(STAGE, "figures", inputs, {"evaluate": config})]

@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.metadata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -139,6 +139,17 @@ def shards_of(manifests: Iterable[Manifest]) -> list[tuple[str, Artifact]]:
         for manifest in manifests
         for artifact in sorted(filter(split_of, manifest.outputs), key=_place)
     ]
+
+
+def outputs_of(
+    split: str, ingested: Sequence[Manifest], of_shards: Sequence[Manifest], name: str
+) -> tuple[Artifact, ...]:
+    """Return the outputs of this name that a mapped stage wrote for a split's shards, in order."""
+    return tuple(
+        manifest.output(name)
+        for (_, shard), manifest in zip(shards_of(ingested), of_shards, strict=True)
+        if split_of(shard) == split
+    )
 
 
 def _place(shard: Artifact) -> tuple[str, int]:

@@ -6,7 +6,7 @@ from sentiment.cleaning import TokenizeConfig
 from sentiment.recipe import TrainConfig
 from sentiment.tensors import TensorsConfig
 from tasks.manifest import Artifact, Manifest
-from tasks.stage import Inputs, Request, Stage, shards_of, split_of
+from tasks.stage import Inputs, Request, Stage, outputs_of
 
 STAGE = Stage(
     "train",
@@ -21,11 +21,7 @@ def tensors_of(
     split: str, ingested: Sequence[Manifest], encoded: Sequence[Manifest]
 ) -> tuple[Artifact, ...]:
     """Return a split's tensors, in the order of its shards."""
-    return tuple(
-        tensors.output("tensors.parquet")
-        for (_, shard), tensors in zip(shards_of(ingested), encoded, strict=True)
-        if split_of(shard) == split
-    )
+    return outputs_of(split, ingested, encoded, "tensors.parquet")
 
 
 def requests(

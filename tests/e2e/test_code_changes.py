@@ -114,7 +114,7 @@ def test_a_helper_of_tokenize_that_changes_nothing(project: Path, server: dict[s
 @pytest.mark.parametrize(
     ("module", "old", "new"),
     [
-        ("sentiment/report.py", '"Average precision"', '"Mean precision"'),
+        ("sentiment/sections.py", '"Average precision"', '"Mean precision"'),
         ("sentiment/templates/report.html.j2", "</body>", "<p>Seen.</p></body>"),
     ],
 )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,8 +16,11 @@ import torch
 from hypothesis import settings
 
 from sentiment.cleaning import TokenizeConfig
+from sentiment.comparison import contributions
 from sentiment.ingest import REVIEWS, IngestConfig, ingest_file
+from sentiment.metrics import accuracy_by_unknown, measure
 from sentiment.recipe import ModelConfig, TrainConfig
+from sentiment.scoring import probabilities
 from sentiment.tensors import TensorsConfig, encode_shard
 from sentiment.tokenize import COUNTS, TOKENS, tokenize_shard
 from sentiment.training import train_model
@@ -100,6 +105,32 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+def evaluated_metrics(rows: int, seed: int, *, parts: int = 2) -> dict[str, Any]:
+    """Return figures of made-up answers, with all that an evaluation writes."""
+    random = np.random.default_rng(seed)
+    labels = (random.random(rows) < 0.55).astype(np.uint8)
+    logits = random.normal(np.where(labels, 2.0, -2.0), 1.4, (parts, rows)).T
+    return metrics_of(labels, logits, random.integers(1, 250, rows), random.random(rows) ** 8)
+
+
+def metrics_of(
+    labels: npt.NDArray[np.uint8],
+    logits: npt.NDArray[np.float64],
+    words: npt.NDArray[np.int64],
+    unknown: npt.NDArray[np.float64],
+) -> dict[str, Any]:
+    """Return what an evaluation writes of logits (reviews, parts) and shares of unknown words."""
+    factors = [0.6] * logits.shape[1]
+    chances = probabilities(logits @ factors)
+    return {
+        **measure(labels, chances, words),
+        "unknown_share": float(unknown.mean()),
+        "by_unknown": accuracy_by_unknown((chances >= 0.5) == (labels == 1), unknown),
+        "parts": contributions(logits, labels, ("lstm", "ngrams")[: len(factors)], factors),
+        "ece_unscaled": 0.123,
+    }
+
+
 @dataclass(frozen=True)
 class Trained:
     """The files of one small run through the stages ingest to train."""
@@ -108,6 +139,7 @@ class Trained:
     train_tensors: list[Path]
     validation_tensors: list[Path]
     test_reviews: list[Path]
+    test_tokens: list[Path]
     test_tensors: list[Path]
     bundle: Path
     facts: dict[str, Any]  # what the stage train returned
@@ -165,6 +197,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         train_tensors=tensors["train"],
         validation_tensors=tensors["validation"],
         test_reviews=shards["test"],
+        test_tokens=[source / "tokens.parquet" for source in tokens["test"]],
         test_tensors=tensors["test"],
         bundle=bundle,
         facts=facts,

@@ -153,6 +153,7 @@ def test_the_evaluation_gives_the_same_probabilities(
     evaluate_model(
         sorted(trained.bundle.iterdir()),
         trained.test_tensors,
+        trained.test_tokens,
         trained.test_reviews,
         evaluate=EvaluateConfig(),
         out=tmp_path,

@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sentiment.attribution import word_pulls
+from sentiment.bundle import Bundle
 from sentiment.evaluate import MISTAKES, evaluate_model, worst_mistakes
 from sentiment.metrics import measure
 from sentiment.recipe import EvaluateConfig
@@ -23,6 +26,7 @@ def evaluate(trained: Trained, out: Path, **options: Any) -> dict[str, Any]:
     return evaluate_model(
         sorted(trained.bundle.iterdir()),
         trained.test_tensors,
+        trained.test_tokens,
         trained.test_reviews,
         evaluate=EvaluateConfig(**options),
         out=out,
@@ -69,7 +73,10 @@ def test_metrics_are_those_of_the_predictions(
         threshold=threshold,
     )
     unknown = metrics.pop("unknown_share")
+    added = {name: metrics.pop(name) for name in ("by_unknown", "parts", "ece_unscaled")}
     assert metrics == json.loads(json.dumps(expected))
+    assert sum(each["rows"] for each in added["by_unknown"]) == metrics["rows"]
+    assert [part["name"] for part in added["parts"]] == ["lstm"]
     assert unknown == tensors.unknown.sum() / tensors.words.sum()
     names = ("rows", "accuracy", "accuracy_interval", "loss", "roc_auc")
     assert facts == {**{name: metrics[name] for name in names}, "device": "cpu"}
@@ -113,6 +120,7 @@ def test_progress_ends_at_the_number_of_reviews(trained: Trained, tmp_path: Path
     evaluate_model(
         sorted(trained.bundle.iterdir()),
         trained.test_tensors,
+        trained.test_tokens,
         trained.test_reviews,
         evaluate=EvaluateConfig(),
         out=tmp_path,
@@ -156,7 +164,37 @@ def test_the_worst_mistakes_are_those_of_a_plain_sort(
     )
     config = EvaluateConfig(mistakes=mistakes, threshold=threshold)
     found = worst_mistakes(predictions, shards, config)
-    assert found.schema == MISTAKES
-    assert [tuple(row.values()) for row in found.to_pylist()] == [
+    assert found.index.tolist() == expected
+    assert list(found.itertuples(index=False, name=None)) == [
         (3 * n, labels[n], chances[n], f"Review {n}") for n in expected
     ]
+
+
+def test_each_word_that_was_read_of_a_mistake_has_its_pull(
+    evaluated: Path, trained: Trained
+) -> None:
+    bundle = Bundle.load(trained.bundle)
+    tokens = {row: words for shard in trained.test_tokens for row, _, words in rows_of(shard)}
+    kept = pq.read_table(evaluated / "mistakes.parquet").to_pylist()
+    assert kept
+    for mistake in kept:
+        words = tokens[mistake["row"]][: TENSORS.max_length]
+        assert mistake["words"] == words
+        ids = torch.tensor(bundle.vocabulary.encode(words)).long()[None]
+        pulls = word_pulls(bundle.model, ids, torch.tensor([len(words)]))
+        assert mistake["pulls"] == pytest.approx(pulls[0].tolist(), abs=1e-6)
+
+
+def test_calibration_before_scaling_is_that_of_the_bare_sum(
+    evaluated: Path, trained: Trained
+) -> None:
+    model = Bundle.load(trained.bundle).model
+    metrics = json.loads((evaluated / "metrics.json").read_text())
+    chances = pq.read_table(evaluated / "predictions.parquet")["probability"].to_numpy()
+    labels = EncodedReviews.load(trained.test_tensors).labels
+    bare = 1 / (1 + np.exp(-np.log(chances / (1 - chances)) / model.scale.item()))
+    assert model.scale.item() != 1
+    assert metrics["ece_unscaled"] == pytest.approx(
+        measure(labels, bare, labels)["calibration"]["ece"], abs=1e-6
+    )
+    assert metrics["parts"][0]["factor"] == model.scale.item()

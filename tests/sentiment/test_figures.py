@@ -14,16 +14,10 @@ import pytest
 
 from sentiment import figures
 from sentiment.metrics import measure
+from tests.sentiment.conftest import evaluated_metrics
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
-
-
-def metrics(rows: int = 2_000, seed: int = 5) -> dict[str, Any]:
-    random = np.random.default_rng(seed)
-    labels = (random.random(rows) < 0.5).astype(np.uint8)
-    probabilities = 1 / (1 + np.exp(-random.normal(np.where(labels, 2.0, -2.0), 1.5)))
-    return measure(labels, probabilities, random.integers(1, 300, rows))
 
 
 def history(steps: int = 40) -> list[dict[str, Any]]:
@@ -40,13 +34,14 @@ def history(steps: int = 40) -> list[dict[str, Any]]:
     ]
 
 
-MEASURED = metrics()
+MEASURED = evaluated_metrics(2_000, seed=5)
 DRAW: dict[str, Callable[[], str]] = {
     "training-curve": lambda: figures.training_curve(history()),
     "roc-curve": lambda: figures.roc_curve(MEASURED),
     "precision-recall": lambda: figures.precision_recall(MEASURED),
     "confusion": lambda: figures.confusion(MEASURED),
     "accuracy-by-length": lambda: figures.accuracy_by_length(MEASURED),
+    "accuracy-by-unknown": lambda: figures.accuracy_by_unknown(MEASURED),
     "calibration": lambda: figures.calibration(MEASURED),
 }
 
@@ -180,6 +175,12 @@ class TestOfMetrics:
         for each in MEASURED["by_length"]:
             assert f"{each['accuracy'] * 100:.1f} % of {each['rows']:,}" in shown
         assert "1–25" in shown and "201+" in shown
+
+    def test_every_bin_of_unknown_words_is_named_and_counted(self, drawn: Any) -> None:
+        shown = texts(drawn["accuracy-by-unknown"])
+        for each in MEASURED["by_unknown"]:
+            assert f"{each['accuracy'] * 100:.1f} % of {each['rows']:,}" in shown
+        assert "0–1 %" in shown and "over 10 %" in shown
 
     def test_curves_name_the_threshold(self, drawn: Any) -> None:
         assert "threshold 0.5" in texts(drawn["roc-curve"])

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentiment.metrics import length_label, measure, wilson_interval
+from sentiment.metrics import (
+    accuracy_by_unknown,
+    length_label,
+    measure,
+    unknown_label,
+    wilson_interval,
+)
 
 
 def measured(labels: Any, probabilities: Any, lengths: Any = None, **options: Any) -> Any:
@@ -254,3 +260,23 @@ class TestProperties:
             assert got["roc_auc"] == 0.5
             assert got["average_precision"] == pytest.approx(sum(labels) / len(labels))
         assert len(got["calibration"]["bins"]) == 1
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 20), st.integers(1, 120)), min_size=1))
+def test_accuracy_by_unknown_is_that_of_plain_loops(
+    answers: list[tuple[bool, int, int]],
+) -> None:
+    right = np.array([answer for answer, _, _ in answers])
+    shares = np.array([min(1.0, unknown / words) for _, unknown, words in answers])
+    found = accuracy_by_unknown(right, shares)
+    for each in found:
+        low, high = each["from"], 1.0 if each["to"] is None else each["to"]
+        inside = right[(shares == 0) if high == 0 else (shares > low) & (shares <= high)]
+        assert (each["rows"], each["accuracy"]) == (inside.size, inside.mean())
+        assert each["interval"] == list(wilson_interval(inside.sum(), inside.size))
+    assert sum(each["rows"] for each in found) == len(answers)
+
+
+def test_names_of_bins_of_unknown_words() -> None:
+    found = accuracy_by_unknown(np.ones(3, bool), np.array([0.0, 0.015, 0.4]))
+    assert [unknown_label(each) for each in found] == ["none", "1–2 %", "over 10 %"]

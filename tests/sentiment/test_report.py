@@ -12,19 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentiment.evaluate import evaluate_model
-from sentiment.metrics import measure
+from sentiment.markdown import render_markdown
 from sentiment.recipe import EvaluateConfig
-from sentiment.report import (
-    GENERATED_NOTE,
-    LONGEST_TEXT,
-    TEMPLATE,
-    Mistake,
-    Report,
-    render_html,
-    render_markdown,
-    write_report,
-)
-from tests.sentiment.conftest import TRAIN, Trained, contents
+from sentiment.report import GENERATED_NOTE, TEMPLATE, render_html, write_report
+from sentiment.sections import LONGEST_TEXT, Mistake, Report
+from tests.sentiment.conftest import TRAIN, Trained, contents, evaluated_metrics, metrics_of
 
 HOSTILE = [
     "<script>alert('boo')</script><img src=x onerror=alert(1)>",
@@ -38,11 +30,20 @@ HOSTILE = [
 ]
 
 
+def mistake(
+    text: str,
+    *,
+    row: int = 0,
+    label: int = 0,
+    probability: float = 0.9,
+    words: list[str] | None = None,
+    pulls: list[float] | None = None,
+) -> Mistake:
+    return Mistake(row, text, label, probability, words or [], pulls or [])
+
+
 @pytest.fixture(scope="module")
 def report() -> Report:
-    random = np.random.default_rng(11)
-    labels = (random.random(1_500) < 0.55).astype(np.uint8)
-    probabilities = 1 / (1 + np.exp(-random.normal(np.where(labels, 2.0, -2.0), 1.4)))
     history = [
         {
             "step": 50 * at,
@@ -57,11 +58,22 @@ def report() -> Report:
     return Report(
         title="Review sentiment: preset sample",
         data_note="Generated reviews: these figures say nothing about real ones.",
-        metrics=measure(labels, probabilities, random.integers(1, 250, 1_500)),
+        metrics=evaluated_metrics(1_500, seed=11),
         history=history,
         mistakes=[
-            Mistake(1_204, "The kettle leaks & hums. Lovely, truly lovely.", 0, 0.9997),
-            Mistake(88, "Not what I feared at all; I would not part with it.", 1, 0.004),
+            mistake(
+                "The kettle leaks & hums. Lovely, truly lovely.",
+                row=1_204,
+                probability=0.9997,
+                words=["leaks", "&", "hums", "lovely"],
+                pulls=[-0.3, 0.001, -0.5, 1.25],
+            ),
+            mistake(
+                "Not what I feared at all; I would not part with it.",
+                row=88,
+                label=1,
+                probability=0.004,
+            ),
         ],
         settings={"train": {"epochs": 2, "betas": [0.9, 0.999]}, "vocabulary": {"max_size": None}},
         facts={"Training reviews": "12,000", "Vocabulary": "8,123 words"},
@@ -78,7 +90,10 @@ def hostile(report: Report) -> Report:
         report,
         title=HOSTILE[0],
         data_note=HOSTILE[3],
-        mistakes=[Mistake(row, text, row % 2, 0.9) for row, text in enumerate(HOSTILE)],
+        mistakes=[
+            mistake(text, row=row, words=HOSTILE, pulls=[at - 3.5 for at in range(len(HOSTILE))])
+            for row, text in enumerate(HOSTILE)
+        ],
         promotion=HOSTILE[1],
         settings={"a|b": {"<i>": "x | y <script>"}},
         facts={"<u>fact</u>": "`one` | two"},
@@ -119,13 +134,14 @@ class TestHtml:
         assert "Generated reviews: these figures say nothing about real ones." in text
 
     def test_holds_every_part_in_order(self, page: str) -> None:
-        parts = ["Training curve", "ROC curve", "Precision and recall", "Confusion matrix",
-                 "Accuracy by length", "Calibration", "Most confident mistakes", "Facts",
+        parts = ["What each part contributes", "Training curve", "ROC curve",
+                 "Precision and recall", "Confusion matrix", "Accuracy by length",
+                 "Accuracy by unknown words", "Calibration", "Most confident mistakes", "Facts",
                  "Settings"]  # fmt: skip
         body = page[page.index("<dl") :]
         places = [body.index(f">{part}<") for part in parts if f">{part}<" in body]
         assert len(places) == len(parts) and places == sorted(places)
-        assert Page(page).tags().count("svg") == 6
+        assert Page(page).tags().count("svg") == 7
 
     def test_needs_nothing_from_outside(self, page: str) -> None:
         parsed = Page(page)
@@ -154,6 +170,41 @@ class TestHtml:
         assert "predicted negative probability of positive 0.4 % row 88" in text
         assert "The kettle leaks &amp; hums." in page
 
+    def test_words_are_marked_by_their_pull_in_colour_and_line(self, page: str) -> None:
+        for span in (
+            '<span class="down1" title="-0.30">leaks</span>',
+            '<span class="down2" title="-0.50">hums</span>',
+            '<span class="up3" title="+1.25">lovely</span>',
+        ):
+            assert span in page
+        assert "\n&amp;\n" in page  # hardly any pull
+        assert "Towards positive: lovely +1.25 ." in Page(page).text()
+        assert "Towards negative: hums -0.50, leaks -0.30 ." in Page(page).text()
+
+    def test_parts_are_compared(self, report: Report, page: str) -> None:
+        text = Page(page).text().replace("\N{NO-BREAK SPACE}", " ")
+        wide = report.metrics["parts"][1]
+        low, high = wide["accuracy_interval"]
+        assert (
+            f"n-grams alone {wide['accuracy'] * 100:.1f} % {low * 100:.1f}–{high * 100:.1f} % "
+            f"{wide['loss']:.4f} 0.60 {wide['together']['difference'] * 100:+.1f} points, p < 0.001"
+        ) in text
+        assert "both together" in text
+        alone = replace(report, metrics=evaluated_metrics(1_500, seed=11, parts=1))
+        assert "n-grams" not in Page(render_html(replace(alone, mistakes=[]))).text()
+
+    def test_calibration_says_what_scaling_changed(self, page: str) -> None:
+        text = Page(page).text()
+        assert "It would be 0.1230 if the parts’ logits count as trained" in text
+        assert "0.60 and 0.60 times was found to be best" in text
+
+    def test_every_figure_is_in_the_json(self, report: Report, page: str) -> None:
+        again = Report.from_json(report.to_json())
+        assert again == report
+        assert render_html(again) == page
+        attacked = hostile(report)
+        assert Report.from_json(attacked.to_json()) == attacked
+
     def test_settings_are_flat_with_dotted_names(self, page: str) -> None:
         text = Page(page).text()
         assert "train.epochs 2" in text
@@ -170,13 +221,16 @@ class TestHtml:
         assert "<script>alert('boo')</script><img src=x onerror=alert(1)>" in text
         assert "&lt;b&gt; &amp; {{ 7 * 7 }} {% raw %}" in text
         assert not re.search("[\x00\x1b\u202e]", attacked)
+        pulled = [a for t, a in Page(attacked).elements if t == "span" and "title" in a]
+        assert len(pulled) == 8 * 8 and {a["class"] for a in pulled} >= {"up3", "down3"}
 
     def test_the_smallest_report(self, report: Report) -> None:
-        metrics = measure(np.ones(1, np.uint8), np.array([0.2]), np.array([3]))
+        one = np.ones(1, np.uint8)
+        metrics = metrics_of(one, np.full((1, 1), -2.0), one.astype(np.int64), np.zeros(1))
         bare = Report("Bare", None, metrics, [], [], {}, {})
         text = Page(render_html(bare)).text()
         assert "ROC AUC —" in text
-        for absent in ("Training", "Most confident", "Facts", "Settings"):
+        for absent in ("contributes", "Training", "Most confident", "Facts", "Settings"):
             assert absent not in text
 
     def test_the_template_lies_beside_the_module(self) -> None:
@@ -186,7 +240,7 @@ class TestHtml:
 
 class TestExcerpts:
     def shown(self, report: Report, text: str) -> str:
-        lines = render_markdown(replace(report, mistakes=[Mistake(0, text, 0, 0.9)])).split("\n")
+        lines = render_markdown(replace(report, mistakes=[mistake(text)])).split("\n")
         start = next(n for n, line in enumerate(lines) if line.startswith("**Labelled"))
         return lines[start + 2].removeprefix("> ")
 
@@ -253,7 +307,7 @@ class TestMarkdown:
 def evaluated(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("evaluated")
     bundle = sorted(trained.bundle.iterdir())
-    shards = trained.test_tensors, trained.test_reviews
+    shards = trained.test_tensors, trained.test_tokens, trained.test_reviews
     evaluate_model(bundle, *shards, evaluate=EvaluateConfig(mistakes=3), out=out)
     return out
 
@@ -285,7 +339,7 @@ class TestStage:
         self, trained: Trained, evaluated: Path, tmp_path: Path
     ) -> None:
         pages = self.write(trained, evaluated, tmp_path)
-        assert set(pages) == {"report.html", "report.md"}
+        assert set(pages) == {"report.html", "report.json", "report.md"}
         worst = pq.read_table(evaluated / "mistakes.parquet")["text"].to_pylist()
         for text in (
             "Lamps and tents",

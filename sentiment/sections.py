@@ -1,0 +1,247 @@
+"""What a report tells, as texts: the same for the HTML page and for Markdown.
+
+Every figure comes from the :class:`Report`, which stands beside the page as ``report.json``.
+"""
+
+import json
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sentiment.comparison import TOGETHER
+from sentiment.metrics import length_label, unknown_label
+
+LONGEST_TEXT = 600  # characters of a review that are shown
+NO_VALUE = "—"
+LEVELS = (0.1, 1 / 3, 2 / 3)  # shares of the strongest pull from which a colour grows stronger
+STRONGEST = 3  # words named that pulled a review the most, each way
+
+# From this many reviews on, the second decimal of a percentage is more than noise.
+MANY_ROWS = 10_000
+PART_NAMES = {"lstm": "LSTM alone", "ngrams": "n-grams alone", TOGETHER: "both together"}
+PARTS_HEAD = ("Part", "Accuracy", "95 % interval", "Loss", "Factor", "Both against it alone")
+# Marks that would make the text after them run the other way, outside the quote as well.
+_TURNING = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test review that the model got wrong: ``probability`` is that of a positive review.
+
+    ``words`` are those that the model read, ``pulls`` how much each pulled the logit up or down.
+    """
+
+    row: int
+    text: str
+    label: int
+    probability: float
+    words: list[str]
+    pulls: list[float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a report tells; it can be written as JSON.
+
+    ``metrics`` is what :func:`sentiment.evaluate.evaluate_model` wrote; ``history`` (which may be
+    empty) holds the rows that :func:`sentiment.figures.training_curve` draws; ``mistakes`` start
+    with the most confident one; ``settings`` may be nested; ``data_note`` is a warning to read
+    first; ``promotion`` says what became of the model.
+    """
+
+    title: str
+    data_note: str | None
+    metrics: dict[str, Any]
+    history: list[dict[str, Any]]
+    mistakes: list[Mistake]
+    settings: dict[str, Any]
+    facts: dict[str, str]
+    promotion: str | None = None
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1, ensure_ascii=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Report":
+        content = json.loads(text)
+        return cls(**{**content, "mistakes": [Mistake(**each) for each in content["mistakes"]]})
+
+
+def headline(metrics: dict[str, Any]) -> dict[str, str]:
+    decimals = _decimals(metrics["rows"])
+    return {
+        "accuracy": percent(metrics["accuracy"], decimals),
+        "interval": f"95 % interval {_interval(metrics['accuracy_interval'], decimals)}",
+        "rows": f"{metrics['rows']:,}",
+        "majority": "positive" if metrics["positive_share"] >= 0.5 else "negative",
+        "majority_accuracy": percent(metrics["majority_accuracy"], decimals),
+    }
+
+
+def measures(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    decimals = _decimals(metrics["rows"])
+    return [
+        ("Loss (nats)", number(metrics["loss"])),
+        ("ROC AUC", number(metrics["roc_auc"])),
+        ("Average precision", number(metrics["average_precision"])),
+        ("Precision", percent(metrics["precision"], decimals)),
+        ("Recall", percent(metrics["recall"], decimals)),
+        ("F1", percent(metrics["f1"], decimals)),
+        ("Calibration error", number(metrics["calibration"]["ece"])),
+        ("Threshold", f"{metrics['threshold']:g}"),
+    ]
+
+
+def parts(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row for each part of the model and one for all; none where there is one part."""
+    decimals = _decimals(metrics["rows"])
+    if len(metrics["parts"]) == 1:
+        return []
+    return [
+        (
+            PART_NAMES[part["name"]],
+            percent(part["accuracy"], decimals),
+            _interval(part["accuracy_interval"], decimals),
+            number(part["loss"]),
+            NO_VALUE if part["factor"] is None else f"{part['factor']:.2f}",
+            NO_VALUE if part["together"] is None else gain(part["together"], decimals),
+        )
+        for part in metrics["parts"]
+    ]
+
+
+def gain(comparison: dict[str, Any], decimals: int) -> str:
+    """Say by how much the first of two classifiers is better, and how sure that is."""
+    return f"{comparison['difference'] * 100:+.{decimals}f} points, {_chance(comparison['p'])}"
+
+
+def _chance(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def calibration_words(metrics: dict[str, Any]) -> str:
+    """Say how far probabilities are off, and what the factors fitted on validation changed."""
+    factors = [part["factor"] for part in metrics["parts"] if part["factor"] is not None]
+    given = " and ".join(f"{factor:.2f}" for factor in factors)
+    counted = "the logit counts" if len(factors) == 1 else "the parts’ logits count"
+    return (
+        f"The expected calibration error, {number(metrics['calibration']['ece'])}, is the mean "
+        f"distance between the two, weighted by the number of reviews. It would be "
+        f"{number(metrics['ece_unscaled'])} if {counted} as trained; on the validation reviews, "
+        f"{given} times was found to be best."
+    )
+
+
+def by_length(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
+    return _accuracies(metrics["by_length"], length_label)
+
+
+def by_unknown(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
+    return _accuracies(metrics["by_unknown"], unknown_label)
+
+
+def _accuracies(
+    bins: list[dict[str, Any]], label: Callable[[dict[str, Any]], str]
+) -> list[tuple[str, ...]]:
+    return [
+        (
+            label(each),
+            f"{each['rows']:,}",
+            percent(each["accuracy"], 1),
+            _interval(each["interval"], 1),
+        )
+        for each in bins
+    ]
+
+
+def mistakes(report: Report) -> Iterator[dict[str, Any]]:
+    """Yield what is shown of each mistake.
+
+    ``words`` are triples: a word, its pull, and a class of the page's style for both.
+    """
+    names = ("negative", "positive")
+    for mistake in report.mistakes:
+        predicted = mistake.probability >= report.metrics["threshold"]
+        pulled = sorted(zip(mistake.pulls, mistake.words, strict=True), key=lambda pair: pair[0])
+        yield {
+            "row": f"{mistake.row:,}",
+            "text": excerpt(mistake.text),
+            "label": names[mistake.label],
+            "predicted": names[predicted],
+            "probability": _confident(mistake.probability),
+            "words": list(_highlighted(mistake)),
+            "to_positive": _strongest(p for p in pulled[: -STRONGEST - 1 : -1] if p[0] > 0),
+            "to_negative": _strongest(p for p in pulled[:STRONGEST] if p[0] < 0),
+        }
+
+
+def _strongest(pulled: Iterable[tuple[float, str]]) -> str:
+    """Name words with their pulls, leaving out those that would show as zero."""
+    named = [f"{excerpt(word)} {pull:+.2f}" for pull, word in pulled if abs(pull) >= 0.005]
+    return ", ".join(named) or NO_VALUE
+
+
+def _highlighted(mistake: Mistake) -> Iterator[tuple[str, str, str]]:
+    strongest = max(map(abs, mistake.pulls), default=0.0)
+    shown = 0
+    for word, pull in zip(mistake.words, mistake.pulls, strict=True):
+        word = excerpt(word)
+        shown += len(word) + 1
+        if shown > LONGEST_TEXT:
+            yield "…", "", ""
+            return
+        share = abs(pull) / strongest if strongest else 0.0
+        level = sum(share >= bound for bound in LEVELS)
+        yield word, f"{pull:+.2f}", f"{'up' if pull > 0 else 'down'}{level}" if level else ""
+
+
+def excerpt(text: str) -> str:
+    """Return a text on one line, cut at a word where it is long, without control characters.
+
+    Half surrogates, which no file can hold, and marks that turn the writing direction go too.
+    """
+    text = "".join(
+        mark
+        for mark in " ".join(text.split())
+        if unicodedata.category(mark) not in {"Cc", "Cs"} and mark not in _TURNING
+    )
+    if len(text) <= LONGEST_TEXT:
+        return text
+    head = text[:LONGEST_TEXT]
+    return (head.rsplit(" ", 1)[0] if " " in head[-40:] else head) + " …"
+
+
+def dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield nested settings as flat pairs: ``("train.epochs", "2")``."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from dotted(value, f"{prefix}{key}.")
+        else:
+            shown = value if isinstance(value, str) else json.dumps(value, default=str)
+            yield f"{prefix}{key}", shown
+
+
+def _decimals(rows: int) -> int:
+    return 2 if rows >= MANY_ROWS else 1
+
+
+def percent(share: float | None, decimals: int) -> str:
+    return NO_VALUE if share is None else f"{share * 100:.{decimals}f}\N{NO-BREAK SPACE}%"
+
+
+def _interval(ends: Sequence[float], decimals: int) -> str:
+    return f"{ends[0] * 100:.{decimals}f}–{percent(ends[1], decimals)}"
+
+
+def number(value: float | None) -> str:
+    return NO_VALUE if value is None else f"{value:.4f}"
+
+
+def _confident(probability: float) -> str:
+    """Return a probability, without rounding 99.97 % to certainty."""
+    if probability > 0.999:
+        return "over 99.9\N{NO-BREAK SPACE}%"
+    if probability < 0.001:
+        return "under 0.1\N{NO-BREAK SPACE}%"
+    return percent(probability, 1)
