@@ -95,6 +95,15 @@ def stage_flow(stage: str) -> Flow[..., dict[str, Any]]:
     return run_stage
 
 
-ingest, tokenize, vocabulary, tensors, train, evaluate, promote, report = map(
-    stage_flow, STAGE_NAMES
-)
+(
+    ingest,
+    tokenize,
+    vocabulary,
+    tensors,
+    duplicates,
+    baseline,
+    train,
+    evaluate,
+    promote,
+    report,
+) = map(stage_flow, STAGE_NAMES)

@@ -10,6 +10,8 @@ from sentiment.ingest import check_splits
 from sentiment.sample import SampleConfig
 from sentiment.vectors import find_vectors
 from tasks import (
+    baseline,
+    duplicates,
     evaluate,
     ingest,
     promote,
@@ -31,6 +33,8 @@ STAGES = (
     tokenize.STAGE,
     vocabulary.STAGE,
     tensors.STAGE,
+    duplicates.STAGE,
+    baseline.STAGE,
     train.STAGE,
     evaluate.STAGE,
     promote.STAGE,
@@ -75,6 +79,8 @@ def walk(job: Job) -> Way:
         vocabulary.requests(config.vocabulary, ingested, tokenized),
     )
     encoded = yield tensors.STAGE, tensors.requests(config.tensors, tokenized, words)
+    (repeated,) = yield duplicates.STAGE, duplicates.requests(ingested)
+    (linear,) = yield baseline.STAGE, baseline.requests(ingested, words, encoded)
     (trained,) = yield (
         train.STAGE,
         train.requests(
@@ -111,6 +117,9 @@ def walk(job: Job) -> Way:
             trained=trained,
             evaluated=evaluated,
             decided=decided[0],
+            baseline=linear,
+            duplicates=repeated,
+            encoded=encoded,
         ),
     )
 

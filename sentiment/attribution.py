@@ -41,16 +41,16 @@ def ngram_pulls(ngrams: Ngrams, ids: Tensor) -> Tensor:
     An n-gram's share goes in equal parts to the places where it stands, and there to its words.
     """
     pulls = torch.zeros(ids.shape, device=ids.device)
-    for row, words in enumerate(ids.split(1)):
-        by_length = ngrams.by_place(words)
-        every, place, times = torch.cat(by_length, dim=1)[0].unique(
-            return_inverse=True, return_counts=True
+    for row, words in enumerate(ids):
+        by_length = ngrams.by_place(words[None])
+        every, place, times = torch.unique(
+            torch.cat(by_length, dim=1)[0], return_inverse=True, return_counts=True
         )
         values = ngrams.idf[every].masked_fill(every == PAD, 0.0)
-        length = values.square().sum().sqrt().clamp(min=1e-6)
+        length = (values.square().sum() + ngrams.config.prior).sqrt()
         shares = (ngrams.weight[every, 0] * values / length / times)[place]
         sizes = [found.shape[1] for found in by_length]
-        for n, share in enumerate(shares.split(sizes), start=1):
+        for n, share in enumerate(torch.split(shares, sizes), start=1):
             for offset in range(n):
                 pulls[row, offset : offset + len(share)] += share / n
     return pulls

@@ -83,7 +83,7 @@ def evaluate_model(
     pulls = [_pulls(model, source, place) for place in worst.index]
     tokens = column_at(test_tokens, "tokens", worst.index)
     words = [found[: len(pulled)] for found, pulled in zip(tokens, pulls, strict=True)]
-    columns = worst.assign(words=words, pulls=pulls).to_dict("list")
+    columns = {**worst.to_dict("list"), "words": words, "pulls": pulls}
     mistakes = pa.table([pa.array(columns[f.name], f.type) for f in MISTAKES], schema=MISTAKES)
     pq.write_table(mistakes, out / "mistakes.parquet", compression="zstd")
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")

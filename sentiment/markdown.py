@@ -30,11 +30,12 @@ def render_markdown(report: Report) -> str:
         f"**Accuracy {headline['accuracy']}** ({headline['interval']}) on {headline['rows']} test "
         f"reviews. Always answering “{headline['majority']}” would reach "
         f"{headline['majority_accuracy']}.",
+        *([linear] if (linear := sections.baseline(report)) else []),
         *([f"Promotion: {_escape(report.promotion)}."] if report.promotion else []),
         _table(("Measure", "Value"), sections.measures(metrics)),
     ]
     if rows := sections.parts(metrics):
-        parts += ["## What each part contributes", _table(sections.PARTS_HEAD, rows)]
+        parts += ["## What each part contributes", _table(rows[0], rows[1:])]
     if report.history:
         parts += ["## Training", _training_table(report.history)]
     parts += [
@@ -64,6 +65,10 @@ def render_markdown(report: Report) -> str:
                 f"Towards positive: {_escape(each['to_positive'])}; towards negative: "
                 f"{_escape(each['to_negative'])}.",
             ]
+    if splits := sections.splits(report):
+        parts += ["## Data", _table(splits[0], splits[1:]), sections.leaks(report)]
+        rejects = [tuple(map(_escape, row)) for row in sections.rejects(report)]
+        parts.append(_table(("File", "Lines", "Rejected", "Why"), rejects))
     if report.facts:
         parts += ["## Facts", _text_table(("Fact", "Value"), report.facts.items())]
     if report.settings:

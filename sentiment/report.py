@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from sentiment import figures, sections
+from sentiment.comparison import compare
 from sentiment.markdown import render_markdown
 from sentiment.progress import Progress, silent
 from sentiment.recipe import EvaluateConfig
@@ -29,18 +30,24 @@ def write_report(
     history: Path,
     recipe: Path,
     promotion: Path,
+    predictions: Path,
+    baseline: Path,
+    linear_predictions: Path,
+    duplicates: Path,
     *,
     evaluate: EvaluateConfig,
     title: str,
     generated: bool,
     facts: Mapping[str, str],
+    quality: Mapping[str, Any],
     out: Path,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Write ``report.html``, ``report.md``, and as ``report.json`` all that they tell.
 
     ``recipe`` is the bundle's ``config.json``, ``promotion`` what the stage ``promote`` wrote;
-    ``generated`` says that the reviews were made up.
+    the predictions are those of the model and of the baseline, for the same reviews; ``quality``
+    holds the figures of the data; ``generated`` says that the reviews were made up.
     Returns no figures.
     """
     settings = json.loads(recipe.read_bytes())
@@ -54,11 +61,25 @@ def write_report(
         settings={**settings, "evaluate": evaluate.shaping()},
         facts=dict(facts),
         promotion=json.loads(promotion.read_bytes())["reason"],
+        baseline={
+            **json.loads(baseline.read_bytes()),
+            "model": against_baseline(predictions, linear_predictions, evaluate.threshold),
+        },
+        data={**quality, "duplicates": json.loads(duplicates.read_bytes())},
     )
     (out / "report.json").write_text(report.to_json(), encoding="utf-8")
     (out / "report.html").write_text(render_html(report), encoding="utf-8")
     (out / "report.md").write_text(render_markdown(report), encoding="utf-8")
     return {}
+
+
+def against_baseline(predictions: Path, linear: Path, threshold: float) -> dict[str, Any]:
+    """Compare the model with the baseline, from their predictions for the same reviews."""
+    model = pq.read_table(predictions)
+    positive = model["label"].to_numpy() == 1
+    answers = model["probability"].to_numpy() >= threshold
+    others = pq.read_table(linear)["logit"].to_numpy() >= 0
+    return compare(answers == positive, others == positive)
 
 
 def render_html(report: Report) -> str:
@@ -85,11 +106,14 @@ def render_html(report: Report) -> str:
         figures={name: Markup(svg) for name, svg in drawn.items()},
         headline=sections.headline(metrics),
         measures=sections.measures(metrics),
+        baseline=sections.baseline(report),
         parts=sections.parts(metrics),
-        parts_head=sections.PARTS_HEAD,
         calibration_words=sections.calibration_words(metrics),
         mistakes=list(sections.mistakes(report)),
         settings=list(sections.dotted(report.settings)),
+        splits=sections.splits(report),
+        leaks=sections.leaks(report),
+        rejects=sections.rejects(report),
         by_length=sections.by_length(metrics),
         by_unknown=sections.by_unknown(metrics),
     )

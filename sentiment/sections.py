@@ -19,8 +19,7 @@ STRONGEST = 3  # words named that pulled a review the most, each way
 
 # From this many reviews on, the second decimal of a percentage is more than noise.
 MANY_ROWS = 10_000
-PART_NAMES = {"lstm": "LSTM alone", "ngrams": "n-grams alone", TOGETHER: "both together"}
-PARTS_HEAD = ("Part", "Accuracy", "95 % interval", "Loss", "Factor", "Both against it alone")
+PART_NAMES = {"lstm": "LSTM alone", "ngrams": "n-grams alone", TOGETHER: "both"}
 # Marks that would make the text after them run the other way, outside the quote as well.
 _TURNING = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -47,7 +46,10 @@ class Report:
     ``metrics`` is what :func:`sentiment.evaluate.evaluate_model` wrote; ``history`` (which may be
     empty) holds the rows that :func:`sentiment.figures.training_curve` draws; ``mistakes`` start
     with the most confident one; ``settings`` may be nested; ``data_note`` is a warning to read
-    first; ``promotion`` says what became of the model.
+    first; ``promotion`` says what became of the model. ``baseline`` holds the figures of a linear
+    model, and under ``model`` a comparison with it; ``data`` those of
+    :func:`tasks.quality.data_quality`, and under ``duplicates`` those of
+    :func:`sentiment.duplicates.count_duplicates`.
     """
 
     title: str
@@ -58,6 +60,8 @@ class Report:
     settings: dict[str, Any]
     facts: dict[str, str]
     promotion: str | None = None
+    baseline: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, ensure_ascii=True) + "\n"
@@ -79,6 +83,74 @@ def headline(metrics: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def baseline(report: Report) -> str | None:
+    """Say what a linear model reaches, and how much better the model is."""
+    if report.baseline is None:
+        return None
+    decimals = _decimals(report.metrics["rows"])
+    linear, model = report.baseline, report.baseline["model"]
+    return (
+        f"A linear model over words and bigrams, trained on the same reviews, reaches "
+        f"{percent(linear['accuracy'], decimals)} (95 % interval "
+        f"{_interval(linear['accuracy_interval'], decimals)}, loss {number(linear['loss'])}); "
+        f"against it this model makes {_points(model['difference'], decimals)}. By McNemar’s exact "
+        f"test, p is {_chance(model['p'])}."
+    )
+
+
+def splits(report: Report) -> list[tuple[str, ...]]:
+    """Return a table of the splits of the data, one a column, with its head as the first row."""
+    if report.data is None:
+        return []
+    columns = [("", "Reviews", "Positive", "Repeated", "In training too", "Median tokens",
+                "95th percentile", "Longest", "Unknown tokens")]  # fmt: skip
+    for split in report.data["splits"]:
+        own, lengths = report.data["duplicates"][split["name"]], split["lengths"]
+        in_training = own["also_in"].get("train")
+        columns.append(
+            (
+                split["name"],
+                f"{split['rows']:,}",
+                percent(split["positive_share"], 1),
+                f"{own['repeated']:,}",
+                NO_VALUE if in_training is None else f"{in_training:,}",
+                f"{lengths['50%']:,}",
+                f"{lengths['95%']:,}",
+                f"{lengths['max']:,}",
+                percent(split["unknown_share"], 2),
+            )
+        )
+    return list(zip(*columns, strict=True))
+
+
+def leaks(report: Report) -> str:
+    """Say how many test reviews the model could know by heart."""
+    if report.data is None:
+        return ""
+    test = report.data["duplicates"]["test"]
+    count = test["also_in"]["train"]
+    if not count:
+        return "No test review stands among the training reviews as well."
+    return (
+        f"{count:,} of {test['rows']:,} test reviews ({percent(count / test['rows'], 2)}) stand "
+        "among the training reviews as well, and could be known by heart."
+    )
+
+
+def rejects(report: Report) -> list[tuple[str, ...]]:
+    """Return a row for each input file: its name, lines read and rejected, and why."""
+    files = report.data["files"] if report.data else []
+    return [
+        (
+            each["name"],
+            f"{each['read']:,}",
+            f"{sum(each['rejected'].values()):,}",
+            ", ".join(f"{why}: {count:,}" for why, count in each["rejected"].items()) or NO_VALUE,
+        )
+        for each in files
+    ]
+
+
 def measures(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     decimals = _decimals(metrics["rows"])
     return [
@@ -94,30 +166,36 @@ def measures(metrics: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def parts(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Return a row for each part of the model and one for all; none where there is one part."""
+    """Return a table of the parts of the model, one a column, with its head as the first row.
+
+    It is empty where there is one part.
+    """
     decimals = _decimals(metrics["rows"])
     if len(metrics["parts"]) == 1:
         return []
-    return [
-        (
-            PART_NAMES[part["name"]],
-            percent(part["accuracy"], decimals),
-            _interval(part["accuracy_interval"], decimals),
-            number(part["loss"]),
-            NO_VALUE if part["factor"] is None else f"{part['factor']:.2f}",
-            NO_VALUE if part["together"] is None else gain(part["together"], decimals),
+    columns = [("", "Accuracy", "95 % interval", "Loss", "Factor", "Both gain on it", "p")]
+    for part in metrics["parts"]:
+        against = part["together"]
+        columns.append(
+            (
+                PART_NAMES[part["name"]],
+                percent(part["accuracy"], decimals),
+                _interval(part["accuracy_interval"], decimals),
+                number(part["loss"]),
+                NO_VALUE if part["factor"] is None else f"{part['factor']:.2f}",
+                NO_VALUE if against is None else _points(against["difference"], decimals),
+                NO_VALUE if against is None else _chance(against["p"]),
+            )
         )
-        for part in metrics["parts"]
-    ]
+    return list(zip(*columns, strict=True))
 
 
-def gain(comparison: dict[str, Any], decimals: int) -> str:
-    """Say by how much the first of two classifiers is better, and how sure that is."""
-    return f"{comparison['difference'] * 100:+.{decimals}f} points, {_chance(comparison['p'])}"
+def _points(difference: float, decimals: int) -> str:
+    return f"{difference * 100:+.{decimals}f} points"
 
 
 def _chance(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def calibration_words(metrics: dict[str, Any]) -> str:

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from sentiment.recipe import EvaluateConfig
 from tasks.manifest import Manifest
+from tasks.quality import data_quality
 from tasks.stage import Request, Stage
 
 STAGE = Stage(
     "report",
     "sentiment.report:write_report",
-    reads=("train", "evaluate", "promote"),
+    reads=("ingest", "duplicates", "tensors", "baseline", "train", "evaluate", "promote"),
     libraries=("matplotlib",),
 )
 
@@ -24,18 +25,24 @@ def requests(
     trained: Manifest,
     evaluated: Manifest,
     decided: Manifest,
+    baseline: Manifest,
+    duplicates: Manifest,
+    encoded: Sequence[Manifest],
 ) -> list[Request]:
     """Ask for the report; ``generated`` says that the reviews were made up."""
-    rejected = sum(sum(manifest.facts["rejected"].values()) for manifest in ingested)
+    weights = trained.output("model.safetensors").sha256
     facts = {
-        "Lines read": f"{sum(manifest.facts['read'] for manifest in ingested):,}",
-        "Lines rejected": f"{rejected:,}",
         "Training reviews": f"{trained.facts['rows']:,}",
         "Vocabulary": f"{vocabulary.facts['size']:,} entries",
         "Parameters": f"{trained.facts['parameters']:,}",
         "Steps": f"{trained.facts['steps']:,}",
         "Best at step": f"{trained.facts['best_step']:,}",
-        "Device": evaluated.facts["device"],
+        "Trained on": trained.facts["device"],
+        "Evaluated on": evaluated.facts["device"],
+        # What the stages' keys hold too; other versions and times stand in the manifests, since the
+        # report of an equal model must be the same.
+        **{f"Version of {name}": version for name, version in trained.libraries.items()},
+        "Weights (sha256)": weights[:16],
     }
     covered = trained.facts["vectors"]
     if covered:
@@ -49,6 +56,11 @@ def requests(
         "history": trained.output("history.parquet"),
         "recipe": trained.output("config.json"),
         "promotion": decided.output("promotion.json"),
+        "predictions": evaluated.output("predictions.parquet"),
+        "baseline": baseline.output("baseline.json"),
+        "linear_predictions": baseline.output("predictions.parquet"),
+        "duplicates": duplicates.output("duplicates.json"),
     }
     settings = {"evaluate": config, "title": title, "generated": generated, "facts": facts}
+    settings["quality"] = data_quality(ingested, encoded)
     return [Request(STAGE, "report", inputs, settings)]

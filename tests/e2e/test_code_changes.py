@@ -95,6 +95,7 @@ def test_a_helper_of_tokenize_that_changes_the_tokens(
         "tokenize",
         "vocabulary",
         "tensors",
+        "baseline",
         "train",
         "evaluate",
         "promote",

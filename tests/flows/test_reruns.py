@@ -144,7 +144,7 @@ def wait_for_states(tries: int = 40) -> list[str]:
         ),
         (
             "vocabulary.min_count=1",
-            ["vocabulary", "tensors", "train", "evaluate", "promote", "report"],
+            ["vocabulary", "tensors", "baseline", "train", "evaluate", "promote", "report"],
             "config vocabulary.min_count 2 -> 1",
         ),
         ("promote.min_gain=0.5", ["promote", "report"], "config promote.min_gain 0.0 -> 0.5"),

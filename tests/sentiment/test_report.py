@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sentiment.baseline import train_baseline
 from sentiment.evaluate import evaluate_model
 from sentiment.markdown import render_markdown
 from sentiment.recipe import EvaluateConfig
@@ -28,6 +29,24 @@ HOSTILE = [
     "1. a list? + no - just words | and \\ back\\\\slashes \\",
     "turned \u202e around, \x00 \x1b[31m \ud800 and \x85 hidden",
 ]
+
+
+DATA = {
+    "files": [
+        {"name": "test.ft.txt.bz2", "read": 3_001, "rejected": {"empty line": 1}},
+        {"name": "train.ft.txt.bz2", "read": 12_000, "rejected": {}},
+    ],
+    "splits": [
+        {"name": name, "rows": rows, "positive_share": 0.5, "tokens": 90 * rows,
+         "unknown_share": 0.0123, "lengths": {"50%": 80, "95%": 210, "max": 1_234}}
+        for name, rows in (("train", 12_000), ("validation", 1_500), ("test", 1_500))
+    ],
+    "duplicates": {
+        "train": {"rows": 12_000, "repeated": 17, "also_in": {"validation": 2, "test": 3}},
+        "validation": {"rows": 1_500, "repeated": 0, "also_in": {"train": 2, "test": 1}},
+        "test": {"rows": 1_500, "repeated": 4, "also_in": {"train": 3, "validation": 1}},
+    },
+}  # fmt: skip
 
 
 def mistake(
@@ -77,6 +96,14 @@ def report() -> Report:
         ],
         settings={"train": {"epochs": 2, "betas": [0.9, 0.999]}, "vocabulary": {"max_size": None}},
         facts={"Training reviews": "12,000", "Vocabulary": "8,123 words"},
+        baseline={
+            "rows": 1_500,
+            "accuracy": 0.8,
+            "accuracy_interval": [0.779, 0.819],
+            "loss": 0.45,
+            "model": {"gained": 300, "lost": 45, "difference": 0.17, "p": 1e-9},
+        },
+        data=DATA,
     )
 
 
@@ -97,6 +124,10 @@ def hostile(report: Report) -> Report:
         promotion=HOSTILE[1],
         settings={"a|b": {"<i>": "x | y <script>"}},
         facts={"<u>fact</u>": "`one` | two"},
+        data={
+            **DATA,
+            "files": [{"name": "<b>a|b</b>.csv", "read": 2, "rejected": {"<i>|</i>": 1}}],
+        },
     )
 
 
@@ -136,8 +167,8 @@ class TestHtml:
     def test_holds_every_part_in_order(self, page: str) -> None:
         parts = ["What each part contributes", "Training curve", "ROC curve",
                  "Precision and recall", "Confusion matrix", "Accuracy by length",
-                 "Accuracy by unknown words", "Calibration", "Most confident mistakes", "Facts",
-                 "Settings"]  # fmt: skip
+                 "Accuracy by unknown words", "Calibration", "Most confident mistakes", "Data",
+                 "Facts", "Settings"]  # fmt: skip
         body = page[page.index("<dl") :]
         places = [body.index(f">{part}<") for part in parts if f">{part}<" in body]
         assert len(places) == len(parts) and places == sorted(places)
@@ -183,15 +214,43 @@ class TestHtml:
 
     def test_parts_are_compared(self, report: Report, page: str) -> None:
         text = Page(page).text().replace("\N{NO-BREAK SPACE}", " ")
-        wide = report.metrics["parts"][1]
-        low, high = wide["accuracy_interval"]
-        assert (
-            f"n-grams alone {wide['accuracy'] * 100:.1f} % {low * 100:.1f}–{high * 100:.1f} % "
-            f"{wide['loss']:.4f} 0.60 {wide['together']['difference'] * 100:+.1f} points, p < 0.001"
-        ) in text
-        assert "both together" in text
+        deep, wide, both = report.metrics["parts"]
+        shares = [f"{part['accuracy'] * 100:.1f} %" for part in (deep, wide, both)]
+        for row in (
+            "LSTM alone n-grams alone both",
+            " ".join(["Accuracy", *shares]),
+            f"Loss {deep['loss']:.4f} {wide['loss']:.4f} {both['loss']:.4f}",
+            "Factor 0.60 0.60 —",
+            "Both gain on it " + " ".join(
+                f"{part['together']['difference'] * 100:+.1f} points" for part in (deep, wide)
+            ) + " —",
+            "p < 0.001 < 0.001 —",
+        ):  # fmt: skip
+            assert row in text
         alone = replace(report, metrics=evaluated_metrics(1_500, seed=11, parts=1))
         assert "n-grams" not in Page(render_html(replace(alone, mistakes=[]))).text()
+
+    def test_the_baseline_is_compared_with(self, page: str) -> None:
+        text = Page(page).text().replace("\N{NO-BREAK SPACE}", " ")
+        assert "reaches 80.0 % (95 % interval 77.9–81.9 %, loss 0.4500)" in text
+        assert "against it this model makes +17.0 points." in text
+        assert "McNemar’s exact test, p is < 0.001." in text
+
+    def test_the_data_is_described(self, report: Report, page: str) -> None:
+        for shown in (Page(page).text(), re.sub(r"[|\s]+", " ", render_markdown(report))):
+            shown = shown.replace("\N{NO-BREAK SPACE}", " ")
+            for row in (
+                "Reviews 12,000 1,500 1,500",
+                "Positive 50.0 % 50.0 % 50.0 %",
+                "Repeated 17 0 4",
+                "In training too — 2 3",
+                "Median tokens 80 80 80",
+                "Longest 1,234 1,234 1,234",
+                "Unknown tokens 1.23 % 1.23 % 1.23 %",
+            ):
+                assert row in shown
+            assert "3 of 1,500 test reviews (0.20 %) stand among the training reviews" in shown
+            assert "test.ft.txt.bz2 3,001 1 empty line: 1" in shown.replace("\\", "")
 
     def test_calibration_says_what_scaling_changed(self, page: str) -> None:
         text = Page(page).text()
@@ -321,16 +380,26 @@ class TestStage:
         out.mkdir(exist_ok=True)
         promotion = out.with_suffix(".json")
         promotion.write_text(json.dumps({"reason": "champion kept: 50% against 60%"}))
+        linear = out.with_suffix(".linear")
+        linear.mkdir(exist_ok=True)
+        train_baseline(trained.train_tensors, trained.test_tensors, trained.vocabulary, out=linear)
+        duplicates = out.with_suffix(".duplicates")
+        duplicates.write_text(json.dumps(DATA["duplicates"]))
         write_report(
             evaluated / "metrics.json",
             evaluated / "mistakes.parquet",
             trained.bundle / "history.parquet",
             trained.bundle / "config.json",
             promotion,
+            evaluated / "predictions.parquet",
+            out.with_suffix(".linear") / "baseline.json",
+            out.with_suffix(".linear") / "predictions.parquet",
+            duplicates,
             evaluate=EvaluateConfig(mistakes=3),
             title="Lamps and tents",
             generated=generated,
             facts={"Lines read": "360"},
+            quality={name: DATA[name] for name in ("files", "splits")},
             out=out,
         )
         return {name: content.decode() for name, content in contents(out).items()}
