@@ -14,12 +14,12 @@ from sentiment.metrics import length_label, unknown_label
 
 LONGEST_TEXT = 600  # characters of a review that are shown
 NO_VALUE = "—"
-LEVELS = (0.1, 1 / 3, 2 / 3)  # shares of the strongest pull from which a colour grows stronger
+LEVELS = (0.2, 0.4, 0.7)  # shares of the strongest pull from which a colour grows stronger
 STRONGEST = 3  # words named that pulled a review the most, each way
 
 # From this many reviews on, the second decimal of a percentage is more than noise.
 MANY_ROWS = 10_000
-PART_NAMES = {"lstm": "LSTM alone", "ngrams": "n-grams alone", TOGETHER: "both"}
+PART_NAMES = {"lstm": "LSTM", "ngrams": "n-grams", TOGETHER: "both"}
 # Marks that would make the text after them run the other way, outside the quote as well.
 _TURNING = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -89,12 +89,14 @@ def baseline(report: Report) -> str | None:
         return None
     decimals = _decimals(report.metrics["rows"])
     linear, model = report.baseline, report.baseline["model"]
+    difference = model["difference"]
+    better = "worse" if difference < 0 else "better"
     return (
         f"A linear model over words and bigrams, trained on the same reviews, reaches "
         f"{percent(linear['accuracy'], decimals)} (95 % interval "
         f"{_interval(linear['accuracy_interval'], decimals)}, loss {number(linear['loss'])}); "
-        f"against it this model makes {_points(model['difference'], decimals)}. By McNemar’s exact "
-        f"test, p is {_chance(model['p'])}."
+        f"this model is {abs(difference) * 100:.{decimals}f} points {better} (McNemar’s exact "
+        f"test: p {_chance(model['p'])})."
     )
 
 
@@ -173,7 +175,7 @@ def parts(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
     decimals = _decimals(metrics["rows"])
     if len(metrics["parts"]) == 1:
         return []
-    columns = [("", "Accuracy", "95 % interval", "Loss", "Factor", "Both gain on it", "p")]
+    columns = [("", "Accuracy", "95 % interval", "Loss", "Factor", "Both add, points", "p")]
     for part in metrics["parts"]:
         against = part["together"]
         columns.append(
@@ -183,19 +185,15 @@ def parts(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
                 _interval(part["accuracy_interval"], decimals),
                 number(part["loss"]),
                 NO_VALUE if part["factor"] is None else f"{part['factor']:.2f}",
-                NO_VALUE if against is None else _points(against["difference"], decimals),
-                NO_VALUE if against is None else _chance(against["p"]),
+                NO_VALUE if against is None else f"{against['difference'] * 100:+.{decimals}f}",
+                NO_VALUE if against is None else _chance(against["p"]).removeprefix("= "),
             )
         )
     return list(zip(*columns, strict=True))
 
 
-def _points(difference: float, decimals: int) -> str:
-    return f"{difference * 100:+.{decimals}f} points"
-
-
 def _chance(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def calibration_words(metrics: dict[str, Any]) -> str:

@@ -1,0 +1,41 @@
+"""The report's document holds what the stages before it found."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from flows.walk import Job
+from tests.conftest import good_lines, run_plainly, write_bz2
+
+
+def test_the_document_has_the_figures_of_all_stages(
+    tmp_path: Path, make_job: Callable[..., Job]
+) -> None:
+    lines = good_lines(60)
+    write_bz2(tmp_path / "data" / "train.ft.txt.bz2", [*lines, b"no label"])
+    # The last 10 are the test reviews; 3 of them are known from training.
+    write_bz2(tmp_path / "data" / "test.ft.txt.bz2", [*good_lines(17, start=100), *lines[:3]])
+    job = make_job(tmp_path / "data", "ingest.max_reject_rate=0.5")
+    done = run_plainly(job)
+
+    def file(stage: str, name: str) -> Path:
+        return job.store.root / done[stage][0].output(name).path
+
+    report = json.loads(file("report", "report.json").read_bytes())
+    weights = hashlib.sha256(file("train", "model.safetensors").read_bytes()).hexdigest()
+    assert report["facts"]["Weights (sha256)"] == weights[:16]
+    assert report["facts"]["Version of torch"] == done["train"][0].libraries["torch"]
+    assert report["metrics"] == json.loads(file("evaluate", "metrics.json").read_bytes())
+    linear = json.loads(file("baseline", "baseline.json").read_bytes())
+    compared = report["baseline"].pop("model")
+    assert report["baseline"] == linear
+    assert compared["gained"] - compared["lost"] == round(
+        10 * (report["metrics"]["accuracy"] - linear["accuracy"])
+    )
+    assert report["data"]["files"][1]["rejected"] == {"no label": 1}
+    assert [split["rows"] for split in report["data"]["splits"]] == [60, 10, 10]
+    assert report["data"]["duplicates"]["test"]["also_in"]["train"] == 3
+    assert "3 of 10 test reviews (30.00\N{NO-BREAK SPACE}%) stand" in (
+        file("report", "report.html").read_text()
+    )
