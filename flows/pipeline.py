@@ -95,15 +95,13 @@ def stage_flow(stage: str) -> Flow[..., dict[str, Any]]:
     return run_stage
 
 
-(
-    ingest,
-    tokenize,
-    vocabulary,
-    tensors,
-    duplicates,
-    baseline,
-    train,
-    evaluate,
-    promote,
-    report,
-) = map(stage_flow, STAGE_NAMES)
+ingest = stage_flow("ingest")
+tokenize = stage_flow("tokenize")
+vocabulary = stage_flow("vocabulary")
+tensors = stage_flow("tensors")
+train = stage_flow("train")
+evaluate = stage_flow("evaluate")
+baseline = stage_flow("baseline")
+duplicates = stage_flow("duplicates")
+promote = stage_flow("promote")
+report = stage_flow("report")

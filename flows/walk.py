@@ -33,10 +33,10 @@ STAGES = (
     tokenize.STAGE,
     vocabulary.STAGE,
     tensors.STAGE,
-    duplicates.STAGE,
-    baseline.STAGE,
     train.STAGE,
     evaluate.STAGE,
+    baseline.STAGE,
+    duplicates.STAGE,
     promote.STAGE,
     report.STAGE,
 )
@@ -79,8 +79,6 @@ def walk(job: Job) -> Way:
         vocabulary.requests(config.vocabulary, ingested, tokenized),
     )
     encoded = yield tensors.STAGE, tensors.requests(config.tensors, tokenized, words)
-    (repeated,) = yield duplicates.STAGE, duplicates.requests(ingested)
-    (linear,) = yield baseline.STAGE, baseline.requests(ingested, words, encoded)
     (trained,) = yield (
         train.STAGE,
         train.requests(
@@ -91,6 +89,8 @@ def walk(job: Job) -> Way:
         evaluate.STAGE,
         evaluate.requests(config.evaluate, ingested, tokenized, encoded, trained),
     )
+    (linear,) = yield baseline.STAGE, baseline.requests(ingested, words, encoded)
+    (repeated,) = yield duplicates.STAGE, duplicates.requests(ingested)
     candidate = promote.candidate(config.evaluate, ingested, trained, generated=job.data is None)
     decided: list[Manifest] = []
     while not decided:

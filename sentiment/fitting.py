@@ -250,24 +250,31 @@ def training_step(
     team: Team = ALONE,
     part: float = 1.0,
 ) -> Tensor:
-    """Take one optimiser step and return the mean loss of the model's answers for the batch.
+    """Take one optimiser step, and one on excerpts; return the mean loss of the model's answers.
 
-    It is still on the device, and is not what was minimised where the model has several parts or
-    learns from excerpts too: so it compares with that of the validation. In a ``team`` of processes
+    It is still on the device, and is not what was minimised where the model has several parts: so
+    it compares with that of the validation. In a ``team`` of processes
     ``batch`` is this one's ``part``, from 0 to 1, of the whole, whose loss is returned.
     """
     with autocast(config.precision, batch.ids.device):
         parts = model.parts(batch.ids, batch.lengths)
         loss = loss_of(parts, batch.labels)
-        if excerpts is not None:
-            short = excerpts(batch)
-            loss = loss + 0.5 * entropy(model.lstm(short.ids, short.lengths), short.labels)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
     answered = entropy(parts.detach().float().sum(dim=1), batch.labels)
-    answered = team.sum(model, answered, part)
-    nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-    optimiser.step()
+
+    def descend(loss: Tensor, figure: Tensor) -> Tensor:
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        whole = team.sum(model, figure, part)
+        nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+        optimiser.step()
+        return whole
+
+    answered = descend(loss, answered)
+    if excerpts is not None:
+        short = excerpts(batch)
+        with autocast(config.precision, batch.ids.device):
+            loss = entropy(model.lstm(short.ids, short.lengths), short.labels)
+        descend(loss, loss.detach())
     return answered
 
 

@@ -24,6 +24,7 @@ class SentimentLSTM(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(vocabulary_size, config.embedding_size)
+        nn.init.normal_(self.embedding.weight, std=config.embedding_std)
         directions = 2 if config.bidirectional else 1
         width = directions * config.hidden_size
         sizes = [config.embedding_size] + [width] * (config.layers - 1)

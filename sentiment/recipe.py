@@ -30,6 +30,9 @@ class ModelConfig(Settings):
     """The shape of a ``SentimentLSTM``."""
 
     embedding_size: int = Field(128, ge=1, description="Numbers that stand for a word.")
+    embedding_std: float = Field(
+        0.1, gt=0, description="Standard deviation of the embedding's first values."
+    )
     hidden_size: int = Field(128, ge=1, description="Size of an LSTM state, per direction.")
     layers: int = Field(1, ge=1, description="LSTM layers on top of each other.")
     bidirectional: bool = Field(True, description="Also read each review from its end.")
@@ -70,8 +73,8 @@ class TrainConfig(Settings):
     excerpts: int = Field(
         0,
         ge=0,
-        description="Sentences of each review from which the LSTM also learns by themselves, so "
-        "that the model can judge short texts.",
+        description="Sentences of each review from which the LSTM learns by themselves, in a step "
+        "of their own, so that the model can judge short texts.",
     )
     vectors: str | None = operational(
         None,

@@ -23,10 +23,7 @@ def explain(request: Request, found: Found, previous: Manifest | None) -> list[s
 def differences(previous: Manifest, request: Request) -> list[str]:
     """List what changed since a run: settings, code, libraries, inputs."""
     now = request.ingredients
-    changes = [
-        f"config {key} {_show(old)} -> {_show(new)}"
-        for key, old, new in _changed(flatten(previous.config), flatten(now["config"]))
-    ]
+    changes = _changed_config(previous.config, now["config"], first=request.stage.name)
     files = sorted({name.split(":")[0] for name, *_ in _changed(previous.code, now["code"])})
     if files:
         changes.append(f"code changed in {_some(files)}")
@@ -60,6 +57,21 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[s
     for name in sorted({*old, *new}):
         if old.get(name) != new.get(name):
             yield name, old.get(name), new.get(name)
+
+
+def _changed_config(old: Mapping[str, Any], new: Mapping[str, Any], first: str) -> list[str]:
+    """List the settings that differ, those of the stage's own section first."""
+    changes = []
+    for section in sorted({*old, *new}, key=lambda name: (name != first, name)):
+        before, after = old.get(section), new.get(section)
+        if isinstance(before, Mapping) != isinstance(after, Mapping):
+            changes.append(f"config {section} changed")
+            continue
+        changes += [
+            f"config {key} {_show(was)} -> {_show(now)}"
+            for key, was, now in _changed(flatten({section: before}), flatten({section: after}))
+        ]
+    return changes
 
 
 def _changed_inputs(

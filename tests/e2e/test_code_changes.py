@@ -95,9 +95,9 @@ def test_a_helper_of_tokenize_that_changes_the_tokens(
         "tokenize",
         "vocabulary",
         "tensors",
-        "baseline",
         "train",
         "evaluate",
+        "baseline",
         "promote",
         "report",
     ]

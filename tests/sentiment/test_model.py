@@ -31,7 +31,9 @@ def seeded() -> Iterator[None]:
 
 def make_model(**options: Any) -> SentimentLSTM:
     """Return a model whose weights are large enough to spread its probabilities."""
-    config = ModelConfig(**{"embedding_size": 12, "hidden_size": 10, **options})
+    config = ModelConfig(
+        **{"embedding_size": 12, "embedding_std": 1.0, "hidden_size": 10, **options}
+    )
     model = SentimentLSTM(config, VOCABULARY_SIZE).eval()
     with torch.no_grad():
         for parameter in model.parameters():

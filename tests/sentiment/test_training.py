@@ -473,7 +473,9 @@ def test_progress_counts_reviews_up_to_the_end(trained: Trained, tmp_path: Path)
     assert {figures.get("validation_accuracy") for *_, figures in seen} <= {
         row["validation_accuracy"] for row in rows
     }
-    assert set(seen[-1][2]) == {"loss", "validation_accuracy"}
+    figures = seen[-1][2]
+    assert set(figures) == {"loss", "validation_accuracy", "validation_loss", "validations"}
+    assert figures["validations"] == 2
 
 
 class TestValidation:

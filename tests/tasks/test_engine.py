@@ -48,6 +48,7 @@ def test_a_task_is_tried_again(
 ) -> None:
     monkeypatch.setattr(failing, "failures", [OSError(number, "why")] * 2)
     monkeypatch.setattr(failing, "calls", 0)
+    monkeypatch.setattr("tasks.stage._code", lambda _function: {})  # no code of the project
     stage = Stage("failing", "tests.tasks.failing:work", reads=())
     request = Request(stage, "all", {})
 
