@@ -10,6 +10,7 @@ import typer
 
 from flows.commands.doctor import doctor
 from flows.commands.download import download
+from flows.commands.explain import explain
 from flows.commands.gc import gc
 from flows.commands.local import deploy, down, up
 from flows.commands.models import models
@@ -39,7 +40,8 @@ def options(
     context.obj = debug
 
 
-for command in (sample, download, run, plan, tune, predict, score, gc, up, down, deploy, doctor):
+commands = (sample, download, run, plan, tune, predict, explain, score, gc)
+for command in (*commands, up, down, deploy, doctor):
     app.command()(command)
 app.add_typer(models)
 

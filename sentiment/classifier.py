@@ -13,6 +13,7 @@ import torch
 
 from sentiment.batches import BatchSource
 from sentiment.bundle import Bundle
+from sentiment.explaining import Explanation, explain_text
 from sentiment.scoring import probabilities, score
 from sentiment.tensors import encode_words
 from sentiment.tokenize import tokenize_texts
@@ -73,6 +74,10 @@ class Classifier:
     def predict(self, texts: Iterable[str], threshold: float = 0.5) -> list[str]:
         """Return ``negative`` or ``positive`` for each text."""
         return [LABELS[int(p >= threshold)] for p in self.predict_proba(texts)]
+
+    def explain(self, text: str) -> Explanation:
+        """Return what leads to a text's probability, word by word; needs the extra ``explain``."""
+        return explain_text(self._bundle, text, self._device)
 
     def score(self, texts: list[str]) -> Scores:
         """Return P(positive) of texts, all held in memory at once, and counts of their words."""

@@ -5,8 +5,12 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import torch
 
 # Before anything loads Prefect: tests leave the user's database and settings alone.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -24,6 +28,11 @@ os.environ.pop("SENTIMENT_WEBHOOK", None)
 
 from flows.config import PipelineConfig, load_config  # noqa: E402
 from flows.walk import Job, walk  # noqa: E402
+from sentiment.bundle import BundleConfig, save_bundle  # noqa: E402
+from sentiment.cleaning import TokenizeConfig  # noqa: E402
+from sentiment.model import SentimentLSTM  # noqa: E402
+from sentiment.recipe import TrainConfig  # noqa: E402
+from sentiment.tensors import TensorsConfig  # noqa: E402
 from tasks.champion import settle  # noqa: E402
 from tasks.manifest import Manifest  # noqa: E402
 from tasks.store import Store  # noqa: E402
@@ -66,6 +75,26 @@ def write_small_data(folder: Path) -> Path:
     """Write 60 training and 20 test reviews."""
     write_bz2(folder / "train.ft.txt.bz2", good_lines(60))
     write_bz2(folder / "test.ft.txt.bz2", good_lines(20, start=100))
+    return folder
+
+
+def write_random_bundle(folder: Path, **model: Any) -> Path:
+    """Write a bundle of random weights that knows a few words; ``model`` are its settings."""
+    vocabulary = folder / "words.parquet"
+    words = ["_PAD", "_UNK", "a", "lovely", "lamp", ",", "awful"]
+    pq.write_table(pa.table({"word": words, "count": [1] * len(words)}), vocabulary)
+    settings = {"embedding_size": 6, "hidden_size": 5, "ngrams": {"buckets": 64, "prior": 4.0}}
+    recipe = TrainConfig.model_validate({"model": settings | model})
+    torch.manual_seed(1)
+    weights = SentimentLSTM(recipe.model, len(words))
+    with torch.no_grad():
+        for parameter in weights.parameters():
+            parameter.normal_(std=0.5)
+    config = BundleConfig(
+        tokenize=TokenizeConfig(), tensors=TensorsConfig(max_length=40), train=recipe
+    )
+    save_bundle(folder, config, vocabulary, weights)
+    vocabulary.unlink()
     return folder
 
 
