@@ -11,6 +11,7 @@ import typer
 from flows.commands.doctor import doctor
 from flows.commands.download import download
 from flows.commands.explain import explain
+from flows.commands.export import export
 from flows.commands.gc import gc
 from flows.commands.local import deploy, down, up
 from flows.commands.models import models
@@ -40,8 +41,8 @@ def options(
     context.obj = debug
 
 
-commands = (sample, download, run, plan, tune, predict, explain, score, gc)
-for command in (*commands, up, down, deploy, doctor):
+using = (sample, download, run, plan, tune, predict, explain, score, export, gc)
+for command in (*using, up, down, deploy, doctor):
     app.command()(command)
 app.add_typer(models)
 

@@ -100,7 +100,7 @@ def pool(states: Tensor, lengths: Tensor, how: str, hidden_size: int) -> Tensor:
     (columns from ``hidden_size`` on) stands at step 0.
     """
     if how == "last":
-        rows = torch.arange(len(states), device=states.device)
+        rows = torch.arange(states.shape[0], device=states.device)
         ahead = states[rows, lengths - 1, :hidden_size]
         return torch.cat([ahead, states[:, 0, hidden_size:]], dim=-1)
     inside = (torch.arange(states.shape[1], device=states.device) < lengths[:, None])[:, :, None]
