@@ -79,6 +79,37 @@ def render_markdown(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def render_card(report: Report) -> str:
+    """Return the model card, Markdown to lie beside a bundle: what it is, how good, its limits."""
+    figures = sections.headline(report.metrics)
+    recipe = [pair for pair in sections.dotted(report.settings) if pair[0].startswith("train.")]
+    note = f"> **Note:** {_escape(report.data_note)}\n\n" if report.data_note else ""
+    return f"""# Model card: {_escape(report.title)}
+
+{note}An LSTM that gives the probability that a review is positive.
+
+## Test figures
+**Accuracy {figures["accuracy"]}** ({figures["interval"]}) on {figures["rows"]} test reviews that
+it was not trained on.
+
+{_table(("Measure", "Value"), sections.measures(report.metrics))}
+
+## Data
+{_text_table(("Fact", "Value"), report.facts.items())}
+
+## Recipe
+{_text_table(("Setting", "Value"), recipe)}
+
+## Limits
+- It knows two answers, positive and negative, and reads the language of its training reviews.
+- Of a text longer than `tensors.max_length` tokens it reads the beginning only.
+- The figures hold for reviews like the test reviews; for others, measure anew.
+
+## Use
+`sentiment predict TEXT --model FOLDER`, or in Python `sentiment.Classifier.load(FOLDER)`.
+"""
+
+
 def _calibration_table(metrics: dict[str, Any]) -> str:
     return _table(
         ("Probability", "Reviews", "Mean probability", "Labelled positive"),

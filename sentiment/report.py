@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from sentiment import figures, sections
 from sentiment.comparison import compare
-from sentiment.markdown import render_markdown
+from sentiment.markdown import render_card, render_markdown
 from sentiment.progress import Progress, silent
 from sentiment.recipe import EvaluateConfig
 from sentiment.sections import Mistake, Report
@@ -70,6 +70,7 @@ def write_report(
     (out / "report.json").write_text(report.to_json(), encoding="utf-8")
     (out / "report.html").write_text(render_html(report), encoding="utf-8")
     (out / "report.md").write_text(render_markdown(report), encoding="utf-8")
+    (out / "README.md").write_text(render_card(report), encoding="utf-8")
     return {}
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sentiment.baseline import train_baseline
 from sentiment.evaluate import evaluate_model
-from sentiment.markdown import render_markdown
+from sentiment.markdown import render_card, render_markdown
 from sentiment.recipe import EvaluateConfig
 from sentiment.report import GENERATED_NOTE, TEMPLATE, render_html, write_report
 from sentiment.sections import LONGEST_TEXT, Mistake, Report
@@ -360,6 +360,18 @@ class TestMarkdown:
             assert reader.render(f"> {shown}") == f"<blockquote>\n<p>{quoted}</p>\n</blockquote>\n"
 
 
+def test_the_card_tells_figures_recipe_and_limits(report: Report) -> None:
+    told = replace(report, settings={"train": {"epochs": 2}, "evaluate": {"threshold": 0.5}})
+    card = render_card(told)
+    assert card == render_card(told)
+    assert f"**Accuracy {report.metrics['accuracy'] * 100:.1f}" in card
+    assert "> **Note:** Generated reviews" in card
+    assert "| train.epochs | 2 |" in card
+    assert "evaluate.threshold" not in card
+    assert "\n## Limits\n" in card and "\n## Use\n" in card
+    assert "Note" not in render_card(replace(told, data_note=None))
+
+
 @pytest.fixture(scope="module")
 def evaluated(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("evaluated")
@@ -406,7 +418,7 @@ class TestStage:
         self, trained: Trained, evaluated: Path, tmp_path: Path
     ) -> None:
         pages = self.write(trained, evaluated, tmp_path)
-        assert set(pages) == {"report.html", "report.json", "report.md"}
+        assert set(pages) == {"report.html", "report.json", "report.md", "README.md"}
         worst = pq.read_table(evaluated / "mistakes.parquet")["text"].to_pylist()
         for text in (
             "Lamps and tents",
