@@ -58,7 +58,7 @@ def test_contributions_add_up(pooling: str, layers: int, bidirectional: bool) ->
     contributions, baseline = contribute(model, ids, lengths)
     assert baseline == pytest.approx(nothing, abs=1e-5)
     assert float(contributions.abs().sum()) > 0.1
-    assert float(contributions.sum()) == pytest.approx(logit - baseline, abs=0.01)
+    assert float(contributions.sum()) == pytest.approx(logit - baseline, abs=0.05)
 
 
 def test_integrated_gradients_are_the_mean_slope_along_the_way() -> None:
@@ -91,7 +91,7 @@ def test_padding_on_the_left_adds_nothing() -> None:
     assert contributions[:2].tolist() == [0, 0]
     with torch.no_grad():
         logit = float(model(ids, torch.tensor([4])))
-    assert float(contributions.sum()) == pytest.approx(logit - baseline, abs=0.01)
+    assert float(contributions.sum()) == pytest.approx(logit - baseline, abs=0.05)
 
 
 def test_an_explanation_tells_of_every_word(bundle: Bundle) -> None:
