@@ -11,7 +11,7 @@ from sentiment.batches import Batch
 from sentiment.vocabulary import PAD, UNKNOWN, Vocabulary
 
 ENDS = (".", "!", "?", "...", ":", ";")  # a colon ends the title
-LONGEST = 30  # words
+LONGEST = 20  # words
 
 
 class Excerpts:
@@ -23,7 +23,7 @@ class Excerpts:
         self._ends = ends[ends != UNKNOWN].long()
 
     def __call__(self, batch: Batch) -> Batch:
-        """Return the sentences with their reviews' labels, padded on the right to 30 words.
+        """Return the sentences with their reviews' labels, padded on the right to 20 words.
 
         PyTorch's random numbers choose them. Of half of them the mark that ends them is left out,
         as people do when they type a few words. What is longer is cut.
