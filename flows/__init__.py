@@ -1,7 +1,10 @@
-"""Which stages run, in what order, and the command line."""
+"""Prefect flows and the command line."""
 
 import os
 
-# PyTorch's threads wait for each other by spinning, which starves them as soon as anything else
-# needs a core: 13 times slower beside one busy process (docs/experiments.md). Set before it loads.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Before PyTorch is loaded: its threads wait for work by spinning, which takes the processor from
+# whatever runs beside them, and from each other. So they fall asleep after some microseconds.
+# Training the preset balanced beside one busy process was ten times slower without; see
+# docs/experiments.md.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -25,6 +25,7 @@ from sentiment.errors import StageError
 from sentiment.promotion import Verdict
 from tasks.champion import settle
 from tasks.engine import progress_path, run_requests
+from tasks.files import write_atomically
 from tasks.manifest import Artifact, Manifest, digest_outputs
 from tasks.runs import RunRecord, new_run_id
 from tasks.stage import Request, Stage
@@ -184,6 +185,14 @@ class _Run:
             self._results[stage.name] = StageResult(stage.name, state, reason, seconds, digest)
         if stage.name == "train":
             point_to(self._job.store, LATEST, self._job.store.folder(requests[0]))
+        if stage.name == "report":
+            self._place_card(manifests[0])
+
+    def _place_card(self, reported: Manifest) -> None:
+        """Put the model's card into its bundle, now that the test figures are known."""
+        root, (trained,) = self._job.store.root, self._manifests["train"]
+        card = (root / reported.output(CARD).path).read_text(encoding="utf-8")
+        write_atomically(root / trained.stage / trained.key / CARD, card)
 
 
 def keys_of(requests: Sequence[Request]) -> dict[str, str]:

@@ -165,14 +165,16 @@ def _notes(reporter: Reporter, stage: str) -> Iterator[None]:
             reporter.note(f"{stage:<11}{record.getMessage()}")
 
     logger = logging.getLogger("sentiment")
-    level, handler = logger.level, Notes()
+    level, handler, propagate = logger.level, Notes(), logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    logger.propagate = False  # Prefect would show the same line again
     try:
         yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+        logger.propagate = propagate
 
 
 @contextmanager
