@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 # As the pipeline does it, and before PyTorch is loaded: threads wait asleep.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np

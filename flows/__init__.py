@@ -1,4 +1,4 @@
-"""Prefect flows and the command line."""
+"""Which stages run, in what order, and the command line."""
 
 import os
 

@@ -21,6 +21,7 @@ from flows.remote import train_remotely
 from flows.reporting import LogReporter, Reporter, Running, chosen, watch
 from flows.runners import task_runner
 from flows.walk import STAGE_NAMES, Job, walk
+from sentiment.bundle import CARD
 from sentiment.errors import StageError
 from sentiment.promotion import Verdict
 from tasks.champion import settle

@@ -27,6 +27,8 @@ FORMAT = 2
 WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocabulary.parquet"
 PROFILE = "profile.json"
 
+CARD = "README.md"  # comes later, when the test figures are known
+
 
 class BundleConfig(Settings):
     """The content of ``config.json``: how texts become ids, and the recipe of the model."""

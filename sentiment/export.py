@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor, nn
 
-from sentiment.bundle import CONFIG, VOCABULARY, Bundle, digest_bundle
+from sentiment.bundle import CARD, CONFIG, VOCABULARY, Bundle, digest_bundle
 from sentiment.errors import ModelError
 from sentiment.model import SentimentLSTM
 from sentiment.vocabulary import PAD, UNKNOWN
@@ -37,7 +37,7 @@ class Probability(nn.Module):
 
 
 def export_onnx(folder: Path, out: Path, *, int8: bool = False) -> list[Path]:
-    """Write a bundle as the ONNX file ``out``, with vocabulary and settings beside it.
+    """Write a bundle as the ONNX file ``out``, with vocabulary, settings and card beside it.
 
     ``int8`` stores the weights of LSTM and embedding as 8 bit integers. The same bundle gives the
     same bytes. Returns the files written; raises ModelError when onnx is not installed.
@@ -74,6 +74,8 @@ def export_onnx(folder: Path, out: Path, *, int8: bool = False) -> list[Path]:
         onnx.save(model, graph)
         graph.replace(out)
     beside = {name: out.with_name(f"{out.stem}.{name}") for name in (CONFIG, VOCABULARY)}
+    if (folder / CARD).is_file():
+        beside[CARD] = out.with_name(f"{out.stem}.{CARD}")
     for name, copy in beside.items():
         shutil.copyfile(folder / name, copy)
     return [out, *beside.values()]

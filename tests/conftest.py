@@ -13,7 +13,7 @@ import pytest
 import torch
 
 # Before anything loads Prefect: tests leave the user's database and settings alone.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 _home = tempfile.TemporaryDirectory(prefix="prefect-home-")
 os.environ |= {
     "PREFECT_HOME": _home.name,

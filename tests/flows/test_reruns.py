@@ -226,6 +226,12 @@ def test_a_damaged_intermediate_is_redone_and_nothing_after_it(
     assert digests(after) == digests(first)
 
 
+def test_the_bundle_gets_the_card_that_the_report_wrote(first: Result) -> None:
+    card = Path(first["model"], "README.md").read_text()
+    assert card == Path(first["report"]).with_name("README.md").read_text()
+    assert f"{first['accuracy']:.1%}"[:-1] in card.replace(" ", "")
+
+
 def test_verify_finds_a_flip_that_kept_its_time(run: Run, first: Result, storage: Path) -> None:
     import os
 
