@@ -2,6 +2,7 @@
 # make up    a Prefect server, deployments, workers     make down  end them
 # make e2e   tests of a server with workers in operation (e2e-postgres: on PostgreSQL)
 # make lint  style and types                            make clean  remove the environment
+# make screenshots  the pictures of the README
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +14,7 @@ export SENTIMENT_DATA
 PORT ?= 4200
 GPU ?=
 
-.PHONY: run up down test e2e e2e-postgres lint format install clean
+.PHONY: run up down test e2e e2e-postgres lint format install clean screenshots
 
 run: install
 	$(BIN)/sentiment run --preset sample
@@ -37,6 +38,9 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+screenshots: install
+	$(BIN)/python tools/screenshots.py docs/images
 
 format: install
 	$(BIN)/ruff check --fix .
