@@ -11,16 +11,34 @@ from sentiment.batches import Batch
 from sentiment.vocabulary import PAD, UNKNOWN, Vocabulary
 
 ENDS = (".", "!", "?", "...", ":", ";")  # a colon ends the title
+NEGATIONS = (
+    "not",
+    "n't",
+    "no",
+    "never",
+    "nothing",
+    "nobody",
+    "none",
+    "neither",
+    "without",
+    "hardly",
+)
 LONGEST = 20  # words
 
 
 class Excerpts:
-    """Cuts ``count`` sentences out of each review of a batch that is padded on the right."""
+    """Cuts ``count`` sentences out of each review of a batch that is padded on the right.
+
+    All but the first negate something, where the review has such a sentence: what a negation does
+    depends on the words around it, and each such phrase is rare.
+    """
 
     def __init__(self, count: int, vocabulary: Vocabulary, device: torch.device) -> None:
         self._count = count
-        ends = torch.from_numpy(vocabulary.encode(ENDS)).to(device)
-        self._ends = ends[ends != UNKNOWN].long()
+        self._ends, self._negations = (
+            torch.tensor([i for i in vocabulary.encode(words) if i != UNKNOWN], device=device)
+            for words in (ENDS, NEGATIONS)
+        )
 
     def __call__(self, batch: Batch) -> Batch:
         """Return the sentences with their reviews' labels, padded on the right to 20 words.
@@ -33,13 +51,23 @@ class Excerpts:
         inside = step < lengths[:, None]
         ends = torch.isin(ids, self._ends) & inside
         begins = inside & torch.cat([torch.ones_like(ends[:, :1]), ends[:, :-1]], dim=1)
-        start = (torch.rand(ids.shape, device=ids.device) + 1).masked_fill(~begins, 0).argmax(dim=1)
+        merit = 1 + torch.rand(ids.shape, device=ids.device)
+        merit[len(batch.ids) :] += self._negates(ids, begins)[len(batch.ids) :]
+        start = merit.masked_fill(~begins, 0).argmax(dim=1)
         last = (ends | (step == lengths[:, None] - 1)) & (step >= start[:, None])
         end = last.int().argmax(dim=1)
         marked = ends.gather(1, end[:, None]).squeeze(1)
         bare = marked & (torch.rand(end.shape, device=ids.device) < 0.5)
         size = (end - start + 1 - bare.long()).clamp(min=1, max=LONGEST)
         return Batch(_runs(ids, start, size), size, batch.labels.repeat(self._count))
+
+    def _negates(self, ids: Tensor, begins: Tensor) -> Tensor:
+        """Return 1 at all places of the sentences that hold a negation, else 0."""
+        sentence = begins.long().cumsum(dim=1) - 1
+        found = torch.isin(ids, self._negations).float()
+        return (
+            torch.zeros_like(found).scatter_reduce(1, sentence, found, "amax").gather(1, sentence)
+        )
 
 
 def _runs(ids: Tensor, start: Tensor, size: Tensor) -> Tensor:

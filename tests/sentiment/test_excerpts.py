@@ -70,3 +70,18 @@ def test_marks_that_the_vocabulary_lacks_are_no_unknown_words() -> None:
     few = Vocabulary(pa.array([*SPECIAL, "a"]))
     found = Excerpts(1, few, torch.device("cpu"))(batch_of([[2, 1, 2, 1]]))
     assert found.lengths.tolist() == [4]
+
+
+def test_all_excerpts_but_the_first_negate_if_any_sentence_does() -> None:
+    words = Vocabulary(pa.array([*SPECIAL, ".", "a", "b", "not", "c"]))
+    batch = batch_of([[3, STOP, 4, 5, STOP, 6, 3], [3, STOP, 4]])
+    seen = set()
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        cutter = Excerpts(2, words, torch.device("cpu"))
+        for _ in range(50):
+            found = cutter(batch)
+            rows = [r[:n] for r, n in zip(found.ids.tolist(), found.lengths.tolist(), strict=True)]
+            assert rows[2] in ([4, 5, STOP], [4, 5])  # the last of the first review
+            seen |= {tuple(rows[0]), tuple(rows[3])}
+    assert {(3, STOP), (4, 5), (6, 3), (4,)} <= seen
