@@ -22,7 +22,7 @@ from tasks.manifest import Manifest
 from tasks.stage import shards_of, split_of
 from tasks.store import Store
 
-RIVALS = {"TF-IDF 1-2-grams + logistic regression": tfidf, "fastText 2-grams": fasttext}
+RIVALS = {"TF-IDF + regression": tfidf, "fastText 2-grams": fasttext}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -121,13 +121,14 @@ def show(result: dict[str, Any], console: Console) -> None:
         console.print(line)
     counts = ", ".join(f"{count:,} {name}" for name, count in result["reviews"].items())
     console.print(f"Reviews: {counts}\n")
-    table = Table("Model", box=box.SIMPLE)
+    table = Table(box=box.SIMPLE)
+    table.add_column("Model", no_wrap=True)
     for name in ("validation", "test", "95 % interval", "train, s", "reviews/s", "MiB"):
         table.add_column(name, justify="right")
     for way in result["ways"]:
         low, high = way["interval"]
         table.add_row(
-            f"{way['name']} ({way['chosen']})",
+            way["name"],
             f"{way['validation_accuracy']:.4f}",
             f"{way['accuracy']:.4f}",
             f"{low:.3f} to {high:.3f}",
@@ -137,7 +138,8 @@ def show(result: dict[str, Any], console: Console) -> None:
         )
     console.print(table)
     for way in result["ways"][1:]:
-        console.print(f"{100 * way['lead']:+.2f} points over {way['name']}")
+        lead = f"{100 * way['lead']:+.2f} points"
+        console.print(f"{lead} over {way['name']} ({way['chosen']} chosen on validation)")
 
 
 if __name__ == "__main__":
