@@ -82,7 +82,10 @@ def test_values_replace_only_what_they_name() -> None:
     config = load_config("balanced")
     changed = with_values(config, {"train.epochs": 9, "vocabulary.min_count": 4})
     assert (changed.train.epochs, changed.vocabulary.min_count) == (9, 4)
-    back = {"train.epochs": config.train.epochs, "vocabulary.min_count": 2}
+    back = {
+        "train.epochs": config.train.epochs,
+        "vocabulary.min_count": config.vocabulary.min_count,
+    }
     assert with_values(changed, back).shaping() == config.shaping()
 
 
