@@ -32,7 +32,7 @@ def test_the_runs_page_names_run_stages_and_artifacts(
     page = text_of(f"{api.removesuffix('/api')}/runs/flow-run/{run['id']}")
     assert run["name"] in page
     assert run["name"].startswith("sample-")
-    for shown in ("Completed", "train model", "Artifacts"):
+    for shown in ("Completed", "Artifacts", "Task Runs"):
         assert shown in page
 
 
