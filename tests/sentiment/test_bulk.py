@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import zstandard
 
 from sentiment import Classifier
 from sentiment.bulk import score_files
@@ -22,6 +22,11 @@ from sentiment.inputs import ScoreConfig
 from sentiment.metrics import measure
 from sentiment.parts import SCORES, Tally
 from tests.sentiment.conftest import Trained, as_line, contents, made_up_reviews
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 REVIEWS = made_up_reviews(70, seed=31, mislabelled=0.1)
 TEXTS = [text for _, text in REVIEWS]
@@ -204,7 +209,7 @@ def test_several_files_of_several_kinds_give_the_same_scores(score: Any, tmp_pat
     rows = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS).encode()
     (tmp_path / "a.txt").write_bytes(lines)
     (tmp_path / "b.txt.gz").write_bytes(gzip.compress(lines))
-    (tmp_path / "c.jsonl.zst").write_bytes(zstandard.compress(rows))
+    (tmp_path / "c.jsonl.zst").write_bytes(zstd.compress(rows))
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "d.parquet")
     (tmp_path / "e.csv").write_bytes(b"text\n" + b"".join(f'"{t}"\n'.encode() for t in TEXTS))
     files = [tmp_path / n for n in ("a.txt", "b.txt.gz", "c.jsonl.zst", "d.parquet", "e.csv")]

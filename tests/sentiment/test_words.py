@@ -1,7 +1,5 @@
 """Words as ``nltk.word_tokenize`` cuts them, without its download."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -84,16 +82,3 @@ def test_words_are_those_of_nltk() -> None:
 
 def ours() -> Any:
     return words._tokenizers()[0]._params
-
-
-def test_the_rest_of_nltk_is_not_loaded_and_works_afterwards() -> None:
-    code = """if True:
-        import sys
-        from sentiment.words import word_tokenize
-        assert word_tokenize("It's fine.") == ["It", "'s", "fine", "."]
-        assert not {"nltk", "scipy", "sklearn"} & set(sys.modules)
-        import nltk.tokenize
-        assert nltk.tokenize.NLTKWordTokenizer().tokenize("Fine.") == ["Fine", "."]
-    """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
