@@ -23,6 +23,7 @@ from sentiment.progress import Progress
 from sentiment.recipe import TrainConfig
 from sentiment.scoring import binary_cross_entropy, combine, score_parts
 from sentiment.signals import hold_signals
+from sentiment.tracking import Record, forget
 
 EXPLODED = 10 * math.log(2)  # nats; always answering 0.5 costs log(2)
 LOWER = "Lower train.learning_rate or train.clip_norm."
@@ -41,7 +42,8 @@ class Fit:
 
     ``source`` holds the training reviews, ``held_out`` those for validation, with their ``labels``
     as uint8 of shape (reviews,). In a ``team`` of processes only rank 0 validates, writes
-    checkpoints, tells of progress and answers signals.
+    checkpoints, tells of progress and answers signals. ``record`` is given each row of the history,
+    and again those of a checkpoint from which training goes on.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class Fit:
         labels: npt.NDArray[np.uint8],
         excerpts: Excerpts | None = None,
         team: Team = ALONE,
+        record: Record = forget,
     ) -> None:
         self.model, self._config, self._team = model, config, team
+        self._tell = record
         self._leads = team.rank == 0
         self._source, self._held_out, self._labels = source, held_out, labels
         self._excerpts = excerpts
@@ -79,6 +83,8 @@ class Fit:
         """
         if self._leads:  # first and alone, since it removes damaged ones
             self._restore(checkpoints.load())
+            for row in self.history:
+                self._tell(row)
         self._team.wait()
         if not self._leads:
             self._restore(checkpoints.load())
@@ -163,16 +169,16 @@ class Fit:
             if self.best is None or result.loss < self.best.loss:
                 self.best, self.best_step = result, self.step
                 self._weights = {n: v.clone() for n, v in self.model.state_dict().items()}
-        self.history.append(
-            {
-                "step": self.step,
-                "epoch": self.step / self._epoch_steps,
-                "train_loss": loss,
-                "validation_loss": result.loss if result else None,
-                "validation_accuracy": result.accuracy if result else None,
-                "learning_rate": rate,
-            }
-        )
+        row = {
+            "step": self.step,
+            "epoch": self.step / self._epoch_steps,
+            "train_loss": loss,
+            "validation_loss": result.loss if result else None,
+            "validation_accuracy": result.accuracy if result else None,
+            "learning_rate": rate,
+        }
+        self.history.append(row)
+        self._tell(row)
 
     def _figures(self) -> dict[str, float]:
         if not self.history:

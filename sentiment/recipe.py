@@ -1,8 +1,10 @@
 """What a model is made of, how it learns, and how it is judged."""
 
+from importlib.util import find_spec
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from sentiment.settings import Settings, operational
 
@@ -96,6 +98,15 @@ class TrainConfig(Settings):
         description="A run fails when the best validation loss is not below this, by default just "
         "below that of guessing (ln 2 = 0.693); it never does if null.",
     )
+    tensorboard: str | None = operational(
+        None,
+        description="Folder in which TensorBoard finds the history while it grows.",
+    )
+    mlflow: str | None = operational(
+        None,
+        description="MLflow that is told the history while it grows: a server's address, or "
+        "sqlite:///FILE. A login belongs into MLFLOW_TRACKING_USERNAME and _PASSWORD.",
+    )
     seed: int = Field(1, ge=0, description="Seed of weights, order and dropout.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to train; auto takes a GPU where there is one."
@@ -111,6 +122,27 @@ class TrainConfig(Settings):
         description="Of the arithmetic while training: tf32 and bf16 are faster and coarser, and "
         "need a GPU.",
     )
+
+    @field_validator("tensorboard", "mlflow")
+    @classmethod
+    def _tracker_is_installed(cls, where: str | None, field: ValidationInfo) -> str | None:
+        package = find_spec(field.field_name or "") if where else None
+        if where and (package is None or package.origin is None):  # a plain folder has no origin
+            raise ValueError(
+                f"{field.field_name} is not installed: "
+                f"pip install -c constraints.txt -e '.[{field.field_name}]'"
+            )
+        return where
+
+    @field_validator("mlflow")
+    @classmethod
+    def _address_without_a_login(cls, address: str | None) -> str | None:
+        if address is not None and urlsplit(address).password is not None:
+            raise ValueError(
+                "a password would be kept with the run: put the login into "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            )
+        return address
 
     @model_validator(mode="after")
     def _left_padding_needs_the_last_state(self) -> "TrainConfig":

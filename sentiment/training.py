@@ -24,6 +24,7 @@ from sentiment.parallel import Team, own_device, team_of
 from sentiment.progress import Progress, silent
 from sentiment.recipe import TrainConfig
 from sentiment.tensors import EncodedReviews, TensorsConfig
+from sentiment.tracking import Record, forget, tracked
 from sentiment.vectors import Coverage, coverage, read_vectors
 from sentiment.vocabulary import Vocabulary
 
@@ -86,9 +87,12 @@ def train_model(
     material = Material(
         train_tensors, validation_tensors, vocabulary, vectors, train, tensors, checkpoints
     )
-    with team_of(train.processes, device, fit_model, material) as team:
-        fit, profile, facts = fit_model(team, material, progress)
     config = BundleConfig(tokenize=tokenize, tensors=tensors, train=train)
+    with (
+        team_of(train.processes, device, fit_model, material) as team,
+        tracked(train, checkpoints.name, config.shaping()) as record,
+    ):
+        fit, profile, facts = fit_model(team, material, progress, record)
     save_bundle(out, config, vocabulary, fit.model, profile)
     history = pa.Table.from_pylist(fit.history, schema=HISTORY)
     pq.write_table(history, out / "history.parquet", compression="zstd")
@@ -96,7 +100,7 @@ def train_model(
 
 
 def fit_model(
-    team: Team, material: Material, progress: Progress = silent
+    team: Team, material: Material, progress: Progress = silent, record: Record = forget
 ) -> tuple[Fit, Profile, dict[str, Any]]:
     """Train in one process of a team; return the fit, the reviews' profile, and the facts."""
     train, tensors = material.train, material.tensors
@@ -129,7 +133,7 @@ def fit_model(
             held_out, padding=train.padding, max_length=tensors.max_length, device=device
         )
         excerpts = Excerpts(train.excerpts, words, device) if train.excerpts else None
-        fit = Fit(model, train, source, validation, held_out.labels, excerpts, team)
+        fit = Fit(model, train, source, validation, held_out.labels, excerpts, team, record)
         best = fit.run(Checkpoints(material.checkpoints, keep=train.keep_checkpoints), progress)
     profile = Profile.of(learning.labels, learning.words, learning.unknown)
     return (
