@@ -1,6 +1,7 @@
 """Stage ``vocabulary``: which words have an id, the most frequent first."""
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,17 @@ class Vocabulary:
         """Return the word with this id."""
         return str(self._words[number].as_py())
 
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {word: number for number, word in enumerate(self._known.to_pylist(), len(SPECIAL))}
+
     def encode(self, words: pa.Array | pa.ChunkedArray | Sequence[str]) -> npt.NDArray[np.int32]:
         """Return the ids of words, int32 of shape (number of words,)."""
+        if len(words) < len(self._known):  # index_in would hash the whole vocabulary for them
+            if isinstance(words, pa.Array | pa.ChunkedArray):
+                words = words.to_pylist()
+            numbers = self._numbers
+            return np.array([numbers.get(word, UNKNOWN) for word in words], dtype=np.int32)
         if not isinstance(words, pa.Array | pa.ChunkedArray):
             words = pa.array(words, pa.string())
         places = pc.index_in(words, value_set=self._known)
