@@ -16,6 +16,7 @@ from sentiment.devices import choose_device
 from sentiment.drift import Profile, drift
 from sentiment.errors import ConfigError, DataError, StorageError
 from sentiment.inputs import ScoreConfig
+from sentiment.memory import keep_freed_memory
 from sentiment.metrics import figures_of
 from sentiment.parts import FileScoring, Tally
 from sentiment.progress import Progress, silent
@@ -42,6 +43,7 @@ def score_files(
     ``seconds`` and ``rows_per_second``, of this call alone, to what the file holds.
     """
     _check(files)
+    keep_freed_memory()
     bundle = Bundle.load(model)
     classifier = Classifier(bundle, choose_device("auto"))
     digest = digest_bundle(model)

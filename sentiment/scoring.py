@@ -1,5 +1,8 @@
 """The logits of many reviews, in batches of similar length."""
 
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -8,7 +11,11 @@ from sentiment.batches import BatchSource, scoring_order
 from sentiment.model import SentimentLSTM
 from sentiment.progress import Progress, silent
 
-BATCH_SIZE = 256
+BATCH_SIZE = 64
+WORKERS = 8  # each holds a batch's states, some 150 MiB with the longest reviews
+
+Places = npt.NDArray[np.int64]
+Parts = npt.NDArray[np.float64]
 
 
 def score(
@@ -24,22 +31,43 @@ def combine(parts: npt.NDArray[np.float64], model: SentimentLSTM) -> npt.NDArray
     return logits
 
 
-def score_parts(
-    model: SentimentLSTM, source: BatchSource, progress: Progress = silent
-) -> npt.NDArray[np.float64]:
+def score_parts(model: SentimentLSTM, source: BatchSource, progress: Progress = silent) -> Parts:
     """Return the logits of the model's parts, in the reviews' order, shape (reviews, parts)."""
     logits = np.empty((len(source), len(model.part_names)), dtype=np.float64)
     was_training = model.training
     model.eval()
-    done = 0
-    with torch.inference_mode():
-        for places in scoring_order(source.lengths, BATCH_SIZE):
+
+    def answer(places: Places) -> tuple[Places, Parts]:
+        with torch.inference_mode():
             batch = source.take(places)
-            logits[places] = model.parts(batch.ids, batch.lengths).double().cpu().numpy()
-            done += len(places)
-            progress(done, len(source))
+            return places, model.parts(batch.ids, batch.lengths).double().cpu().numpy()
+
+    batches = list(scoring_order(source.lengths, BATCH_SIZE))
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    done = 0
+    for places, parts in side_by_side(answer, batches) if on_cpu else map(answer, batches):
+        logits[places] = parts
+        done += len(places)
+        progress(done, len(source))
     model.train(was_training)
     return logits
+
+
+def side_by_side(
+    answer: Callable[[Places], tuple[Places, Parts]], batches: Sequence[Places]
+) -> Iterator[tuple[Places, Parts]]:
+    """Answer several batches at a time: an LSTM's single steps are too small to be shared out."""
+    threads = torch.get_num_threads()
+    workers = min(threads, WORKERS, len(batches))
+    if workers <= 1:
+        yield from map(answer, batches)
+        return
+    share = (max(1, threads // workers),)
+    try:
+        with ThreadPoolExecutor(workers, "score", torch.set_num_threads, share) as pool:
+            yield from pool.map(answer, batches)
+    finally:
+        torch.set_num_threads(threads)  # threads to come would start with the workers' number
 
 
 def probabilities(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
