@@ -20,7 +20,8 @@ from sentiment.tokenize import tokenize_text
 from sentiment.vocabulary import PAD, UNKNOWN
 
 # Points on the way from the baseline to the text. Where the words' contributions miss the sum by
-# more than the tolerance (in logits), there are twice as many, up to the most.
+# more than the tolerance (in logits), there are twice as many, up to the most: under max pooling
+# the slope jumps where another step becomes the largest, and the sum comes closer slowly.
 FEWEST_POINTS, MOST_POINTS, TOLERANCE = 32, 1024, 0.005
 AT_ONCE = 64  # points in a batch
 

@@ -10,7 +10,7 @@ import torch
 from sentiment import Classifier, explaining
 from sentiment.bundle import Bundle
 from sentiment.errors import DataError, ModelError
-from sentiment.explaining import contribute, explain_text, integrated_gradients
+from sentiment.explaining import TOLERANCE, contribute, explain_text, integrated_gradients
 from sentiment.model import SentimentLSTM
 from sentiment.recipe import ModelConfig, NgramsConfig
 from sentiment.vocabulary import PAD, UNKNOWN
@@ -41,7 +41,7 @@ def make(pooling: str, layers: int = 1, bidirectional: bool = True) -> Sentiment
     model = SentimentLSTM(config, 30).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.normal_(std=0.7)
+            parameter.normal_(std=0.5)
         model.scale.copy_(torch.tensor([0.8, 1.7]))
     return model
 
@@ -58,7 +58,7 @@ def test_contributions_add_up(pooling: str, layers: int, bidirectional: bool) ->
     contributions, baseline = contribute(model, ids, lengths)
     assert baseline == pytest.approx(nothing, abs=1e-5)
     assert float(contributions.abs().sum()) > 0.1
-    assert float(contributions.sum()) == pytest.approx(logit - baseline, abs=0.05)
+    assert float(contributions.sum()) == pytest.approx(logit - baseline, abs=TOLERANCE)
 
 
 def test_integrated_gradients_are_the_mean_slope_along_the_way() -> None:
@@ -91,7 +91,7 @@ def test_padding_on_the_left_adds_nothing() -> None:
     assert contributions[:2].tolist() == [0, 0]
     with torch.no_grad():
         logit = float(model(ids, torch.tensor([4])))
-    assert float(contributions.sum()) == pytest.approx(logit - baseline, abs=0.05)
+    assert float(contributions.sum()) == pytest.approx(logit - baseline, abs=TOLERANCE)
 
 
 def test_an_explanation_tells_of_every_word(bundle: Bundle) -> None:
