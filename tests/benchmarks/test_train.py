@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import train
+from benchmarks import train, training_ways
 from benchmarks.compare import Disagreement
 from sentiment.fitting import training_step
 
@@ -32,7 +32,7 @@ def test_another_result_is_reported_and_nothing_timed(
     def other(*arguments: Any) -> Any:
         return training_step(*arguments) + 0.001
 
-    monkeypatch.setattr(train, "training_step", other)
+    monkeypatch.setattr(training_ways, "training_step", other)
     assert train.main(SMALL) == 1
     assert "The loss of step 1 is" in capsys.readouterr().err
 
@@ -41,12 +41,12 @@ def test_an_optimiser_that_differs_shows_in_the_second_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options = train.parse(SMALL)
-    make = train.make_optimiser
+    make = training_ways.make_optimiser
 
     def slower(model: Any, config: Any) -> Any:
         return make(model, config.model_copy(update={"learning_rate": 0.001}))
 
-    monkeypatch.setattr(train, "make_optimiser", slower)
+    monkeypatch.setattr(training_ways, "make_optimiser", slower)
     with pytest.raises(Disagreement, match="of step 2"):
         train.measure(options)
 
@@ -54,4 +54,4 @@ def test_an_optimiser_that_differs_shows_in_the_second_step(
 def test_the_work_of_a_step_is_counted_by_hand() -> None:
     options = train.parse(["--embedding", "2", "--hidden", "3"])
     # Two layers of 4 gates: 3 x (2 + 3) and 3 x (3 + 3) weights; 2 operations forward, 4 backward.
-    assert train.step_work(train.article_model(options), 10) == 6 * (4 * 15 + 4 * 18) * 10
+    assert train.step_work(training_ways.article_model(options), 10) == 6 * (4 * 15 + 4 * 18) * 10
