@@ -11,7 +11,6 @@ import bz2
 import hashlib
 import importlib
 import importlib.util
-import json
 import os
 import sys
 import time
@@ -29,11 +28,11 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.command import execute
 from benchmarks.compare import Disagreement
 from benchmarks.machine import describe_machine, machine_lines
 from benchmarks.preprocess import reviews_of
 from sentiment import archives
-from sentiment.errors import SentimentError
 from sentiment.ingest import IngestConfig, ingest_file
 from tasks.manifest import digest_file, digest_json
 
@@ -44,17 +43,7 @@ Reader = Callable[[Path], Iterator[bytes]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse(arguments)
-    console = Console(width=88, highlight=False)
-    try:
-        result = measure(options)
-    except (Disagreement, SentimentError) as error:
-        Console(stderr=True, highlight=False).print(f"Error: {error}", markup=False)
-        return 1
-    show(result, console)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return execute(parse(arguments), measure, show)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

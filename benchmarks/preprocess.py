@@ -7,7 +7,6 @@ Both ways first have to give the same tokens, vocabulary and ids; only then are 
 
 import argparse
 import bz2
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
@@ -22,7 +21,8 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import plain, stages
-from benchmarks.compare import Disagreement, WholeRun, check_agreement, time_stages, time_whole
+from benchmarks.command import execute
+from benchmarks.compare import WholeRun, check_agreement, time_stages, time_whole
 from benchmarks.machine import describe_machine, machine_lines
 from benchmarks.stages import Outputs
 from sentiment.errors import SentimentError
@@ -36,17 +36,7 @@ GENERATED = "generated reviews, whose few words flatter a tokenizer that remembe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse(arguments)
-    console = Console(width=88, highlight=False)
-    try:
-        result = measure(options)
-    except (Disagreement, SentimentError) as error:
-        Console(stderr=True, highlight=False).print(f"Error: {error}", markup=False)
-        return 1
-    show(result, console)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return execute(parse(arguments), measure, show)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -6,7 +6,6 @@ Both ways first have to give the same losses; only then are times reported.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -24,7 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.compare import Disagreement
+from benchmarks.command import execute
 from benchmarks.machine import describe_machine, machine_lines, workers
 from benchmarks.preprocess import verdict
 from benchmarks.training_ways import (
@@ -37,7 +36,6 @@ from benchmarks.training_ways import (
 )
 from sentiment.batches import POOL
 from sentiment.devices import choose_device, denormals_as_zero
-from sentiment.errors import SentimentError
 from sentiment.recipe import ModelConfig
 
 EPOCH = 800_000  # the article's training reviews
@@ -54,16 +52,7 @@ PEAKS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse(arguments)
-    try:
-        result = measure(options)
-    except (Disagreement, SentimentError) as error:
-        Console(stderr=True, highlight=False).print(f"Error: {error}", markup=False)
-        return 1
-    show(result, Console(width=100, highlight=False))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return execute(parse(arguments), measure, show, width=100)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -19,6 +19,7 @@ from sentiment.cleaning import TokenizeConfig
 from sentiment.comparison import contributions
 from sentiment.ingest import REVIEWS, IngestConfig, ingest_file
 from sentiment.metrics import accuracy_by_unknown, measure
+from sentiment.progress import Progress, silent
 from sentiment.recipe import ModelConfig, TrainConfig
 from sentiment.scoring import probabilities
 from sentiment.tensors import TensorsConfig, encode_shard
@@ -201,4 +202,26 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         test_tensors=tensors["test"],
         bundle=bundle,
         facts=facts,
+    )
+
+
+def train_again(
+    trained: Trained,
+    out: Path,
+    checkpoints: Path | None = None,
+    progress: Progress = silent,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Train on the shared reviews with a changed recipe; return what the stage returns."""
+    out.mkdir(parents=True, exist_ok=True)
+    return train_model(
+        trained.train_tensors,
+        trained.validation_tensors,
+        trained.vocabulary,
+        train=TrainConfig(**{**TRAIN.model_dump(), **changes}),
+        tensors=TENSORS,
+        tokenize=TOKENIZE,
+        out=out,
+        checkpoints=checkpoints or out / "checkpoints",
+        progress=progress,
     )

@@ -13,26 +13,14 @@ from safetensors.torch import load_file
 
 from sentiment.errors import ConfigError, TrainingError
 from sentiment.parallel import Team, team_of
-from sentiment.recipe import NgramsConfig, TrainConfig
-from sentiment.training import train_model
-from tests.sentiment.conftest import MODEL, TENSORS, TOKENIZE, TRAIN, Trained, contents
+from sentiment.progress import Progress, silent
+from sentiment.recipe import NgramsConfig
+from tests.sentiment.conftest import MODEL, TRAIN, Trained, contents, train_again
 
 
-def train(trained: Trained, folder: Path, progress: Any = None, **changes: Any) -> Path:
-    out = folder / "out"
-    out.mkdir(parents=True, exist_ok=True)
-    train_model(
-        trained.train_tensors,
-        trained.validation_tensors,
-        trained.vocabulary,
-        train=TrainConfig(**{**TRAIN.model_dump(), **changes}),
-        tensors=TENSORS,
-        tokenize=TOKENIZE,
-        out=out,
-        checkpoints=folder / "checkpoints",
-        progress=progress or (lambda done, total=None, **figures: None),
-    )
-    return out
+def train(trained: Trained, folder: Path, progress: Progress = silent, **changes: Any) -> Path:
+    train_again(trained, folder / "out", folder / "checkpoints", progress, **changes)
+    return folder / "out"
 
 
 def test_two_processes_take_the_steps_of_one(trained: Trained, tmp_path: Path) -> None:

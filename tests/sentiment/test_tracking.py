@@ -11,12 +11,11 @@ from mlflow.entities import Run
 from pydantic import ValidationError
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sentiment import training
 from sentiment.checkpoints import Checkpoints
 from sentiment.errors import TrainingError
 from sentiment.recipe import TrainConfig
 from sentiment.tracking import EXPERIMENT, flattened, tracked
-from tests.sentiment.conftest import TENSORS, TOKENIZE, TRAIN, Trained, rows_of
+from tests.sentiment.conftest import TRAIN, Trained, rows_of, train_again
 
 ROWS: list[dict[str, Any]] = [
     {"step": 10, "epoch": 0.5, "train_loss": 0.7, "validation_loss": None},
@@ -143,19 +142,6 @@ class TestTrackersThatFail:
 
 
 class TestInTraining:
-    def train(self, trained: Trained, out: Path, **changes: Any) -> None:
-        out.mkdir(exist_ok=True)
-        training.train_model(
-            trained.train_tensors,
-            trained.validation_tensors,
-            trained.vocabulary,
-            train=TrainConfig(**{**TRAIN.model_dump(), **changes}),
-            tensors=TENSORS,
-            tokenize=TOKENIZE,
-            out=out,
-            checkpoints=out.parent / NAME,
-        )
-
     def test_both_have_what_the_history_has_after_a_stop(
         self, trained: Trained, tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -172,8 +158,8 @@ class TestInTraining:
         with monkeypatch.context() as patch:
             patch.setattr(Checkpoints, "save", stop_at_the_second)
             with pytest.raises(TrainingError):
-                self.train(trained, tmp_path / "out", **often, **where)
-        self.train(trained, tmp_path / "out", **often, **where)
+                train_again(trained, tmp_path / "out", tmp_path / NAME, **often, **where)
+        train_again(trained, tmp_path / "out", tmp_path / NAME, **often, **where)
         table = rows_of(tmp_path / "out" / "history.parquet")
         expected = [(row[0], pytest.approx(row[2])) for row in table]
         assert saved == [4, 8]
@@ -184,8 +170,10 @@ class TestInTraining:
         assert run.data.params["train.model.pooling"] == TRAIN.model.pooling
 
     def test_the_bundle_does_not_change_by_it(self, trained: Trained, tmp_path: Path) -> None:
-        self.train(trained, tmp_path / "plain")
-        self.train(trained, tmp_path / "tracked", tensorboard=str(tmp_path / "board"))
+        train_again(trained, tmp_path / "plain", tmp_path / "1")
+        train_again(
+            trained, tmp_path / "tracked", tmp_path / "2", tensorboard=str(tmp_path / "board")
+        )
         for path in (tmp_path / "plain").iterdir():
             assert path.read_bytes() == (tmp_path / "tracked" / path.name).read_bytes()
 

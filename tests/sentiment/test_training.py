@@ -32,25 +32,19 @@ from sentiment.scoring import binary_cross_entropy, probabilities, score
 from sentiment.tensors import EncodedReviews
 from sentiment.training import HISTORY, train_model
 from sentiment.vocabulary import PAD, SPECIAL, Vocabulary
-from tests.sentiment.conftest import MODEL, TENSORS, TOKENIZE, TRAIN, Trained, contents, rows_of
+from tests.sentiment.conftest import (
+    MODEL,
+    TENSORS,
+    TOKENIZE,
+    TRAIN,
+    Trained,
+    contents,
+    rows_of,
+    train_again,
+)
 
 ROWS, BATCH = 240, 16
 STEPS_AN_EPOCH = 15  # 240 reviews in batches of 16
-
-
-def run(trained: Trained, out: Path, **changes: Any) -> dict[str, Any]:
-    """Train on the shared reviews with a changed recipe."""
-    out.mkdir(exist_ok=True)
-    return train_model(
-        trained.train_tensors,
-        trained.validation_tensors,
-        trained.vocabulary,
-        train=TrainConfig(**{**TRAIN.model_dump(), **changes}),
-        tensors=TENSORS,
-        tokenize=TOKENIZE,
-        out=out,
-        checkpoints=out / "checkpoints",
-    )
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
@@ -152,7 +146,8 @@ def test_the_same_seed_gives_the_same_bytes(trained: Trained, tmp_path: Path, th
     torch.set_num_threads(threads)
     try:
         facts = [
-            run(trained, tmp_path / name, epochs=1, model=model) for name in ("first", "second")
+            train_again(trained, tmp_path / name, epochs=1, model=model)
+            for name in ("first", "second")
         ]
     finally:
         torch.set_num_threads(1)
@@ -164,19 +159,19 @@ def test_the_same_seed_does_not_depend_on_what_ran_before(trained: Trained, tmp_
     torch.manual_seed(99)
     np.random.seed(99)
     random.seed(99)
-    run(trained, tmp_path)
+    train_again(trained, tmp_path)
     assert contents(tmp_path) == contents(trained.bundle)
 
 
 def test_another_seed_gives_another_model(trained: Trained, tmp_path: Path) -> None:
-    run(trained, tmp_path, seed=TRAIN.seed + 1)
+    train_again(trained, tmp_path, seed=TRAIN.seed + 1)
     weights = "model.safetensors"
     assert (tmp_path / weights).read_bytes() != (trained.bundle / weights).read_bytes()
 
 
 def test_random_numbers_outside_are_left_alone(trained: Trained, tmp_path: Path) -> None:
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
-    run(trained, tmp_path, epochs=1)
+    train_again(trained, tmp_path, epochs=1)
     after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
@@ -185,7 +180,7 @@ def test_random_numbers_outside_are_left_alone(trained: Trained, tmp_path: Path)
 def test_small_numbers_outside_are_left_alone(trained: Trained, tmp_path: Path) -> None:
     """PyTorch's flush to zero would reach every later computation of the process."""
     assert sys.float_info.min / 2 > 0
-    run(trained, tmp_path, epochs=1)
+    train_again(trained, tmp_path, epochs=1)
     assert sys.float_info.min / 2 > 0
 
 
@@ -200,7 +195,7 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(
         return Validation(next(losses), len(weights) / 10)
 
     monkeypatch.setattr(fitting, "validate", scripted)
-    facts = run(trained, tmp_path, epochs=4)
+    facts = train_again(trained, tmp_path, epochs=4)
     assert len(weights) == 4
     # Of equals the first.
     assert facts["best_step"] == 2 * STEPS_AN_EPOCH
@@ -214,7 +209,7 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(
 def test_the_saved_model_has_the_lowest_loss_of_the_history(
     trained: Trained, tmp_path: Path
 ) -> None:
-    run(trained, tmp_path, validate_every=4, learning_rate=0.5, schedule="constant")
+    train_again(trained, tmp_path, validate_every=4, learning_rate=0.5, schedule="constant")
     reviews = EncodedReviews.load(trained.validation_tensors)
     losses = [row["validation_loss"] for row in history(tmp_path) if row["validation_loss"]]
     assert len(set(losses)) > 3
@@ -250,7 +245,7 @@ def test_history_has_a_row_where_it_logs_or_validates(
         return loss
 
     monkeypatch.setattr(fitting, "training_step", recorded)
-    run(trained, tmp_path, **changes)
+    train_again(trained, tmp_path, **changes)
     rows = history(tmp_path)
     config = TrainConfig(**{**TRAIN.model_dump(), **changes})
     steps_an_epoch = math.ceil(ROWS / config.batch_size)
@@ -281,7 +276,7 @@ def test_every_review_is_used_once_an_epoch(
         return step(model, batch, *rest)
 
     monkeypatch.setattr(fitting, "training_step", recorded)
-    run(trained, tmp_path, epochs=2, max_length=9, batch_size=50)
+    train_again(trained, tmp_path, epochs=2, max_length=9, batch_size=50)
     reviews = EncodedReviews.load(trained.train_tensors)
     ends = reviews.offsets.tolist()
     expected = [reviews.ids[ends[n] : ends[n + 1]][:9].tolist() for n in range(ROWS)]
@@ -299,7 +294,7 @@ def test_the_order_follows_the_seed_and_the_epoch(
         return training_order(lengths, batch_size, **how)
 
     monkeypatch.setattr(fitting, "training_order", recorded)
-    run(trained, tmp_path, epochs=2, seed=seed)
+    train_again(trained, tmp_path, epochs=2, seed=seed)
     assert asked == [{"seed": seed, "epoch": epoch, "by_length": True} for epoch in (0, 1)]
 
 
@@ -330,7 +325,7 @@ class TestLossThatIsNoNumber:
 
         monkeypatch.setattr(fitting, "training_step", failing)
         with pytest.raises(TrainingError, match=r"is nan at step 8 \(learning rate 0\.02\)"):
-            run(trained, tmp_path, log_every=4, schedule="constant")
+            train_again(trained, tmp_path, log_every=4, schedule="constant")
         assert contents(tmp_path) == {}
 
     def test_a_loss_ten_times_that_of_guessing_stops_it_too(
@@ -342,10 +337,10 @@ class TestLossThatIsNoNumber:
             return step(*arguments) * 0 + to
 
         monkeypatch.setattr(fitting, "training_step", partial(scaled, to=6.9))
-        run(trained, tmp_path, epochs=1)
+        train_again(trained, tmp_path, epochs=1)
         monkeypatch.setattr(fitting, "training_step", partial(scaled, to=7.0))
         with pytest.raises(TrainingError, match=r"training loss is 7 at step 4 .*costs 0\.69"):
-            run(trained, tmp_path / "more", log_every=4)
+            train_again(trained, tmp_path / "more", log_every=4)
 
     def test_no_checkpoint_holds_what_is_spoilt(
         self, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -364,11 +359,11 @@ class TestLossThatIsNoNumber:
 
         monkeypatch.setattr(fitting, "training_step", spoiling)
         with pytest.raises(TrainingError, match=r"after step 6 .*Lower.*step-000000000004\."):
-            run(trained, tmp_path, checkpoint_every=2, keep_checkpoints=1)
+            train_again(trained, tmp_path, checkpoint_every=2, keep_checkpoints=1)
 
     def test_an_absurd_learning_rate_is_named(self, trained: Trained, tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match=r"step .* \(learning rate 1e\+38\).*Lower train"):
-            run(trained, tmp_path, learning_rate=1e38, schedule="constant", log_every=1)
+            train_again(trained, tmp_path, learning_rate=1e38, schedule="constant", log_every=1)
 
     def test_the_last_step_may_not_spoil_the_model_unseen(
         self, trained: Trained, tmp_path: Path
@@ -376,7 +371,7 @@ class TestLossThatIsNoNumber:
         """The only step's loss is fine, the weights that it leaves are not."""
         changes = {"learning_rate": 1e38, "schedule": "constant", "epochs": 1, "batch_size": 500}
         with pytest.raises(TrainingError, match=r"validation loss .* step 1 .*1e\+38"):
-            run(trained, tmp_path, **changes)
+            train_again(trained, tmp_path, **changes)
 
 
 def test_the_recipe_of_the_article_runs_on_a_tiny_model(
@@ -390,7 +385,7 @@ def test_the_recipe_of_the_article_runs_on_a_tiny_model(
         return step(model, batch, *rest)
 
     monkeypatch.setattr(fitting, "training_step", recorded)
-    facts = run(
+    facts = train_again(
         trained,
         tmp_path,
         model=ModelConfig(
@@ -594,7 +589,7 @@ class TestMemory:
         monkeypatch.setattr(fitting, "training_step", failing)
         settings = r"train\.batch_size 16 and reviews of up to 40 tokens.*train\.max_length"
         with pytest.raises(TrainingError, match=f"{words} with {settings}"):
-            run(trained, tmp_path)
+            train_again(trained, tmp_path)
 
     def test_the_cpus_own_error_is_known(self) -> None:
         with (
@@ -632,7 +627,7 @@ class TestDevice:
     ) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         with caplog.at_level(logging.INFO, "sentiment"):
-            run(trained, tmp_path, device=device, epochs=1)
+            train_again(trained, tmp_path, device=device, epochs=1)
         assert caplog.text.count("PyTorch sees no CUDA GPU") == told
 
     @pytest.mark.parametrize(
