@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from sentiment.errors import ConfigError
-from sentiment.settings import Settings
+from sentiment.settings import SECRET, Settings
 
 S = TypeVar("S", bound=Settings)
 
@@ -93,7 +93,8 @@ def describe(entry: Any, kind: type[Settings]) -> str:
         return f"{path}: unknown key{nearest(names[-1], fields_at(kind, names[:-1]))}"
     message = entry["msg"].removeprefix("Value error, ")
     given = entry["input"]
-    shown = "" if isinstance(given, dict | Settings) else f" (given: {given!r})"
+    hidden = isinstance(given, dict | Settings) or entry["type"] == SECRET
+    shown = "" if hidden else f" (given: {given!r})"
     return f"{path}: {message}{shown}"
 
 

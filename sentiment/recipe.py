@@ -5,8 +5,9 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from sentiment.settings import Settings, operational
+from sentiment.settings import SECRET, Settings, operational
 
 
 class NgramsConfig(Settings):
@@ -138,9 +139,10 @@ class TrainConfig(Settings):
     @classmethod
     def _address_without_a_login(cls, address: str | None) -> str | None:
         if address is not None and urlsplit(address).password is not None:
-            raise ValueError(
+            raise PydanticCustomError(
+                SECRET,
                 "a password would be kept with the run: put the login into "
-                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
             )
         return address
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+SECRET = "secret"  # type of a validator's error about a value that must not be shown
+
 
 class Settings(BaseModel):
     """Frozen settings that refuse unknown keys and wrong types."""

@@ -117,3 +117,9 @@ def test_every_setting_has_a_description() -> None:
         return missing
 
     assert check(PipelineConfig) == []
+
+
+def test_a_password_is_not_repeated() -> None:
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_PASSWORD") as caught:
+        load_config("sample", ["train.mlflow=https://me:secret@mlflow.example"])
+    assert "secret" not in str(caught.value)
