@@ -23,6 +23,7 @@ from flows.runners import task_runner
 from flows.walk import STAGE_NAMES, Job, walk
 from sentiment.bundle import CARD
 from sentiment.errors import StageError
+from sentiment.in_use import LATEST
 from sentiment.promotion import Verdict
 from tasks.champion import settle
 from tasks.engine import progress_path, run_requests
@@ -30,7 +31,7 @@ from tasks.files import write_atomically
 from tasks.manifest import Artifact, Manifest, digest_outputs
 from tasks.runs import RunRecord, new_run_id
 from tasks.stage import Request, Stage
-from tasks.store import LATEST, Store
+from tasks.store import Store
 
 
 def run_pipeline(

@@ -14,6 +14,7 @@ import torch
 from sentiment.batches import BatchSource
 from sentiment.bundle import Bundle
 from sentiment.explaining import Explanation, explain_text
+from sentiment.in_use import model_in_use
 from sentiment.scoring import probabilities, score
 from sentiment.tensors import encode_words
 from sentiment.tokenize import tokenize_texts
@@ -53,11 +54,12 @@ class Classifier:
     ) -> "Classifier":
         """Read a model bundle's folder; raises ModelError when it is missing or damaged.
 
-        Without a path, the latest model of the storage folder: that of the environment variable
+        Without a path, the champion of the storage folder, which the commands use too; while
+        there is none, the latest trained model. The folder is that of the environment variable
         SENTIMENT_STORAGE, else ``./storage``.
         """
         if path is None:
-            path = Path(os.environ.get("SENTIMENT_STORAGE") or "storage") / "models" / "latest"
+            path = model_in_use(Path(os.environ.get("SENTIMENT_STORAGE") or "storage"))
         return cls(Bundle.load(Path(path)), device)
 
     def predict_proba(self, texts: Iterable[str]) -> npt.NDArray[np.float64]:

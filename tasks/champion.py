@@ -8,19 +8,16 @@ import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
-from sentiment.errors import ModelError, StorageError
+from sentiment.errors import ModelError
+from sentiment.in_use import CHAMPION, CHAMPION_FORMAT, read_champions, unreadable
 from sentiment.promotion import Candidate, Opponent, PromoteConfig, Verdict
 from sentiment.settings import Settings
 from tasks.files import write_atomically
 from tasks.manifest import Manifest, digest_file, digest_outputs
 from tasks.runs import record_lock
 from tasks.store import MANIFEST, Store
-
-CHAMPION = "models/champion.json"
-FORMAT = 1
 
 
 class Measured(Settings):
@@ -85,19 +82,13 @@ class Register:
 
 def read_register(store: Store) -> Register:
     """Read who is and was champion; raises StorageError for a damaged file."""
-    path = store.root / CHAMPION
-    try:
-        content = json.loads(path.read_bytes())
-        if content["format"] != FORMAT:
-            raise ValueError(f"format {content['format']}, this version reads {FORMAT}")
-        entries = [Entry.model_validate(e) for e in [*content["earlier"], content["champion"]]]
-    except FileNotFoundError:
+    content = read_champions(store.root)
+    if content is None:
         return Register()
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise StorageError(
-            f"{path}: cannot be read ({error}). Put a copy back, or delete it: the next good run "
-            "then promotes its model."
-        ) from error
+    try:
+        entries = [Entry.model_validate(e) for e in [*content["earlier"], content["champion"]]]
+    except (ValueError, TypeError, KeyError) as error:
+        raise unreadable(store.root / CHAMPION, error) from error
     return Register(tuple(entries))
 
 
@@ -176,12 +167,6 @@ def roll_back(store: Store, *, who: str, why: str) -> Entry:
         return _write(store, register, entry)
 
 
-def champion_folder(store: Store) -> Path | None:
-    """Return the champion's bundle."""
-    champion = read_register(store).champion
-    return store.root / champion.model if champion else None
-
-
 def measured_in(promotion: dict[str, Any]) -> Measured:
     """Return what the content of a ``promotion.json`` says of the candidate."""
     candidate = promotion["candidate"]
@@ -224,7 +209,7 @@ def user() -> str:
 
 def _write(store: Store, register: Register, entry: Entry) -> Entry:
     content = {
-        "format": FORMAT,
+        "format": CHAMPION_FORMAT,
         "champion": entry.model_dump(mode="json"),
         "earlier": [each.model_dump(mode="json") for each in register.entries],
     }

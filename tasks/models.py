@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sentiment.errors import ModelError
+from sentiment.in_use import LATEST
 from tasks.champion import Measured, measured_in, read_register
 from tasks.manifest import Manifest, digest_outputs
-from tasks.store import LATEST, MANIFEST, Store
+from tasks.store import MANIFEST, Store
 
 
 @dataclass(frozen=True)

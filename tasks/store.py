@@ -26,7 +26,6 @@ from tasks.stage import Request
 
 MANIFEST = "manifest.json"
 LOCKS, FAILED, RUNS = "locks", "failed", "runs"
-LATEST = "models/latest"  # link to the bundle of the last run that had one
 VERSIONS = ("torch", "numpy", "pyarrow", "nltk", "prefect")
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from sentiment.in_use import model_in_use
+
 output = Console(highlight=False, soft_wrap=True)
 messages = Console(stderr=True, highlight=False)
 
@@ -50,7 +52,4 @@ Model = Annotated[
 
 def model_folder(model: Path | None, storage: Path) -> Path:
     """Return the model bundle that a command is to use: the one given, the champion, the latest."""
-    from tasks.champion import champion_folder
-    from tasks.store import LATEST, Store
-
-    return model or champion_folder(Store(storage)) or storage / LATEST
+    return model or model_in_use(storage)

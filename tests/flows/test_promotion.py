@@ -19,7 +19,8 @@ from flows.gates import check_promotion, check_training
 from flows.plan import make_plan
 from flows.walk import Job
 from sentiment.errors import GateError, ModelError
-from tasks.champion import CHAMPION, read_register, roll_back, settle
+from sentiment.in_use import CHAMPION
+from tasks.champion import read_register, roll_back, settle
 from tasks.gc import collect
 from tasks.manifest import Manifest
 from tasks.models import find_model, list_models
@@ -259,7 +260,8 @@ def test_below_the_least_accuracy_the_run_fails_after_its_report(
     )
     assert report.is_file()
     assert read_register(job.store).champion is None
-    assert model_folder(None, job.store.root) == job.store.root / "models" / "latest"
+    with pytest.raises(ModelError, match="no model here yet"):
+        model_folder(None, job.store.root)
 
 
 def test_a_model_that_learned_nothing_fails_the_run_and_stays(

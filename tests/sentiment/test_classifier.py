@@ -1,5 +1,6 @@
 """The Classifier: texts in, probabilities out, whatever stands beside them."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from sentiment.bundle import Bundle
 from sentiment.classifier import Scores
 from sentiment.errors import ModelError
 from sentiment.evaluate import evaluate_model
+from sentiment.in_use import CHAMPION, CHAMPION_FORMAT, LATEST
 from sentiment.recipe import EvaluateConfig
+from tests.conftest import write_random_bundle
 from tests.sentiment.conftest import Trained, made_up_reviews, rows_of
 
 ROOT = Path(__file__).parents[2]
@@ -96,12 +99,21 @@ def test_scores_count_the_words(classifier: Classifier) -> None:
     assert scores.unknown.tolist()[:2] == [0, 2]
 
 
-def test_the_latest_model_needs_no_path(
+def test_without_a_path_it_is_the_champion_else_the_latest_model(
     trained: Trained, classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(trained.bundle, tmp_path / "models" / "latest")
     monkeypatch.setenv("SENTIMENT_STORAGE", str(tmp_path))
-    assert (Classifier.load().predict_proba(TEXTS) == classifier.predict_proba(TEXTS)).all()
+    with pytest.raises(ModelError, match="no model here yet"):
+        Classifier.load()
+    (tmp_path / LATEST).mkdir(parents=True)
+    latest = Classifier.load(write_random_bundle(tmp_path / LATEST)).predict_proba(TEXTS)
+    assert (Classifier.load().predict_proba(TEXTS) == latest).all()
+    shutil.copytree(trained.bundle, tmp_path / "train" / "1")
+    champions = {"format": CHAMPION_FORMAT, "champion": {"model": "train/1"}, "earlier": []}
+    (tmp_path / CHAMPION).write_text(json.dumps(champions))
+    chances = Classifier.load().predict_proba(TEXTS)
+    assert (chances == classifier.predict_proba(TEXTS)).all()
+    assert (chances != latest).any()
 
 
 @pytest.mark.parametrize("nothing", [[], (), iter(())])

@@ -1,6 +1,7 @@
 """The champion's file: whole or as it was, one change after the other, and the way back."""
 
 import json
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,12 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentiment.errors import ModelError, StorageError
+from sentiment.in_use import CHAMPION, LATEST, model_in_use
 from sentiment.promotion import Candidate, Opponent, PromoteConfig, judge
 from tasks.champion import (
-    CHAMPION,
     Entry,
     Register,
-    champion_folder,
     promote_by_hand,
     read_register,
     roll_back,
@@ -106,13 +106,29 @@ def run(store: Store, key: str, accuracy: float) -> str:
 def now(store: Store) -> str:
     champion = read_register(store).champion
     assert champion is not None
-    assert champion_folder(store) == store.root / champion.model
+    assert model_in_use(store.root) == store.root / champion.model
     return champion.model
 
 
 def test_without_a_file_there_is_none(store: Store) -> None:
     assert read_register(store) == Register()
-    assert champion_folder(store) is None
+
+
+def test_the_latest_model_is_used_until_there_is_a_champion(store: Store) -> None:
+    with pytest.raises(ModelError, match=r"no model here yet.*sentiment run"):
+        model_in_use(store.root)
+    (store.root / "models").mkdir()
+    (store.root / LATEST).symlink_to(store.root / "train" / "a1")
+    assert model_in_use(store.root) == store.root / LATEST
+    run(store, "b2", 0.8)
+    assert model_in_use(store.root) == store.root / "train" / "b2"
+
+
+def test_a_champion_that_is_gone_is_said(store: Store) -> None:
+    run(store, "a1", 0.8)
+    shutil.rmtree(store.root / "train" / "a1")
+    with pytest.raises(ModelError, match=r"train/a1: the champion's bundle is gone.*models list"):
+        model_in_use(store.root)
 
 
 def test_runs_promote_what_is_better(store: Store) -> None:
@@ -252,8 +268,9 @@ def test_a_model_that_is_not_whole_is_refused(store: Store, damage: str) -> None
 def test_a_damaged_file_is_named(store: Store, content: str) -> None:
     run(store, "a1", 0.7)
     (store.root / CHAMPION).write_text(content)
-    with pytest.raises(StorageError, match=r"champion\.json: cannot be read"):
-        read_register(store)
+    for read in (lambda: read_register(store), lambda: model_in_use(store.root)):
+        with pytest.raises(StorageError, match=r"champion\.json: cannot be read"):
+            read()
 
 
 def test_a_file_holds_the_champion_and_those_before_it(store: Store) -> None:
