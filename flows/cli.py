@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from flows.commands.doctor import doctor
 from flows.commands.download import download
@@ -23,8 +24,24 @@ from flows.commands.score import score
 from flows.commands.tune import tune
 from sentiment.errors import SentimentError
 
+GOING_ON = ("download", "run", "score", "tune")  # these find what they have done before
+
+
+class Commands(TyperGroup):
+    """The commands, which say on Ctrl-C how to go on: typer would end them without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            again = " Run the same command again to go on." * (ctx.invoked_subcommand in GOING_ON)
+            messages.print(f"Interrupted.{again}", style="yellow")
+            raise SystemExit(130) from None
+
+
 app = typer.Typer(
     name="sentiment",
+    cls=Commands,
     help="Train an LSTM on labelled reviews, rerun only what changed, and use the model.",
     no_args_is_help=True,
     add_completion=False,
@@ -60,9 +77,6 @@ def plain_errors(debug: bool) -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        messages.print("Interrupted. Run the same command again to go on.", style="yellow")
-        raise SystemExit(130) from None
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -154,6 +154,7 @@ def watch(reporter: Reporter, running: Running) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+        reporter.close()  # whatever ended the block: else the terminal's cursor stays hidden
 
 
 @contextmanager

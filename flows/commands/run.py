@@ -49,9 +49,11 @@ def run(
     prepare_prefect(debug=context.obj)
     from flows.pipeline import pipeline
     from flows.reporting import LineReporter, LiveReporter, chosen
+    from flows.temporary import start_server
 
     chosen.set(LiveReporter(messages) if messages.is_terminal else LineReporter(messages))
     messages.print("starting Prefect ...")
+    start_server()
     result = pipeline(
         preset=preset,
         data=str(data.resolve()) if data else None,

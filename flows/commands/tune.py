@@ -53,10 +53,12 @@ def tune(
     except ImportError:
         raise ConfigError("tune needs Optuna: pip install -c constraints.txt optuna") from None
     from flows.reporting import LineReporter, LiveReporter, chosen
+    from flows.temporary import start_server
     from flows.tune import tune as search
 
     chosen.set(LiveReporter(messages) if messages.is_terminal else LineReporter(messages))
     messages.print("starting Prefect ...")
+    start_server()
     result: dict[str, Any] = search(
         preset=preset,
         data=str(data.resolve()) if data else None,

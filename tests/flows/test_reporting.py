@@ -4,10 +4,13 @@ import io
 import logging
 import time
 
+import pytest
 from rich.console import Console
 
 from flows.reporting import LineReporter, LiveReporter, LogReporter, Running, watch
+from tasks.progress import Snapshot
 
+HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"  # the cursor
 NOTE = logging.getLogger("sentiment.training")
 
 
@@ -22,6 +25,16 @@ def test_a_stages_note_is_a_line_of_the_run() -> None:
             NOTE.info("on the %s", "CPU")
         NOTE.warning("not watched any more")
         assert written.getvalue() == "train      on the CPU\n"
+
+
+def test_an_interrupted_stage_gives_the_terminal_its_cursor_back() -> None:
+    written = io.StringIO()
+    reporter = LiveReporter(Console(file=written, force_terminal=True))
+    with pytest.raises(KeyboardInterrupt), watch(reporter, running()):
+        reporter.progress(running(), Snapshot(1))
+        assert written.getvalue().rfind(HIDE) > written.getvalue().rfind(SHOW)
+        raise KeyboardInterrupt
+    assert written.getvalue().rfind(SHOW) > written.getvalue().rfind(HIDE)
 
 
 def test_a_stages_note_reaches_the_log_of_a_flow_run() -> None:

@@ -1,0 +1,106 @@
+"""Ctrl-C, as a terminal sends it: to the command and to every process that it has started."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from optuna.trial import TrialState
+
+from tests.e2e.conftest import ROOT, TIMEOUT, command, end, result_of, run_sentiment
+
+PRESET = {
+    "sample": {"train": 300, "test": 120, "seed": 1},
+    "ingest": {"shard_size": 100},
+    "train": {
+        "model": {"embedding_size": 8, "hidden_size": 8},
+        "epochs": 40,
+        "checkpoint_every": 1_000_000,
+        "max_loss": None,
+        "device": "cpu",
+    },
+    "promote": {"min_accuracy": 0},
+    "run": {"runner": "threads"},
+    "tune": {"train.learning_rate": {"low": 0.001, "high": 0.01}},
+}
+
+
+@pytest.fixture
+def preset(tmp_path: Path) -> Path:
+    """A preset whose training goes on for some seconds, and saves no checkpoint by itself."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(PRESET))
+    return path
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Any]:
+    """Return a function that starts a command with a process group of its own."""
+    processes = []
+
+    def start(*arguments: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "COLUMNS": "80", "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        end(process)
+
+
+def interrupt_training(process: "subprocess.Popen[str]", storage: Path) -> str:
+    """Send Ctrl-C while the command trains; return what it wrote to stderr."""
+    deadline = time.monotonic() + TIMEOUT
+    while not any(done_in(path) for path in storage.glob("runs/*/progress/train-*.json")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 130, stderr
+    assert stdout == ""
+    return stderr
+
+
+def done_in(progress: Path) -> int:
+    return int(json.loads(progress.read_bytes())["done"])
+
+
+@pytest.mark.parametrize("name", ["run", "tune"])
+def test_interrupted_it_says_so_and_the_same_command_goes_on(
+    name: str, preset: Path, started: Any, tmp_path: Path
+) -> None:
+    storage = tmp_path / "storage"
+    arguments = [name, "--preset", str(preset), "--storage", str(storage), "--json"]
+    if name == "run":
+        arguments += ["--until", "train"]
+    else:
+        arguments += ["--trials", "1", "--out", str(tmp_path / "best.yaml")]
+    stderr = interrupt_training(started(*arguments), storage)
+    assert stderr.splitlines()[-1] == "Interrupted. Run the same command again to go on."
+    assert "Traceback" not in stderr
+    assert len(list(storage.glob("checkpoints/train-*/step-*"))) == 1
+    assert not list(storage.glob("train/[!.]*"))
+    result = result_of(run_sentiment(*arguments, OMP_NUM_THREADS="1"))
+    assert not list(storage.glob("checkpoints/*"))
+    if name == "tune":
+        assert result["trials"] == {"complete": 1, "pruned": 0, "failed": 0}
+        file = storage / "tune/tiny-tuned.db"
+        study = optuna.load_study(study_name="tiny-tuned", storage=f"sqlite:///{file}")
+        stopped, again = study.trials
+        assert (stopped.state, again.state) == (TrialState.FAIL, TrialState.COMPLETE)
+        assert stopped.params == again.params == result["values"]
