@@ -73,7 +73,7 @@ def draw(told: Explanation, words: Sequence[str]) -> str:
             cell.plot(places, activity.cell, line, color=colour, label=name)
         cell.set(ylim=(0, None), ylabel="Length of\nthe cell")
         if len(directions) > 1:
-            cell.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+            cell.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
         for panel in panels:
             panel.grid(axis="y")
         if len(words) <= MOST_LABELS:
@@ -89,4 +89,4 @@ def _draw_gates(panel: Axes, activity: Activity, places: Sequence[int], label: s
     for name, line, colour in (("input", "-", BLUE), ("forget", "-", ORANGE), ("output", ":", INK)):
         panel.plot(places, getattr(activity, name), line, color=colour, label=name)
     panel.set(ylim=(0, 1), ylabel=label)
-    panel.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
+    panel.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)

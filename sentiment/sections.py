@@ -104,18 +104,18 @@ def splits(report: Report) -> list[tuple[str, ...]]:
     """Return a table of the splits of the data, one a column, with its head as the first row."""
     if report.data is None:
         return []
-    columns = [("", "Reviews", "Positive", "Repeated", "In training too", "Median tokens",
-                "95th percentile", "Longest", "Unknown tokens")]  # fmt: skip
+    columns = [("", "Reviews", "Positive", "Repeated", "In training too", "In validation too",
+                "Median tokens", "95th percentile", "Longest", "Unknown tokens")]  # fmt: skip
     for split in report.data["splits"]:
         own, lengths = report.data["duplicates"][split["name"]], split["lengths"]
-        in_training = own["also_in"].get("train")
+        also_in = [own["also_in"].get(other) for other in ("train", "validation")]
         columns.append(
             (
                 split["name"],
                 f"{split['rows']:,}",
                 percent(split["positive_share"], 1),
                 f"{own['repeated']:,}",
-                NO_VALUE if in_training is None else f"{in_training:,}",
+                *(NO_VALUE if count is None else f"{count:,}" for count in also_in),
                 f"{lengths['50%']:,}",
                 f"{lengths['95%']:,}",
                 f"{lengths['max']:,}",
@@ -200,12 +200,16 @@ def calibration_words(metrics: dict[str, Any]) -> str:
     """Say how far probabilities are off, and what the factors fitted on validation changed."""
     factors = [part["factor"] for part in metrics["parts"] if part["factor"] is not None]
     given = " and ".join(f"{factor:.2f}" for factor in factors)
-    counted = "the logit counts" if len(factors) == 1 else "the parts’ logits count"
+    counted, they = (
+        ("the logit counted", "it counts")
+        if len(factors) == 1
+        else ("the parts’ logits counted", "they count")
+    )
     return (
         f"The expected calibration error, {number(metrics['calibration']['ece'])}, is the mean "
         f"distance between the two, weighted by the number of reviews. It would be "
-        f"{number(metrics['ece_unscaled'])} if {counted} as trained; on the validation reviews, "
-        f"{given} times was found to be best."
+        f"{number(metrics['ece_unscaled'])} if {counted} as trained; {they} {given} times, which "
+        "was best on the validation reviews."
     )
 
 

@@ -83,11 +83,13 @@ def _scale(axes: Axes, values: Sequence[Any]) -> Any:
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         if min(values) > 0 and max(values) >= 10 * min(values):
             axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            room = max(values) < 100 * min(values)  # for more than the powers of ten
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if room else (1,)))
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axes.minorticks_off()
         else:
-            axes.xaxis.set_major_locator(MaxNLocator(5))
+            whole = all(isinstance(value, int) for value in values)
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=whole))
         return lambda value: value
     names = sorted({str(value) for value in values})
     axes.set_xticks(range(len(names)), names)

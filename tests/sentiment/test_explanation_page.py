@@ -30,7 +30,8 @@ def told(words: tuple[str, ...] = ("a", "lovely", "lamp"), *, both: bool = True)
 def test_the_page_tells_words_sum_and_numbers() -> None:
     page = render_explanation(told())
     assert "Positive: P(positive) 0.900" in page
-    assert "add up to +0.00 of +2.30" in page
+    assert "add up to +0.00. The logit is +2.20" in page
+    assert "+2.30 in all" in page
     assert page.count("<tr>") == 4
     assert re.search(r'<span class="unknown">lovely</span>', page)
     assert page.count("rgb(58 127 196 /") == page.count("rgb(208 106 12 /") == 1

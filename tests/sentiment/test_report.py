@@ -242,6 +242,7 @@ class TestHtml:
                 "Positive 50.0 % 50.0 % 50.0 %",
                 "Repeated 17 0 4",
                 "In training too — 2 3",
+                "In validation too 2 — 1",
                 "Median tokens 80 80 80",
                 "Longest 1,234 1,234 1,234",
                 "Unknown tokens 1.23 % 1.23 % 1.23 %",
@@ -252,8 +253,8 @@ class TestHtml:
 
     def test_calibration_says_what_scaling_changed(self, page: str) -> None:
         text = Page(page).text()
-        assert "It would be 0.1230 if the parts’ logits count as trained" in text
-        assert "0.60 and 0.60 times was found to be best" in text
+        assert "It would be 0.1230 if the parts’ logits counted as trained" in text
+        assert "they count 0.60 and 0.60 times, which was best on the validation" in text
 
     def test_every_figure_is_in_the_json(self, report: Report, page: str) -> None:
         again = Report.from_json(report.to_json())

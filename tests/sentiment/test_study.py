@@ -70,3 +70,17 @@ def test_figures_are_valid_and_name_every_setting(trials: list[Trial]) -> None:
     ET.fromstring(drawn)
     assert all(path in drawn for path in PATHS)
     ET.fromstring(study_figures.importances(dict.fromkeys(PATHS, 1 / 3)))
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ((1, 2, 3, 4), ["1", "2", "3", "4"]),
+        ((0.0003, 0.002, 0.6), ["0.001", "0.01", "0.1"]),
+        ((0.001, 0.004, 0.01), ["0.001", "0.002", "0.005", "0.01"]),
+    ],
+)
+def test_ticks_are_few_and_round(values: tuple[float, ...], ticks: list[str]) -> None:
+    trials = [trial(n, 0.1 * n, values={"x": value}) for n, value in enumerate(values, 1)]
+    shown = re.findall(r">([0-9.]+)</text>", study_figures.slices(trials, ("x",)))
+    assert shown[: len(ticks) + 1] == [*ticks, "0.10"]  # then those of the losses
