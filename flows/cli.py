@@ -44,6 +44,7 @@ app = typer.Typer(
     cls=Commands,
     help="Train an LSTM on labelled reviews, rerun only what changed, and use the model.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # with "rich", '.[onnx]' in a help text would be taken for a style
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -52,7 +53,9 @@ app = typer.Typer(
 @app.callback()
 def options(
     context: typer.Context,
-    debug: Annotated[bool, typer.Option(help="Show tracebacks and Prefect's log.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and Prefect's log.")
+    ] = False,
 ) -> None:
     """Train an LSTM on labelled reviews, rerun only what changed, and use the model."""
     context.obj = debug

@@ -118,8 +118,8 @@ WORDS = {
     "label_share": "{scored:.1%} of the reviews are scored positive, {training:.1%} of the "
     "training reviews are positive (limit: {limit:.1%} apart).",
     "length_psi": "The reviews' lengths differ from the training reviews': stability index "
-    "{distance:.2f} (limit {limit:.2f}); words at the 10th, 50th and 90th percentile {scored}, "
-    "there {training}.",
+    "{distance:.2f} (limit {limit:.2f}); words at the 10th, 50th and 90th percentile: {scored[0]}, "
+    "{scored[1]} and {scored[2]}, there {training[0]}, {training[1]} and {training[2]}.",
     "unknown_share": "{scored:.1%} of the words are unknown to the model, {training:.1%} in "
     "training (limit: {limit:.1%} apart).",
 }

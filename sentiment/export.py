@@ -6,6 +6,7 @@ it, since a text has to become ids as it did in training.
 """
 
 import hashlib
+import logging
 import shutil
 import warnings
 from pathlib import Path
@@ -105,5 +106,14 @@ def _quantise(graph: Path) -> Path:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     small = graph.with_name("int8.onnx")
-    quantize_dynamic(graph, small, weight_type=QuantType.QInt8)
+    root = logging.getLogger()  # through which it advises a preparation, whatever the model
+    root.addFilter(_no_advice)
+    try:
+        quantize_dynamic(graph, small, weight_type=QuantType.QInt8)
+    finally:
+        root.removeFilter(_no_advice)
     return small
+
+
+def _no_advice(record: logging.LogRecord) -> bool:
+    return "pre-processing before quantization" not in record.getMessage()

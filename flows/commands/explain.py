@@ -60,8 +60,9 @@ def print_explanation(told: "Explanation", console: Console) -> None:
         console.print(f"The model does not read the {told.left_out:,} words after these.")
     gained = told.logit - told.baseline
     console.print(
-        f"\nContributions add up to {told.contributions.sum():+.2f} of {gained:+.2f}: from the "
-        f"logit {told.baseline:+.2f} of as many unknown words to {told.logit:+.2f}."
+        f"\nContributions add up to {told.contributions.sum():+.2f}. The logit is "
+        f"{told.logit:+.2f} for this text\nand {told.baseline:+.2f} for as many unknown words: "
+        f"{gained:+.2f} in all."
     )
     strongest = abs(told.contributions).argsort(kind="stable")[::-1][:MOST_ROWS]
     table = Table(box=box.SIMPLE, pad_edge=False)
@@ -76,6 +77,8 @@ def print_explanation(told: "Explanation", console: Console) -> None:
     console.print(table)
     if len(words) > MOST_ROWS:
         console.print(f"The {MOST_ROWS} of {len(words)} words that add or take most, in order.")
+    ahead = ", reading ahead" if told.back is not None else ""
+    console.print(f"Gates (input, forget, output){ahead}: 0 closed, 1 open. Cell: length.")
 
 
 def _style(strength: float) -> str:

@@ -18,10 +18,10 @@ Why = Annotated[str, typer.Option(help="Why, for the record.")]
 
 @models.command("list")
 def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
-    """List the models, the newest first: test accuracy, when and by which run trained, marks.
+    """List the models, the newest first: test accuracy, when trained, marks.
 
     The champion is the one that commands use. Accuracies can be compared only where the test
-    reviews are the same; --json shows their digest as measured.tests.
+    reviews are the same; --json shows their digest as measured.tests, and the run that trained.
     """
     from tasks.models import list_models
     from tasks.store import Store
@@ -37,7 +37,8 @@ def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
             "champion" if model.champion else "was champion" if model.was else "",
             "latest" if model.latest else "",
         ]
-        known = (model.model, f"{accuracy:>7}", model.created, model.run)
+        trained = model.created[:16].replace("T", " ")  # UTC, to the minute
+        known = (model.model, f"{accuracy:>7}", f"{trained} UTC")
         output.print("  ".join([*known, ", ".join(filter(None, marks))]).rstrip(), markup=False)
     if not found:
         output.print("No models yet. Train one with `sentiment run`.")

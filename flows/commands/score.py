@@ -19,7 +19,7 @@ from flows.commands.options import (
 
 
 def score(
-    files: Annotated[list[Path], typer.Argument(help="Files of reviews.", metavar="FILE...")],
+    files: Annotated[list[Path], typer.Argument(help="Files of reviews.", metavar="FILE")],
     out: Annotated[Path, typer.Option(help="Folder of the scores; the same one goes on.")],
     model: Model = None,
     column: Annotated[
@@ -67,5 +67,6 @@ def score(
         sys.stdout.write(json.dumps(summary) + "\n")
     else:
         output.print(scores_table(summary))
+        output.print(f"Written to {out}, for each file a folder of Parquet parts.", markup=False)
     for warning in warnings_of(summary):
         messages.print(f"Warning: {warning}", style="yellow", soft_wrap=True, markup=False)

@@ -336,6 +336,7 @@ def test_models_on_the_command_line(make_job: MakeJob, data: Path) -> None:
         line.split()[0]: line for line in sentiment(store, "list").splitlines() if line.strip()
     }
     assert lines[model_of(second)].rstrip().endswith("  champion")
+    assert max(map(len, lines.values())) <= 80
     assert "was champion" in lines[model_of(first)]
 
     entry = json.loads(sentiment(store, "promote", other, "--why", "to try it", "--json"))

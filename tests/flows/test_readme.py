@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.config import preset_names
@@ -51,6 +52,22 @@ def test_a_shown_target_is_in_the_makefile(line: str) -> None:
 def test_the_presets_named_exist() -> None:
     named = re.findall(r"presets/(\w+)\.yaml", README)
     assert set(named) == set(preset_names())
+
+
+def help_of(command: str) -> str:
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"})
+    return " ".join(result.stdout.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("command, extra", [("explain", "explain"), ("export", "onnx")])
+def test_the_help_names_the_extra_that_a_command_needs(command: str, extra: str) -> None:
+    assert f"pip install -c constraints.txt -e '.[{extra}]'" in help_of(command)
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "tune"])
+def test_the_help_names_every_preset(command: str) -> None:
+    listed = help_of(command).partition("Preset: ")[2].partition(", or the path")[0]
+    assert set(listed.split(", ")) == set(preset_names())
 
 
 def test_the_shown_outcome_has_the_rows_that_a_run_prints() -> None:

@@ -76,4 +76,5 @@ def test_what_is_beyond_its_limit_is_warned_of(limits: dict[str, float], names: 
     measured = drift(training, scored, DriftConfig.model_validate(limits))
     assert len(measured["warnings"]) == len(names)
     assert all(any(name in warning for warning in measured["warnings"]) for name in names)
+    assert not any("[" in warning for warning in measured["warnings"])
     assert measured["label_share"]["distance"] == pytest.approx(0.5)

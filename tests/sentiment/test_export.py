@@ -112,7 +112,9 @@ def test_the_same_bundle_gives_the_same_bytes(trained: Trained, tmp_path: Path) 
     assert export_onnx(trained.bundle, tmp_path / "second.onnx")[0].read_bytes() == first
 
 
-def test_int8_is_smaller_and_close(trained: Trained, tmp_path: Path) -> None:
+def test_int8_is_smaller_and_close(
+    trained: Trained, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     exact = export_onnx(trained.bundle, tmp_path / "exact.onnx")[0]
     small = export_onnx(trained.bundle, tmp_path / "small.onnx", int8=True)[0]
     kinds = {tensor.data_type for tensor in onnx.load(small).graph.initializer}
@@ -120,6 +122,7 @@ def test_int8_is_smaller_and_close(trained: Trained, tmp_path: Path) -> None:
     assert kinds != {tensor.data_type for tensor in onnx.load(exact).graph.initializer}
     texts = [text for _, text in made_up_reviews(50, seed=31)]
     assert 0 < compare(Bundle.load(trained.bundle), small, texts) < 0.1
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxruntime.quantization"])
