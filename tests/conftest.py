@@ -4,6 +4,7 @@ import bz2
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ os.environ.pop("SENTIMENT_WEBHOOK", None)
 
 from flows.config import PipelineConfig, load_config  # noqa: E402
 from flows.walk import Job, walk  # noqa: E402
+from sentiment.archives import read_lines  # noqa: E402
 from sentiment.bundle import BundleConfig, save_bundle  # noqa: E402
 from sentiment.cleaning import TokenizeConfig  # noqa: E402
 from sentiment.model import SentimentLSTM  # noqa: E402
@@ -63,6 +65,15 @@ def good_lines(count: int, start: int = 0) -> Lines:
 def letters(number: int) -> str:
     """Spell a number in letters only, which cleaning leaves alone."""
     return "".join(chr(ord("k") + int(digit)) for digit in str(number))
+
+
+def real_lines(split: str, count: int) -> Lines:
+    """Return lines of real reviews (split: train or test); without any the test is skipped."""
+    folder = os.environ.get("SENTIMENT_DATA")
+    files = sorted(Path(folder).glob(f"*{split}*.bz2")) if folder else []
+    if not files:
+        pytest.skip("SENTIMENT_DATA names no folder with real reviews (*.bz2)")
+    return list(islice(read_lines(files[0]), count))
 
 
 def write_bz2(path: Path, lines: Lines) -> Path:

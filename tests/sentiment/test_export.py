@@ -1,9 +1,7 @@
 """The exported graph gives PyTorch's probabilities, for any batch and length."""
 
 import hashlib
-import os
 import sys
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ import onnxruntime
 import pytest
 import torch
 
-from sentiment.archives import read_lines
 from sentiment.bundle import CONFIG, VOCABULARY, Bundle, digest_bundle
 from sentiment.errors import ModelError
 from sentiment.export import Probability, export_onnx, write_graph
@@ -22,6 +19,7 @@ from sentiment.model import SentimentLSTM
 from sentiment.recipe import ModelConfig
 from sentiment.tokenize import tokenize_texts
 from sentiment.vocabulary import PAD
+from tests.conftest import real_lines
 from tests.sentiment.conftest import Trained, contents, made_up_reviews
 
 SHAPES = ({"pooling": "last", "layers": 2}, {"pooling": "mean", "bidirectional": False}, {})
@@ -84,11 +82,7 @@ def test_the_export_scores_texts_as_the_classifier_does(trained: Trained, tmp_pa
 
 
 def test_real_reviews_are_scored_as_the_classifier_does(trained: Trained, tmp_path: Path) -> None:
-    folder = os.environ.get("SENTIMENT_DATA")
-    files = sorted(Path(folder).glob("*test*.bz2")) if folder else []
-    if not files:
-        pytest.skip("SENTIMENT_DATA names no folder with real reviews (*.bz2)")
-    lines = islice(read_lines(files[0]), 300)
+    lines = real_lines("test", 300)
     texts = [line.partition(b" ")[2].decode("utf-8", "replace") for line in lines]
     written = export_onnx(trained.bundle, tmp_path / "small.onnx")
     assert compare(Bundle.load(trained.bundle), written[0], texts) <= 1e-4

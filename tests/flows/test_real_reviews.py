@@ -1,0 +1,110 @@
+"""What generated reviews cannot show: a small model of real ones, from the files to its report.
+
+All of it is skipped unless SENTIMENT_DATA names a folder with real reviews.
+"""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flows.config import load_config
+from flows.walk import Job
+from sentiment import Classifier
+from sentiment.bulk import score_files
+from sentiment.inputs import ScoreConfig
+from tasks.manifest import Manifest
+from tasks.store import Store
+from tests.conftest import TINY, Lines, real_lines, run_plainly, write_bz2
+
+SCORED = 300
+
+
+@dataclass(frozen=True)
+class Real:
+    """A finished run, and reviews that it has not seen."""
+
+    store: Store
+    done: dict[str, list[Manifest]]
+    lines: Lines
+    classifier: Classifier
+
+    @property
+    def model(self) -> Path:
+        return self.store.root / "train" / self.done["train"][0].key
+
+    @property
+    def texts(self) -> list[str]:
+        return [line.partition(b" ")[2].decode() for line in self.lines]
+
+    def file(self, stage: str, name: str) -> Path:
+        return self.store.root / self.done[stage][0].output(name).path
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Real:
+    root = tmp_path_factory.mktemp("real")
+    write_bz2(root / "data" / "train.ft.txt.bz2", real_lines("train", 1_000))
+    lines = real_lines("test", 400 + SCORED)
+    write_bz2(root / "data" / "test.ft.txt.bz2", lines[:400])
+    job = Job("sample", load_config("sample", TINY), root / "data", Store(root / "storage"))
+    done = run_plainly(job)
+    bundle = job.store.root / "train" / done["train"][0].key
+    return Real(job.store, done, lines[400:], Classifier.load(bundle))
+
+
+def test_the_report_tells_of_all_of_them(real: Real) -> None:
+    report = json.loads(real.file("report", "report.json").read_bytes())
+    rows = {split["name"]: split["rows"] for split in report["data"]["splits"]}
+    assert rows == {"train": 1_000, "validation": 200, "test": 200}
+    assert report["metrics"] == json.loads(real.file("evaluate", "metrics.json").read_bytes())
+    assert report["promotion"] == real.done["promote"][0].facts["reason"]
+    page = real.file("report", "report.html").read_text(encoding="utf-8")
+    assert page.count("<li>") == len(report["mistakes"]) > 0
+    assert report["promotion"] in page
+
+
+@pytest.fixture
+def tables(real: Real, tmp_path: Path) -> list[Path]:
+    """The same reviews as lines and as tables of each kind."""
+    texts = real.texts
+    paths = [tmp_path / f"new.{kind}" for kind in ("csv", "jsonl", "parquet")]
+    with paths[0].open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["text"], *([text] for text in texts)])
+    paths[1].write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    pq.write_table(pa.table({"text": texts}), paths[2])
+    return [write_bz2(tmp_path / "new.ft.txt.bz2", real.lines), *paths]
+
+
+def test_scores_of_every_kind_of_file_are_those_of_predict(
+    real: Real, tables: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "scores"
+    summary = score_files(tables, out, model=real.model, config=ScoreConfig(chunk_size=70))
+    assert (summary["rows"], summary["bad_rows"]) == (SCORED * len(tables), 0)
+    assert summary["metrics"]["rows"] == SCORED  # the lines have labels
+    assert summary["drift"] is not None
+    expected = real.classifier.predict_proba(real.texts)
+    for table in tables:
+        rows: list[dict[str, Any]] = pq.read_table(out / table.name).to_pylist()
+        found = [row["probability"] for row in rows]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_a_review_is_scored_alone_as_among_others(real: Real) -> None:
+    among = real.classifier.predict_proba(real.texts)
+    alone = [real.classifier.predict_proba([text])[0] for text in real.texts[:40]]
+    np.testing.assert_allclose(alone, among[:40], rtol=0, atol=1e-5)
+
+
+def test_contributions_add_up(real: Real) -> None:
+    for text in real.texts[:5]:
+        told = real.classifier.explain(text)
+        assert told.contributions.sum() == pytest.approx(told.logit - told.baseline, abs=0.01)
+        assert told.probability == pytest.approx(real.classifier.predict_proba([text])[0], abs=1e-5)
