@@ -39,7 +39,7 @@ from tasks.manifest import digest_file, digest_json
 STANDARD = "stdlib"
 CANDIDATES = ("rapidgzip", "indexed_bzip2")  # measured where they are installed
 STREAM = 900_000  # bytes of text in a stream of the file of many, as pbzip2 writes them
-Reader = Callable[[Path], Iterator[bytes]]
+Reader = Callable[..., Iterator[bytes]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,7 +96,7 @@ def ways() -> dict[str, Reader]:
 
 
 def reader(module: str, threads: int) -> Reader:
-    def read(path: Path) -> Iterator[bytes]:
+    def read(path: Path, *_: object) -> Iterator[bytes]:
         opened = importlib.import_module(module).IndexedBzip2File
         with opened(os.fspath(path), parallelization=threads) as file:
             yield from iter(lambda: file.read(archives.BLOCK_BYTES), b"")

@@ -130,8 +130,7 @@ class _Run:
                 store.discard(request, verify=self._verify)
         started = time.monotonic()
         run = self._record.run_id
-        files = [progress_path(store.root, run, request) for request in requests]
-        running = Running(name, files, expected_rows(stage, requests), started)
+        running = at_work(stage, requests, decision, store.root, run)
         config = self._job.config.run
         with (
             watch(self._reporter, running),
@@ -205,6 +204,18 @@ def keys_of(requests: Sequence[Request]) -> dict[str, str]:
 def sources_of(requests: Sequence[Request]) -> list[Artifact]:
     """Return the input files that requests of ``ingest`` read."""
     return [artifact for r in requests if isinstance(artifact := r.inputs["source"], Artifact)]
+
+
+def at_work(
+    stage: Stage, requests: Sequence[Request], decision: Decision, root: Path, run: str
+) -> Running:
+    """Return what is to be watched of a stage that begins: its requests that are not cached."""
+    forced = decision.jobs == len(requests)
+    found = zip(requests, decision.found, strict=True)
+    busy = [request for request, one in found if forced or one.manifest is None]
+    files = [progress_path(root, run, request) for request in busy]
+    sizes = [sum(artifact.size for artifact in request.artifacts) for request in busy]
+    return Running(stage.name, files, expected_rows(stage, busy), time.monotonic(), sizes)
 
 
 def expected_rows(stage: Stage, requests: Sequence[Request]) -> int | None:

@@ -9,7 +9,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.settings import get_current_settings
 
 from flows.artifacts import attempt
-from flows.reporting import Running, progress_text, watch
+from flows.reporting import Running, part_done, progress_text, watch
 from tasks.progress import Snapshot, snapshot
 
 STAGES = ("ingest", "tokenize", "train", "evaluate")
@@ -31,11 +31,10 @@ class ProgressArtifact:
         """A bar has no room for lines."""
 
     def progress(self, running: Running, state: Snapshot) -> None:
-        total = running.total or state.total
-        self._move(min(100.0, 100 * state.done / total) if total else 0.0, running, state)
+        self._move(100 * (part_done(running, state) or 0.0), running, state)
 
     def finish(self, running: Running) -> None:
-        self._move(100.0, running, snapshot(running.files))
+        self._move(100.0, running, snapshot(running.files, running.sizes))
 
     def interval(self) -> float:
         return UPDATE_EVERY

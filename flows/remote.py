@@ -75,13 +75,12 @@ def from_json(content: Mapping[str, Any]) -> Request:
 
 def check_shared(request: Request, root: Path) -> None:
     """Raise StageError when this machine does not have the request's files."""
-    for value in request.inputs.values():
-        for artifact in value if isinstance(value, tuple) else (value,):
-            if not (root / artifact.path).is_file():
-                raise StageError(
-                    f"{root / artifact.path} is not on this worker's machine. It has to share the "
-                    "run's storage folder, at the same path."
-                )
+    for artifact in request.artifacts:
+        if not (root / artifact.path).is_file():
+            raise StageError(
+                f"{root / artifact.path} is not on this worker's machine. It has to share the "
+                "run's storage folder, at the same path."
+            )
 
 
 @flow(name="train-request", description="Training that a run of the pipeline has sent here.")

@@ -24,12 +24,16 @@ SHOWN = ("loss", "validation_accuracy")
 
 @dataclass(frozen=True)
 class Running:
-    """A stage at work: its name, the files its tasks report through, the work expected."""
+    """A stage at work: its name, the files its tasks report through, the work expected.
+
+    ``sizes`` are the bytes of each task's input.
+    """
 
     stage: str
     files: Sequence[Path]
     total: int | None
     started: float
+    sizes: Sequence[int] = ()
 
 
 class Reporter(Protocol):
@@ -120,16 +124,26 @@ def describe(running: Running, state: Snapshot) -> str:
     return f"{running.stage:<11}{progress_text(running, state)}"
 
 
+def part_done(running: Running, state: Snapshot) -> float | None:
+    """Return how much of a stage is done, from 0 to 1; None while that is unknown."""
+    if state.share is not None:
+        return state.share
+    total = running.total or state.total
+    return min(1.0, state.done / total) if total else None
+
+
 def progress_text(running: Running, state: Snapshot) -> str:
     """Say how far a stage is, how fast, and how long it may still take."""
     seconds = time.monotonic() - running.started
-    total = running.total or state.total
+    total, part = running.total or state.total, part_done(running, state)
     rate = state.done / seconds if seconds > 0 else 0.0
-    parts = [f"{state.done:,}{f' of {total:,}' if total else ''} reviews", f"{rate:,.0f}/s"]
-    known = [(name, state.figures[name]) for name in SHOWN if name in state.figures]
-    parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in known]
-    if total and rate:
-        parts.append(f"{max(0, total - state.done) / rate:,.0f} s left")
+    known = f" of {total:,}" if total else ""
+    share = f" ({part:.0%})" if part is not None and not total else ""
+    parts = [f"{state.done:,}{known} reviews{share}", f"{rate:,.0f}/s"]
+    figures = [(name, state.figures[name]) for name in SHOWN if name in state.figures]
+    parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures]
+    if part:
+        parts.append(f"{seconds * (1 - part) / part:,.0f} s left")
     return ", ".join(parts)
 
 
@@ -140,7 +154,7 @@ def watch(reporter: Reporter, running: Running) -> Iterator[None]:
 
     def report() -> None:
         while not ended.wait(reporter.interval()):
-            reporter.progress(running, snapshot(running.files))
+            reporter.progress(running, snapshot(running.files, running.sizes))
 
     # With the flow run's context, which says to Prefect whose progress this is.
     context = copy_context()

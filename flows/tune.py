@@ -18,7 +18,7 @@ from pydantic import Field
 
 from flows.config import PipelineConfig, load_config
 from flows.decision import decide
-from flows.execution import expected_rows, keys_of
+from flows.execution import at_work, keys_of
 from flows.pipeline import storage_root
 from flows.reporting import LogReporter, Reporter, Running, chosen, watch
 from flows.runners import task_runner
@@ -214,8 +214,7 @@ class _Search:
             return [found.manifest for found in decision.found if found.manifest]
         self._reporter.note(f"{stage.name:<11}to run: {decision.reason}")
         run, root = self._record.run_id, job.store.root
-        files = [progress_path(root, run, request) for request in requests]
-        running = Running(stage.name, files, expected_rows(stage, requests), time.monotonic())
+        running = at_work(stage, requests, decision, root, run)
         runner = task_runner(job.config.run, stage, decision.jobs)
         with watch(self._reporter, running):
             return run_requests(stage, requests, store=job.store, runner=runner, run=run)

@@ -5,13 +5,15 @@ the decoders are driven here and not through ``bz2.open``, which ignores what fo
 """
 
 import bz2
+import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from sentiment.errors import ArchiveError, DataError
+from sentiment.progress import Seen, unseen
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -64,20 +66,29 @@ DECODERS: dict[str, Callable[[], Decoder]] = {
 }
 
 
-def read_blocks(path: Path) -> Iterator[bytes]:
+def read_blocks(path: Path, seen: Seen = unseen) -> Iterator[bytes]:
     """Yield a file's content, decompressed according to its suffix (.bz2, .gz, .zst, else none).
 
     A block has at most ``BLOCK_BYTES``, however well the file is packed. Files of several streams
-    one after the other are read whole. Raises ArchiveError for data that
-    is truncated, corrupt or of another format, DataError for a file that cannot be read.
+    one after the other are read whole. ``seen`` is told the share of the file's own bytes. Raises
+    ArchiveError for data that is truncated, corrupt or of another format, DataError for a file that
+    cannot be read.
     """
     try:
         with path.open("rb") as file:
-            chunks = iter(lambda: file.read(READ_BYTES), b"")
+            chunks = _chunks(file, seen)
             new_decoder = DECODERS.get(path.suffix.lower())
             yield from chunks if new_decoder is None else _decode(path, chunks, new_decoder)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def _chunks(file: BinaryIO, seen: Seen) -> Iterator[bytes]:
+    size, offset = os.fstat(file.fileno()).st_size, 0  # a pipe has size 0, a log may grow
+    while chunk := file.read(READ_BYTES):
+        offset += len(chunk)
+        seen(offset / max(size, offset))
+        yield chunk
 
 
 def _decode(
@@ -120,11 +131,11 @@ def _blocks(decoder: Decoder, data: bytes) -> Iterator[bytes]:
         waiting = not (decoder.eof or decoder.needs_input)
 
 
-def read_lines(path: Path) -> Iterator[bytes]:
+def read_lines(path: Path, seen: Seen = unseen) -> Iterator[bytes]:
     """Yield a file's lines without their ends (``\\n`` or ``\\r\\n``); the last may lack one."""
     pending: list[bytes] = []
     pending_bytes = number = 0
-    for block in read_blocks(path):
+    for block in read_blocks(path, seen):
         head, *rest = block.split(b"\n")
         pending.append(head)
         pending_bytes += len(head)

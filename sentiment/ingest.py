@@ -130,17 +130,23 @@ def ingest_file(
     DataError for a file that cannot be read to its end.
     """
     rejects = RejectWriter(out / "rejects.parquet")
+    read, share = 0, 0.0
+
+    def seen(part: float) -> None:
+        nonlocal share
+        share = part
+
     records = islice(
-        read_reviews(source, max_bytes=ingest.max_line_bytes, labels=ingest.labels), limit
+        read_reviews(source, max_bytes=ingest.max_line_bytes, labels=ingest.labels, seen=seen),
+        limit,
     )
-    read = 0
 
     def valid() -> Iterator[Review]:
         nonlocal read
         for record in records:
             read += 1
             if read % REPORT_EVERY == 0:
-                progress(read, limit)
+                progress(read, limit, share=max(share, read / limit if limit else 0.0))
             if isinstance(record, Reject):
                 rejects.add(record)
             else:
@@ -150,7 +156,7 @@ def ingest_file(
         rows = _write_splits(valid(), split, ingest, out)
     finally:
         rejects.close()
-    progress(read, read)
+    progress(read, read, share=1.0)
     _check_rejects(source, rejects, read, ingest.max_reject_rate, out / "rejects.parquet")
     return {"read": read, "rejected": dict(sorted(rejects.reasons.items())), "rows": rows}
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from sentiment.archives import read_lines
 from sentiment.errors import DataError
+from sentiment.progress import Seen, unseen
 from sentiment.tables import Table, open_table
 
 NEGATIVE, POSITIVE = 0, 1
@@ -71,16 +72,20 @@ def _why_no_label(line: bytes, head: bytes) -> str:
     return "no label"
 
 
-def read_reviews(path: Path, *, max_bytes: int, labels: Sequence[int]) -> Iterator[Review | Reject]:
+def read_reviews(
+    path: Path, *, max_bytes: int, labels: Sequence[int], seen: Seen = unseen
+) -> Iterator[Review | Reject]:
     """Yield every line or row of a file, in order, as a Review or a Reject.
 
     The format follows the name: ``.csv``, ``.jsonl`` and ``.parquet`` are tables with the columns
     ``label``, ``text`` (or ``content``) and perhaps ``title``, all else is fastText lines.
-    ``labels`` are the two numbers that mean negative and positive in a table.
+    ``labels`` are the two numbers that mean negative and positive in a table. ``seen`` is told how
+    much of the file has been read.
     """
-    table = open_table(path)
+    table = open_table(path, seen)
     if table is None:
-        return (parse_line(row, line, max_bytes) for row, line in enumerate(read_lines(path)))
+        lines = enumerate(read_lines(path, seen))
+        return (parse_line(row, line, max_bytes) for row, line in lines)
     return _table_reviews(path, table, max_bytes, labels)
 
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from sentiment.archives import DECODERS, read_lines
 from sentiment.errors import DataError
+from sentiment.progress import Seen, unseen
 
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 FIRST_LINES = 1_000  # among which a JSON object must be
@@ -34,17 +35,18 @@ class Table(NamedTuple):
     types: Mapping[str, pa.DataType] = {}
 
 
-def open_table(path: Path) -> Table | None:
+def open_table(path: Path, seen: Seen = unseen) -> Table | None:
     """Open a table; its format follows the name, None for a file of another kind.
 
     ``.csv`` begins with a header, ``.jsonl``, ``.ndjson`` and ``.json`` hold one JSON object a line
-    (its columns are the keys of the first), both plain or as ``.bz2``, ``.gz``, ``.zst``. Raises
-    DataError for a file that cannot be read, here or while it is read.
+    (its columns are the keys of the first), both plain or as ``.bz2``, ``.gz``, ``.zst``. ``seen``
+    is told which share of the bytes, or of a Parquet file's rows, has been read. Raises DataError
+    for a file that cannot be read, here or while it is read.
     """
     kind = table_format(path)
     if kind == "parquet" and path.suffix.lower() in DECODERS:
         raise DataError(f"{path}: a Parquet file is compressed inside. Unpack it once.")
-    return OPEN[kind](path) if kind else None
+    return OPEN[kind](path, seen) if kind else None
 
 
 def table_format(path: Path) -> Literal["csv", "json", "parquet"] | None:
@@ -58,8 +60,8 @@ def table_format(path: Path) -> Literal["csv", "json", "parquet"] | None:
     return "parquet" if suffix == ".parquet" else None
 
 
-def _csv(path: Path) -> Table:
-    records = _csv_records(path)
+def _csv(path: Path, seen: Seen) -> Table:
+    records = _csv_records(path, seen)
     header = [name.strip("\ufeff ") for name in next(records, ([], b""))[0] or []]
 
     def read(columns: Sequence[str]) -> Iterator[Record]:
@@ -75,12 +77,12 @@ def _csv(path: Path) -> Table:
     return Table(header, read)
 
 
-def _csv_records(path: Path) -> Iterator[tuple[list[str] | None, bytes]]:
+def _csv_records(path: Path, seen: Seen) -> Iterator[tuple[list[str] | None, bytes]]:
     """Yield each record's fields, None where they cannot be told apart, and its bytes."""
     consumed: list[bytes] = []
 
     def lines() -> Iterator[str]:
-        for line in read_lines(path):
+        for line in read_lines(path, seen):
             consumed.append(line)
             yield line.decode("utf-8", "surrogateescape") + "\n"
 
@@ -98,12 +100,12 @@ def _csv_records(path: Path) -> Iterator[tuple[list[str] | None, bytes]]:
         yield fields, b"\n".join(consumed)
 
 
-def _json_lines(path: Path) -> Table:
-    lines = read_lines(path)
-    seen: list[bytes] = []  # what comes before the first object, whose keys name the columns
+def _json_lines(path: Path, seen: Seen) -> Table:
+    lines = read_lines(path, seen)
+    before: list[bytes] = []  # what comes before the first object, whose keys name the columns
     columns: list[str] = []
     for line in islice(lines, FIRST_LINES):
-        seen.append(line)
+        before.append(line)
         first = _json_object(line)
         if isinstance(first, dict):
             columns = list(first)
@@ -112,7 +114,7 @@ def _json_lines(path: Path) -> Table:
         raise DataError(f"{path}: its first lines hold no JSON object. One object a line is read.")
 
     def read(columns: Sequence[str]) -> Iterator[Record]:
-        for line in chain(seen, lines):
+        for line in chain(before, lines):
             found = _json_object(line)
             if isinstance(found, str):
                 yield Record(None, found, line)
@@ -133,10 +135,13 @@ def _json_object(line: bytes) -> dict[str, Any] | str:
     return found if isinstance(found, dict) else "no JSON object"
 
 
-def _parquet(path: Path) -> Table:
+def _parquet(path: Path, seen: Seen) -> Table:
     def read(columns: Sequence[str]) -> Iterator[Record]:
         with _parquet_file(path) as file:
+            done = 0
             for batch in file.iter_batches(batch_size=4096, columns=list(columns)):
+                done += batch.num_rows
+                seen(done / file.metadata.num_rows)
                 for record in batch.to_pylist():
                     raw = json.dumps(record, ensure_ascii=False, default=str).encode()
                     yield Record([record[name] for name in columns], "", raw)
@@ -155,7 +160,7 @@ def _parquet_file(path: Path) -> Iterator[pq.ParquetFile]:
         raise DataError(f"{path}: cannot be read as Parquet ({error}).") from error
 
 
-OPEN: dict[str, Callable[[Path], Table]] = {
+OPEN: dict[str, Callable[[Path, Seen], Table]] = {
     "csv": _csv,
     "json": _json_lines,
     "parquet": _parquet,

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,23 +32,37 @@ class ProgressFile:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How far a stage is: work done in all its tasks, and the latest figures."""
+    """How far a stage is: work done in all its tasks, and the latest figures.
+
+    ``share``, from 0 to 1, is how much of their input they have read, None where they do not tell.
+    """
 
     done: int = 0
     figures: dict[str, float] = field(default_factory=dict)
     total: int | None = None
+    share: float | None = None
 
 
-def snapshot(paths: Iterable[Path]) -> Snapshot:
-    """Add up the progress files of a stage's tasks; those not yet written count as nothing done."""
-    done = total = 0
+def snapshot(paths: Sequence[Path], sizes: Sequence[int] = ()) -> Snapshot:
+    """Add up the progress files of a stage's tasks; those not yet written count as nothing done.
+
+    ``sizes`` are those of the tasks' inputs, by which their shares count. The total is known once
+    every task knows its own.
+    """
+    done = 0
+    totals: list[int] = []
     figures: dict[str, float] = {}
-    for path in paths:
+    read: list[float] = []
+    for path, size in zip(paths, sizes or [1] * len(paths), strict=True):
         try:
             content = json.loads(path.read_bytes())
         except (OSError, ValueError):
             continue
         done += content["done"]
-        total += content["total"] or 0
+        totals += [] if content["total"] is None else [content["total"]]
         figures |= content["figures"]
-    return Snapshot(done, figures, total or None)
+        if "share" in figures:
+            read.append(figures.pop("share") * size)
+    total = sum(totals) if len(totals) == len(paths) else None
+    share = sum(read) / max(1, sum(sizes or [len(paths)])) if read else None
+    return Snapshot(done, figures, total or None, share)

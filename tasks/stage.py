@@ -74,6 +74,12 @@ class Request:
     inputs: Inputs
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def artifacts(self) -> list[Artifact]:
+        """All inputs, one after the other."""
+        given = self.inputs.values()
+        return [a for value in given for a in (value if isinstance(value, tuple) else (value,))]
+
     def arguments(self, root: Path) -> dict[str, Any]:
         """Return what the stage's function is called with, for a storage root."""
         paths = {

@@ -4,7 +4,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -19,14 +19,16 @@ from rich.console import Console
 import flows.artifacts
 import flows.progress
 from flows.artifacts import file_links, file_rows, metric_rows, split_rows
+from flows.decision import decide
+from flows.execution import at_work
 from flows.naming import run_name
 from flows.pipeline import pipeline
 from flows.progress import ProgressArtifact, progress_artifact
 from flows.reporting import LineReporter, Running, chosen
-from flows.walk import STAGE_NAMES
+from flows.walk import STAGE_NAMES, Job, walk
 from tasks.manifest import Artifact as File
-from tasks.progress import ProgressFile, Snapshot
-from tests.conftest import TINY, write_small_data
+from tasks.progress import ProgressFile, Snapshot, snapshot
+from tests.conftest import TINY, good_lines, run_plainly, write_bz2, write_small_data
 
 
 class Ran(NamedTuple):
@@ -171,6 +173,41 @@ def test_a_bar_of_unknown_length_stays_at_its_beginning(bars: list[tuple[float, 
     ProgressArtifact(running).progress(running, Snapshot(5_000))
     assert bars[-1][0] == 0
     assert bars[-1][1].startswith("5,000 reviews")
+
+
+def test_a_bar_of_files_follows_the_bytes_that_were_read(
+    bars: list[tuple[float, str]], tmp_path: Path
+) -> None:
+    """A small file that is done, a large one at work, one not begun: no total is known."""
+    files = [tmp_path / f"{name}.json" for name in ("small", "large", "next")]
+    running = Running("ingest", files, None, time.monotonic() - 10, sizes=[100, 600, 300])
+    ProgressFile(files[0])(20, 20, share=1.0)
+    ProgressFile(files[1])(5_000, None, share=0.25)
+    bar = ProgressArtifact(running)
+    bar.progress(running, snapshot(running.files, running.sizes))
+    percent, text = bars[-1]
+    assert percent == 25
+    assert re.fullmatch(r"5,020 reviews \(25%\), 50\d/s, 30 s left", text)
+    ProgressFile(files[1])(80_000, 80_000, share=1.0)
+    ProgressFile(files[2])(40_000, 40_000, share=1.0)
+    bar.finish(running)
+    assert bars[-1][0] == 100
+    assert bars[-1][1].startswith("120,020 of 120,020 reviews, ")
+
+
+def test_of_shards_only_those_at_work_are_watched(make_job: Callable[..., Job], data: Path) -> None:
+    job = make_job(data)
+    run_plainly(job, until="ingest")
+    write_bz2(data / "more-train.ft.txt.bz2", good_lines(30, start=500))
+    way = walk(job)
+    stage, requests = next(way)
+
+    def watched(*, force: bool) -> Running:
+        return at_work(stage, requests, decide(job.store, stage, requests, force=force), data, "r")
+
+    (size,) = watched(force=False).sizes
+    assert size == (data / "more-train.ft.txt.bz2").stat().st_size
+    assert len(watched(force=True).files) == len(requests) == 3
 
 
 def test_an_api_that_fails_costs_the_artifacts_and_not_the_run(

@@ -290,6 +290,34 @@ def test_progress_counts_lines(tmp_path: Path) -> None:
     assert seen == [(5_000, None), (10_000, None), (10_001, 10_001)]
 
 
+@pytest.mark.parametrize("limit", [None, 90, 400, 5_000])
+def test_progress_tells_the_share_of_the_bytes_or_of_the_limit(
+    tmp_path: Path, limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiment.ingest.REPORT_EVERY", 30)
+    monkeypatch.setattr("sentiment.archives.READ_BYTES", 1_000)
+    lines, length = 400, 50
+    line = b"__label__2 " + b"x" * (length - len(b"__label__2 \n")) + b"\n"
+    source = tmp_path / "reviews.txt"
+    source.write_bytes(line * lines)
+    told: list[tuple[int, float]] = []
+    ingest_file(
+        source,
+        split="train",
+        limit=limit,
+        ingest=IngestConfig(),
+        out=tmp_path,
+        progress=lambda done, total=None, **figures: told.append((done, figures["share"])),
+    )
+    expected = {
+        row: max(-(-row * length // 1_000) * 1_000 / (lines * length), row / (limit or lines))
+        for row in range(30, min(lines, limit or lines) + 1, 30)
+    }
+    assert len(expected) >= 3
+    assert told[:-1] == [(row, min(1.0, share)) for row, share in expected.items()]
+    assert told[-1] == (min(lines, limit or lines), 1.0)
+
+
 BOTH = {"negative": 4, "positive": 4}
 
 

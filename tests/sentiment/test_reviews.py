@@ -337,3 +337,35 @@ class TestParquet:
 
 def reasons(records: Sequence[Review | Reject]) -> list[tuple[int, str]]:
     return [(record.row, record.reason) for record in records if isinstance(record, Reject)]
+
+
+FORMATS = {
+    "reviews.txt": lambda rows: b"\n".join(as_line(*row) for row in rows),
+    "reviews.txt.gz": lambda rows: gzip.compress(b"\n".join(as_line(*row) for row in rows)),
+    "reviews.csv": lambda rows: (
+        b"label,text\n" + b"".join(b"%d,%s\n" % (n, t.encode()) for n, t in rows)
+    ),
+    "reviews.jsonl": lambda rows: b"".join(
+        json.dumps({"label": label, "text": text}).encode() + b"\n" for label, text in rows
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "reviews.parquet"])
+def test_whoever_reads_is_told_how_much_was_read(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiment.archives.READ_BYTES", 8_000)
+    rows = [(n % 2, f"Number {n * n * 7919 % 10_007}") for n in range(9_000)]
+    path, told = tmp_path / name, [0.0]
+    if name in FORMATS:
+        path.write_bytes(FORMATS[name](rows))
+        steps = -(-path.stat().st_size // 8_000)
+    else:
+        labels, texts = zip(*rows, strict=True)
+        pq.write_table(pa.table({"label": labels, "text": texts}), path)
+        steps = 3
+    records = read_reviews(path, max_bytes=MAX_BYTES, labels=(0, 1), seen=told.append)
+    assert sum(isinstance(record, Review) for record in records) == 9_000
+    assert told == sorted(told)
+    assert (len(told), told[0], told[-1]) == (steps + 1, 0, 1)
