@@ -121,5 +121,9 @@ def judge(
     gain = round(accuracy - champion.accuracy, 12)
     if gain > config.min_gain:
         return Verdict("promoted", f"promoted: {against}")
-    needed = f", more than {config.min_gain:.2%} better needed" if gain > 0 else ""
-    return Verdict("kept", f"champion kept: {against}{needed}")
+    if gain > 0:
+        return Verdict(
+            "kept", f"champion kept: {against}, more than {config.min_gain:.2%} better needed"
+        )
+    by = f"{-100 * gain:.3g} percentage points worse" if gain < 0 else "no better"
+    return Verdict("kept", f"champion kept: {against}, {by}")

@@ -94,8 +94,11 @@ def test_first_better_worse(make_job: MakeJob, data: Path, worse: tuple[Job, Don
     again = run(job, until="report")
     assert verdict(again)["outcome"] == "kept"
     assert champion(job.store) == model_of(better)
-    shown = [f"{verdict(done)['accuracy']:.2%}" for done in (first, better)]
-    assert verdict(again)["reason"] == "champion kept: {} against {}".format(*shown)
+    low, high = (verdict(done)["accuracy"] for done in (first, better))
+    assert verdict(again)["reason"] == (
+        f"champion kept: {low:.2%} against {high:.2%}, {100 * (high - low):.3g} percentage points "
+        "worse"
+    )
     assert verdict(again)["reason"] in report_of(job.store, again)
 
 

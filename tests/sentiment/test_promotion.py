@@ -63,7 +63,12 @@ def test_a_better_model_fares_no_worse(right: int, other: int, raised: int) -> N
 
 def test_a_worse_model_is_told_by_how_much() -> None:
     verdict = judge(0.912, NEW, old(0.919), PromoteConfig())
-    assert verdict.reason == "champion kept: 91.20% against 91.90%"
+    assert verdict.reason == "champion kept: 91.20% against 91.90%, 0.7 percentage points worse"
+    # One review of a million: the rounded figures alone would not tell.
+    one = judge(0.919999, NEW, old(0.92), PromoteConfig())
+    assert one.reason == "champion kept: 92.00% against 92.00%, 0.0001 percentage points worse"
+    same = judge(0.92, NEW, old(0.92), PromoteConfig())
+    assert same.reason == "champion kept: 92.00% against 92.00%, no better"
     close = judge(0.919, NEW, old(0.912), PromoteConfig(min_gain=0.01))
     assert close.reason == ("champion kept: 91.90% against 91.20%, more than 1.00% better needed")
     assert judge(0.871, NEW, None, PromoteConfig(min_accuracy=0.89)).reason == (
