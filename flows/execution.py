@@ -22,6 +22,7 @@ from flows.reporting import LogReporter, Reporter, Running, chosen, watch
 from flows.runners import task_runner
 from flows.walk import STAGE_NAMES, Job, walk
 from sentiment.bundle import CARD
+from sentiment.checkpoints import Checkpoints
 from sentiment.errors import StageError
 from sentiment.in_use import LATEST
 from sentiment.promotion import Verdict
@@ -104,6 +105,8 @@ class _Run:
         if self._verdict is not None:
             check_promotion(self._job, self._manifests, self._source)
         results = list(self._results.values())
+        if all(result.state == "cached" for result in results):
+            self._reporter.note(f"{'run':<11}nothing new: every stage was cached")
         return outcome(self._job.store, results, self._manifests, self._verdict)
 
     def _settle(self, decided: list[Manifest]) -> list[Manifest]:
@@ -125,6 +128,8 @@ class _Run:
             store, stage, requests, force=force, verify=self._verify, before=self._record.run_id
         )
         self._announce(name, decision)
+        if not decision.cached and not force:
+            self._announce_checkpoints(requests)
         for request, found in zip(requests, decision.found, strict=True):
             if found.damage:
                 store.discard(request, verify=self._verify)
@@ -167,6 +172,14 @@ class _Run:
                 f"sentiment run --only {name}"
             )
         self._reporter.note(f"{name:<11}to run: {decision.reason}")
+
+    def _announce_checkpoints(self, requests: Sequence[Request]) -> None:
+        for request in requests:
+            newest = Checkpoints(request.checkpoints(self._job.store.root), keep=1).newest()
+            if newest is not None:
+                step = int(newest.stem.removeprefix("step-"))
+                name = request.stage.name
+                self._reporter.note(f"{name:<11}goes on from the checkpoint of step {step:,}")
 
     def _finish(
         self,
