@@ -23,7 +23,6 @@ def up(
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Start a Prefect server on this machine, deploy all flows to it and start workers."""
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     from flows.local import api_url, up
 
     if gpu is None:

@@ -27,11 +27,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Bring the service up, with a password, and down."""
     folder = tmp_path_factory.mktemp("service")
     env = {
-        "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_SERVER_API_AUTH_STRING": f"sentiment:{SECRET}",
     }
-    with database() as url:
+    with database() as url, pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PREFECT_LOGGING_LEVEL")  # what `make up` makes of it is to be seen
         if url:
             env["PREFECT_API_DATABASE_CONNECTION_URL"] = url
         service = Service(folder, write_small_data(folder / "data"), free_port(), **env)
