@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
@@ -46,10 +47,10 @@ def deploy(env: Mapping[str, str], note: Note) -> None:
     """Create the work pools, all deployments of prefect.yaml and the automation on a server.
 
     All of it can be there already; schedules keep the switch that they have on the server. ``env``
-    says where the server is and how to be let in. Raises ServiceError when Prefect refuses.
+    says where the server is and how to be let in. Raises ServiceError when there is no server, it
+    lets nobody in or Prefect refuses.
     """
-    auth = env.get("PREFECT_API_AUTH_STRING")
-    with SyncPrefectClient(env["PREFECT_API_URL"], auth_string=auth) as client:
+    with server_of(env) as client:
         for pool in POOLS:
             with suppress(ObjectAlreadyExists):
                 client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
@@ -69,6 +70,23 @@ def deploy(env: Mapping[str, str], note: Note) -> None:
             f"Prefect did not deploy {', '.join(sorted(missing))}: see prefect.yaml."
         )
     note(f"deployed   {len(listed)} deployments, to the pools {' and '.join(POOLS)}")
+
+
+@contextmanager
+def server_of(env: Mapping[str, str]) -> Iterator[SyncPrefectClient]:
+    """Yield a client of the server; what goes wrong with it becomes a ServiceError."""
+    url = env["PREFECT_API_URL"]
+    try:
+        with SyncPrefectClient(url, auth_string=env.get("PREFECT_API_AUTH_STRING")) as client:
+            yield client
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        hint = ": set PREFECT_API_AUTH_STRING to its name:word." if status == 401 else "."
+        raise ServiceError(f"The server {url} answers with status {status}{hint}") from error
+    except httpx.HTTPError as error:
+        raise ServiceError(
+            f"The server {url} does not answer ({error}). Check PREFECT_API_URL."
+        ) from error
 
 
 def schedules_of(client: SyncPrefectClient) -> dict[tuple[Any, str | None], tuple[Any, bool]]:
