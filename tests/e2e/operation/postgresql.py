@@ -12,6 +12,7 @@ from signal import SIGINT
 from tests.e2e.conftest import free_port
 from tests.e2e.operation.service import until
 
+PASSWORD = "staple-in-the-cellar"
 USER = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
 
 
@@ -24,20 +25,31 @@ def binaries() -> Path:
 
 @contextmanager
 def own_postgresql() -> Iterator[str]:
-    """Run a server on a free port with an empty database; yield Prefect's URL for it."""
+    """Run a server on a free port with an empty database; yield Prefect's URL for it.
+
+    As in docs/operations.md, whoever connects has to know the password.
+    """
     programs, port = binaries(), str(free_port())
     folder = Path(tempfile.mkdtemp(prefix="postgresql-", dir="/tmp"))
     if USER:
         shutil.chown(folder, USER)
+    given = folder / "password"
+    given.write_text(PASSWORD)
     place = ["-h", "127.0.0.1", "-p", port]
 
     def run(program: str, *arguments: str) -> int:
         done = subprocess.run(
-            [programs / program, *arguments], user=USER, cwd=folder, capture_output=True, text=True
+            [programs / program, *arguments],
+            user=USER,
+            cwd=folder,
+            env={**os.environ, "PGPASSWORD": PASSWORD},
+            capture_output=True,
+            text=True,
         )
         return done.returncode
 
-    assert run("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", "prefect") == 0
+    guarded = ["-A", "scram-sha-256", "--pwfile", str(given)]
+    assert run("initdb", "-D", str(folder / "data"), "-U", "prefect", *guarded) == 0
     process = subprocess.Popen(
         [programs / "postgres", "-D", folder / "data", "-k", folder, *place],
         user=USER,
@@ -48,7 +60,7 @@ def own_postgresql() -> Iterator[str]:
     try:
         until("PostgreSQL", lambda: run("pg_isready", *place) == 0)
         assert run("createdb", *place, "-U", "prefect", "prefect") == 0
-        yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/prefect"
+        yield f"postgresql+asyncpg://prefect:{PASSWORD}@127.0.0.1:{port}/prefect"
     finally:
         process.send_signal(SIGINT)  # a fast shutdown
         process.wait()
