@@ -11,7 +11,13 @@ import httpx
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
 from prefect.client.schemas.objects import StateType
+from prefect.events import Event, Resource
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectAlreadyExists
@@ -21,13 +27,14 @@ from sentiment.errors import ServiceError
 
 POOLS = ("cpu", "gpu")
 SILENCE = timedelta(seconds=90)  # three heartbeats
+HEARTBEAT = "prefect.flow-run.heartbeat"
 DEAD_RUNS = AutomationCore(
     name="Mark dead runs as crashed",
     description="A flow run whose process sends no heartbeat any more, and has not ended.",
     trigger=EventTrigger(
-        after={"prefect.flow-run.heartbeat"},
+        after={HEARTBEAT},
         expect={
-            "prefect.flow-run.heartbeat",
+            HEARTBEAT,
             "prefect.flow-run.Completed",
             "prefect.flow-run.Failed",
             "prefect.flow-run.Cancelled",
@@ -63,6 +70,7 @@ def deploy(env: Mapping[str, str], note: Note) -> None:
             if place in switches and switches[place][1] != schedule.active:
                 client.update_deployment_schedule(place[0], schedule.id, active=switches[place][1])
         deployed = {deployment.name for deployment in client.read_deployments()}
+        watch_running(client)
     listed = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
     missing = {entry["name"] for entry in listed} - deployed
     if missing:
@@ -87,6 +95,24 @@ def server_of(env: Mapping[str, str]) -> Iterator[SyncPrefectClient]:
         raise ServiceError(
             f"The server {url} does not answer ({error}). Check PREFECT_API_URL."
         ) from error
+
+
+def watch_running(client: SyncPrefectClient) -> None:
+    """Send a heartbeat in the name of each run that goes on, as far as the server knows.
+
+    A run that died together with the server, or while it was away, is waited for by no automation.
+    After this heartbeat it is missed like any other. Only runs that have sent one themselves are
+    meant: others, as from a terminal, send none even while they live.
+    """
+    going_on = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])
+    filter_ = FlowRunFilter(state=FlowRunFilterState(type=going_on))
+    for run in client.read_flow_runs(flow_run_filter=filter_):
+        resource = f"prefect.flow-run.{run.id}"
+        asked = {"event": {"name": [HEARTBEAT]}, "resource": {"id": [resource]}}
+        sent = client.request("POST", "/events/filter", json={"filter": asked, "limit": 1})
+        if sent.raise_for_status().json()["events"]:
+            event = Event(event=HEARTBEAT, resource=Resource({"prefect.resource.id": resource}))
+            client.request("POST", "/events", json=[event.model_dump(mode="json")])
 
 
 def schedules_of(client: SyncPrefectClient) -> dict[tuple[Any, str | None], tuple[Any, bool]]:

@@ -3,16 +3,20 @@
 import re
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
+import httpx
 import yaml
 from prefect import Flow, settings
 from prefect.cli.deploy._models import PrefectYamlModel
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.settings.legacy import Setting
 from pydantic import BaseModel
 
 from flows.config import load_config
-from flows.deploying import POOLS
+from flows.deploying import POOLS, watch_running
 from flows.walk import STAGE_NAMES
 
 ROOT = Path(__file__).parents[2]
@@ -68,3 +72,33 @@ def test_the_prefect_settings_that_are_named_exist() -> None:
     assert len(named) > 10
     missing = {name for name in named if not isinstance(getattr(settings, name, None), Setting)}
     assert missing == set()
+
+
+class Server:
+    """Knows two runs that go on, one of which has sent a heartbeat; keeps the events it is sent."""
+
+    def __init__(self) -> None:
+        self.silent, self.alive = uuid4(), uuid4()
+        self.events: list[dict[str, Any]] = []
+
+    def read_flow_runs(self, flow_run_filter: FlowRunFilter) -> list[Any]:
+        asked = flow_run_filter.model_dump(mode="json", exclude_none=True)["state"]["type"]["any_"]
+        assert asked == ["RUNNING", "CANCELLING"]
+        return [SimpleNamespace(id=run) for run in (self.silent, self.alive)]
+
+    def request(self, method: str, path: str, json: Any) -> httpx.Response:
+        if path == "/events":
+            self.events += json
+            return httpx.Response(204)
+        assert json["filter"]["event"] == {"name": ["prefect.flow-run.heartbeat"]}
+        known = json["filter"]["resource"]["id"] == [f"prefect.flow-run.{self.alive}"]
+        request = httpx.Request(method, path)
+        return httpx.Response(200, json={"events": [{}] if known else []}, request=request)
+
+
+def test_only_runs_that_send_heartbeats_are_waited_for() -> None:
+    server: Any = Server()
+    watch_running(server)
+    (sent,) = server.events
+    assert sent["event"] == "prefect.flow-run.heartbeat"
+    assert sent["resource"] == {"prefect.resource.id": f"prefect.flow-run.{server.alive}"}
