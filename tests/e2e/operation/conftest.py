@@ -28,6 +28,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
     env = {
         "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",  # a minute, else
         "PREFECT_SERVER_API_AUTH_STRING": f"sentiment:{SECRET}",
     }
     with database() as url, pytest.MonkeyPatch.context() as patch:

@@ -94,6 +94,12 @@ class Service:
             found.setdefault(task.name.split()[0], set()).add(task.state.name or "")
         return found
 
+    def has_tasks(self, run: UUID, expected: dict[str, set[str]]) -> None:
+        """Check a run's tasks; their states are recorded a little after the run's own."""
+        with suppress(AssertionError):
+            until("its tasks", lambda: self.tasks(run) == expected, patience=30)
+        assert self.tasks(run) == expected, self.logs(run)
+
     def logs(self, run: UUID) -> str:
         mine = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
         return "\n".join(entry.message for entry in self.client.read_logs(mine))
@@ -107,6 +113,11 @@ class Service:
                     found.append(process)
         return found
 
-    def worker(self, pool: str) -> psutil.Process:
-        (found,) = [p for p in local.ours(self.folder) if {"worker", pool} <= set(p.cmdline())]
-        return found
+    def kill(self) -> None:
+        """Kill all processes, as when the machine stops."""
+        found = local.ours(self.folder)
+        for process in found:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(found)
+        assert local.ours(self.folder) == []

@@ -2,15 +2,20 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
 
 import httpx
+import pytest
 import torch
 from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import DeploymentSchedule, FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
 
 from flows.walk import STAGE_NAMES
+from tests.e2e.conftest import run_sentiment
 from tests.e2e.operation.conftest import SECRET
+from tests.e2e.operation.postgresql import PASSWORD
 from tests.e2e.operation.service import Service, until
 
 LONG = ("train.epochs=100000", "train.checkpoint_every=10")
@@ -24,6 +29,30 @@ def sent_to_gpu(service: Service, seed: int) -> list[FlowRun]:
         if run.work_pool_name == "gpu"
         and run.parameters["request"]["settings"]["train"]["seed"] == seed
     ]
+
+
+@pytest.fixture(scope="module")
+def killed(service: Service) -> tuple[UUID, UUID]:
+    """Kill server, workers and a run that trains, as when a machine stops, and begin it again.
+
+    Return both runs.
+    """
+    settings = ("train.epochs=300", "train.checkpoint_every=10")
+    before = set(service.storage.glob("checkpoints/*"))
+    run = service.start("train", *settings)
+
+    def checkpoints() -> set[Path]:
+        return {path.parent for path in service.storage.glob("checkpoints/*/step-*")} - before
+
+    until("the run's checkpoints", checkpoints)
+    assert service.processes_of(run)
+    service.kill()
+    assert checkpoints()
+    service.up()
+    again = service.start("train", *settings)
+    service.wait(again, "Completed")
+    assert not checkpoints()
+    return run, again
 
 
 def test_a_schedule_starts_the_pipeline(service: Service) -> None:
@@ -45,7 +74,7 @@ def test_a_schedule_starts_the_pipeline(service: Service) -> None:
     )
     client.delete_deployment_schedule(deployment.id, schedule.id)
     service.wait(run.id, "Completed")
-    assert service.tasks(run.id) == {stage: {"Completed"} for stage in STAGE_NAMES}
+    service.has_tasks(run.id, {stage: {"Completed"} for stage in STAGE_NAMES})
     (record,) = service.storage.glob("runs/*/run.json")
     assert json.loads(record.read_text())["state"] == "completed"
     assert "evaluation" in {artifact.key for artifact in client.read_artifacts()}
@@ -56,18 +85,33 @@ def test_without_the_password_nothing_is_told(service: Service) -> None:
     assert httpx.post(url, json={}).status_code == 401
     assert httpx.post(url, json={}, auth=("sentiment", "wrong")).status_code == 401
     assert httpx.post(url, json={}, auth=("sentiment", SECRET)).is_success
-    written = [*service.folder.glob("*.log"), *service.storage.rglob("*.json")]
-    assert len(written) > 3
-    assert [path for path in written if SECRET in path.read_text(encoding="utf-8")] == []
+    files = [*service.folder.glob("*.log"), *service.storage.rglob("*.json")]
+    assert len(files) > 3
+    told = [path.read_text(encoding="utf-8") for path in files]
+    for kind in ("logs", "artifacts", "flow_runs", "deployments"):
+        answer = httpx.post(url.replace("deployments", kind), json={}, auth=("sentiment", SECRET))
+        told.append(answer.raise_for_status().text)
+    assert [text for text in told for secret in (SECRET, PASSWORD) if secret in text] == []
+
+
+def test_with_nothing_new_a_run_says_so_and_a_gate_fails_it_with_its_figures(
+    service: Service,
+) -> None:
+    run = service.start("pipeline")
+    service.wait(run, "Completed")
+    service.has_tasks(run, {stage: {"Cached"} for stage in STAGE_NAMES})
+    until("its last words", lambda: "nothing new: every stage was cached" in service.logs(run))
+    failed = service.wait(service.start("promote", "promote.min_accuracy=1"), "Failed")
+    assert failed.state and failed.state.message
+    assert "GateError: Gate promote.min_accuracy: accuracy 0." in failed.state.message
+    assert " is below 1 (set by an override)" in failed.state.message
 
 
 def test_after_a_changed_setting_only_its_stage_runs(service: Service) -> None:
     run = service.start("train", "train.epochs=2")
     service.wait(run, "Completed")
-    assert service.tasks(run) == {
-        **{stage: {"Cached"} for stage in ("ingest", "tokenize", "vocabulary", "tensors")},
-        "train": {"Completed"},
-    }
+    before = ("ingest", "tokenize", "vocabulary", "tensors")
+    service.has_tasks(run, {**{stage: {"Cached"} for stage in before}, "train": {"Completed"}})
 
 
 def test_training_by_the_pool_gpu(service: Service) -> None:
@@ -76,12 +120,35 @@ def test_training_by_the_pool_gpu(service: Service) -> None:
     service.wait(run, "Completed")
     (other,) = sent_to_gpu(service, seed=5)
     assert other.state_name == "Completed"
-    assert service.tasks(other.id) == {"train": {"Completed"}}
-    assert service.tasks(run)["train"] >= {"Cached"}
+    service.has_tasks(other.id, {"train": {"Completed"}})
+    until("the run's own task", lambda: "Cached" in service.tasks(run).get("train", ()))
     until("its states in the log", lambda: "on the pool gpu: Completed" in service.logs(run))
     if not torch.cuda.is_available():
         failed = service.wait(failing, "Failed")
         assert failed.state and "PyTorch sees no CUDA GPU here" in (failed.state.message or "")
+
+
+def test_gc_removes_what_only_older_runs_used(service: Service) -> None:
+    def models() -> set[str]:
+        return {path.name for path in service.storage.glob("train/*")}
+
+    before = models()
+    champion = json.loads((service.storage / "models" / "champion.json").read_text())["champion"]
+    latest = (service.storage / "models" / "latest").resolve().name
+    deployment = service.client.read_deployment_by_name("gc/gc")
+    run = service.client.create_flow_run_from_deployment(deployment.id, parameters={"keep_runs": 1})
+    service.wait(run.id, "Completed")
+    assert models() == {champion["model"].removeprefix("train/"), latest} < before
+    (gone, *_) = before - models()
+    until("what it removed", lambda: f"train/{gone}" in service.logs(run.id))
+
+
+def test_after_kill_9_of_everything_the_next_run_goes_on(
+    service: Service, killed: tuple[UUID, UUID]
+) -> None:
+    _, again = killed
+    until("its task's end", lambda: service.tasks(again).get("train") == {"Completed"})
+    until("where it went on", lambda: "goes on from the checkpoint of step" in service.logs(again))
 
 
 def test_a_run_beside_another_is_cancelled_and_so_is_one_on_demand(service: Service) -> None:
@@ -107,16 +174,46 @@ def test_a_cancelled_run_cancels_its_training_on_the_pool_gpu(service: Service) 
     service.wait(other.id, "Cancelled")
 
 
-def test_after_kill_9_of_worker_and_run_the_next_run_goes_on(service: Service) -> None:
-    settings = ("train.epochs=300", "train.checkpoint_every=10")
-    before = set(service.storage.glob("checkpoints/*"))
-    run = service.start("train", *settings)
-    until("a checkpoint", lambda: set(service.storage.glob("checkpoints/*/step-*")))
-    until("the run's checkpoints", lambda: set(service.storage.glob("checkpoints/*")) - before)
-    for process in (service.worker("cpu"), *service.processes_of(run)):
-        process.kill()
-    service.up()  # starts the worker again, and leaves the rest
-    again = service.start("train", *settings)
-    service.wait(again, "Completed")
-    service.wait(run, "Crashed")
-    assert set(service.storage.glob("checkpoints/*")) == before
+def test_a_stage_that_takes_too_long_fails_its_run_by_name(service: Service) -> None:
+    run = service.start("train", *LONG, "train.seed=9", "run.stage_timeout=6")
+    failed = service.wait(run, "Failed")
+    assert failed.state and failed.state.message
+    assert "The stage train took longer than run.stage_timeout, 6 s" in failed.state.message
+    until("the end of its process", lambda: not service.processes_of(run))
+
+
+def test_deploy_brings_back_what_is_missing_and_leaves_switches_alone(service: Service) -> None:
+    client = service.client
+
+    def weekly() -> DeploymentSchedule:
+        (schedule,) = client.read_deployment_by_name("gc/gc").schedules
+        return schedule
+
+    assert not weekly().active
+    client.update_deployment_schedule(
+        client.read_deployment_by_name("gc/gc").id, weekly().id, active=True
+    )
+    client.delete_deployment(client.read_deployment_by_name("tune/tune").id)
+    url = f"http://127.0.0.1:{service.port}/api"
+    refused = run_sentiment("deploy", PREFECT_API_URL=url, PREFECT_API_AUTH_STRING="sentiment:no")
+    assert refused.returncode == 1
+    assert "set PREFECT_API_AUTH_STRING" in refused.stderr and "Traceback" not in refused.stderr
+    done = run_sentiment(
+        "deploy", PREFECT_API_URL=url, PREFECT_API_AUTH_STRING=f"sentiment:{SECRET}"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "deployed" in done.stdout
+    assert client.read_deployment_by_name("tune/tune")
+    assert weekly().active
+    client.update_deployment_schedule(
+        client.read_deployment_by_name("gc/gc").id, weekly().id, active=False
+    )
+
+
+def test_a_killed_run_is_marked_by_the_automation(
+    service: Service, killed: tuple[UUID, UUID]
+) -> None:
+    """The last test: the minutes that this takes pass while the others run."""
+    run, _ = killed
+    crashed = service.wait(run, "Crashed")
+    assert crashed.state and crashed.state.message == "No heartbeat for 90 seconds."
