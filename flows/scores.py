@@ -27,7 +27,10 @@ def score_rows(summary: dict[str, Any]) -> Iterator[Row]:
             if metrics[name] is not None:
                 yield name, f"{metrics[name]:.2%}"
     yield from drift_rows(summary)
-    yield "speed", f"{summary['rows_per_second']:,} rows/s, {summary['seconds']:,.1f} s"
+    if rate := summary["rows_per_second"]:
+        yield "speed", f"{rate:,} rows/s, {summary['seconds']:,.1f} s"
+    else:
+        yield "speed", "nothing was left to score"
 
 
 def bad_rows(figures: dict[str, Any]) -> str:

@@ -128,6 +128,12 @@ def test_a_summary_without_a_profile_says_so() -> None:
     assert "| `a.csv` | 3 | 1 (null: 1) |  |" in scores_markdown(SUMMARY)
 
 
+def test_the_speed_is_that_of_this_call() -> None:
+    assert ("speed", "6 rows/s, 0.5 s") in list(score_rows(SUMMARY))
+    done = {**SUMMARY, "rows_per_second": 0}
+    assert ("speed", "nothing was left to score") in list(score_rows(done))
+
+
 def test_progress_is_reported_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.reporting.LINE_EVERY", 0.0)
     console = Console(record=True, quiet=False, file=None, width=80)
