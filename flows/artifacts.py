@@ -16,10 +16,11 @@ from tasks.store import Store
 Row = dict[str, Any]
 
 
-def publish(stage: str, store: Store, done: Mapping[str, Sequence[Manifest]]) -> None:
+def publish(stage: str, store: Store, done: Mapping[str, Sequence[Manifest]], report: Path) -> None:
     """Show what a stage found; ``done`` has the manifests of the stages so far, it included.
 
-    A Prefect API that does not answer is noted in the log, and the run goes on.
+    ``report`` is where the run's report lies after the stage of that name. A Prefect API that does
+    not answer is noted in the log, and the run goes on.
     """
     if stage == "tensors":
         quality = data_quality(done["ingest"], done["tensors"])
@@ -43,7 +44,7 @@ def publish(stage: str, store: Store, done: Mapping[str, Sequence[Manifest]]) ->
     if stage == "report":
         (trained,) = done["train"]
         files = {
-            "report": _file(store, done["report"], "report.html"),
+            "report": report,
             "model": store.root / trained.stage / trained.key,
         }
         markdown = _file(store, done["report"], "report.md").read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ from flows.outcome import StageResult, outcome
 from flows.progress import progress_artifact
 from flows.remote import train_remotely
 from flows.reporting import LogReporter, Reporter, Running, chosen, watch
+from flows.run_report import report_path, write_run_report
 from flows.runners import task_runner
 from flows.walk import STAGE_NAMES, Job, walk
 from sentiment.bundle import CARD
@@ -82,6 +83,7 @@ class _Run:
         self._results: dict[str, StageResult] = {}
         self._manifests: dict[str, list[Manifest]] = {}
         self._verdict: Verdict | None = None
+        self._report_path = report_path(job.store, record.run_id)
 
     def go(self) -> dict[str, Any]:
         way = walk(self._job)
@@ -91,7 +93,9 @@ class _Run:
                 name_run(self._job.preset, sources_of(requests))
             manifests = self._run_stage(stage, requests)
             self._manifests[stage.name] = manifests
-            publish(stage.name, self._job.store, self._manifests)
+            if stage.name == "report":
+                self._report()
+            publish(stage.name, self._job.store, self._manifests, self._report_path)
             if stage.name == "train":
                 check_training(self._job, manifests[0], self._source)
             if stage.name == "promote":
@@ -103,11 +107,11 @@ class _Run:
             except StopIteration:
                 break
         if self._verdict is not None:
-            check_promotion(self._job, self._manifests, self._source)
+            check_promotion(self._job, self._manifests, self._report_path, self._source)
         results = list(self._results.values())
         if all(result.state == "cached" for result in results):
             self._reporter.note(f"{'run':<11}nothing new: every stage was cached")
-        return outcome(self._job.store, results, self._manifests, self._verdict)
+        return outcome(self._job.store, results, self._manifests, self._verdict, self._report_path)
 
     def _settle(self, decided: list[Manifest]) -> list[Manifest]:
         """Promote the model if that was decided; return nothing to have it decided anew."""
@@ -199,12 +203,13 @@ class _Run:
             self._results[stage.name] = StageResult(stage.name, state, reason, seconds, digest)
         if stage.name == "train":
             point_to(self._job.store, LATEST, self._job.store.folder(requests[0]))
-        if stage.name == "report":
-            self._place_card(manifests[0])
 
-    def _place_card(self, reported: Manifest) -> None:
-        """Put the model's card into its bundle, now that the test figures are known."""
-        root, (trained,) = self._job.store.root, self._manifests["train"]
+    def _report(self) -> None:
+        """Write the run's report, and put the model's card into its bundle."""
+        root, run = self._job.store.root, self._record.run_id
+        results = list(self._results.values())
+        write_run_report(self._job.store, run, self._job.preset, results, self._manifests)
+        (reported,), (trained,) = self._manifests["report"], self._manifests["train"]
         card = (root / reported.output(CARD).path).read_text(encoding="utf-8")
         write_atomically(root / trained.stage / trained.key / CARD, card)
 

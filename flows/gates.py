@@ -1,6 +1,7 @@
 """Gates: figures that a model has to reach, or its run fails. What was made stays."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from flows.walk import Job
 from sentiment.errors import GateError
@@ -21,20 +22,19 @@ def check_training(job: Job, trained: Manifest, source: Source) -> None:
         )
 
 
-def check_promotion(job: Job, manifests: Mapping[str, Sequence[Manifest]], source: Source) -> None:
+def check_promotion(
+    job: Job, manifests: Mapping[str, Sequence[Manifest]], report: Path, source: Source
+) -> None:
     """Raise GateError when the test accuracy is below ``promote.min_accuracy``.
 
-    ``manifests`` are those of the run's stages, ``report`` perhaps among them.
+    ``manifests`` are those of the run's stages, ``report`` is its report, if it came so far.
     """
     (decided,), (trained,) = manifests["promote"], manifests["train"]
     promotion, root = decided.facts, job.store.root
     if promotion["outcome"] == "refused":
-        report = "".join(
-            f", its report {root / reported.output('report.html').path}"
-            for reported in manifests.get("report", ())
-        )
+        named = f", its report {report}" if report.exists() else ""
         raise GateError(
             f"Gate promote.min_accuracy: {promotion['reason']} ({source('promote.min_accuracy')})."
-            f" The model is {root / trained.stage / trained.key}{report}. "
+            f" The model is {root / trained.stage / trained.key}{named}. "
             "It was not promoted."
         )

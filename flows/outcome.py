@@ -32,10 +32,12 @@ def outcome(
     results: Sequence[StageResult],
     manifests: Mapping[str, Sequence[Manifest]],
     verdict: Verdict | None,
+    report: Path,
 ) -> dict[str, Any]:
     """Return a run's figures; those of a stage that was not reached are None.
 
-    ``verdict`` is what became of the model, ``promotion`` the same with the champion it met.
+    ``verdict`` is what became of the model, ``promotion`` the same with the champion it met,
+    ``report`` the run's report, if it came so far.
     """
     ingested = manifests.get("ingest", ())
     rejected: Counter[str] = Counter()
@@ -46,7 +48,6 @@ def outcome(
     (trained,) = manifests.get("train", (None,))
     (evaluated,) = manifests.get("evaluate", (None,))
     (decided,) = manifests.get("promote", (None,))
-    (reported,) = manifests.get("report", (None,))
     figures = evaluated.facts if evaluated else {}
     return {
         "accuracy": figures.get("accuracy"),
@@ -60,7 +61,7 @@ def outcome(
         if verdict and decided
         else None,
         "model": str(store.root / trained.stage / trained.key) if trained else None,
-        "report": str(store.root / reported.output("report.html").path) if reported else None,
+        "report": str(report) if report.exists() else None,
         "stages": [asdict(result) for result in results],
     }
 

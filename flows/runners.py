@@ -1,12 +1,12 @@
 """What the tasks of a mapped stage are spread over."""
 
 import logging
-import os
 from typing import Any
 
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from flows.config import RunConfig
+from tasks.machine import cores
 from tasks.stage import Stage
 
 
@@ -16,7 +16,7 @@ def task_runner(config: RunConfig, stage: Stage, jobs: int) -> TaskRunner[Any]:
     Worker processes take seconds to start: only a stage that is bound by Python, with at least two
     tasks to compute, pays for them.
     """
-    workers = config.workers or os.cpu_count() or 1
+    workers = config.workers or cores()
     used = min(jobs, workers)
     if config.runner == "threads" or not stage.python_bound or used < 2:
         return ThreadPoolTaskRunner(max_workers=workers)

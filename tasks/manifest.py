@@ -35,7 +35,8 @@ class Manifest:
     """One stage run: the ingredients of its key in the clear, its outputs, its figures.
 
     ``label`` tells the runs of a stage apart, such as one shard from another. ``facts`` are what
-    the stage's function returned. ``run`` is the run of the pipeline that did the work.
+    the stage's function returned. ``run`` is the run of the pipeline that did the work, ``machine``
+    where it did.
     """
 
     stage: str
@@ -51,6 +52,7 @@ class Manifest:
     created: str
     run: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    machine: str = ""
 
     def output(self, name: str) -> Artifact:
         """Return the output of this name."""

@@ -39,8 +39,8 @@ def requests(
         "Best at step": f"{trained.facts['best_step']:,}",
         "Trained on": trained.facts["device"],
         "Evaluated on": evaluated.facts["device"],
-        # What the stages' keys hold too; other versions and times stand in the manifests, since the
-        # report of an equal model must be the same.
+        # What the stages' keys hold too; other versions and times are in a run's copy of the
+        # report, since that of an equal model must be the same.
         **{f"Version of {name}": version for name, version in trained.libraries.items()},
         "Weights (sha256)": weights[:16],
     }

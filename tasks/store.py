@@ -21,6 +21,7 @@ from filelock import FileLock
 from sentiment.errors import SentimentError, StageError
 from sentiment.progress import Progress, silent
 from tasks.files import writing_to
+from tasks.machine import describe_machine
 from tasks.manifest import Artifact, Manifest, digest_file
 from tasks.stage import Request
 
@@ -198,6 +199,7 @@ class Store:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             run=run,
             versions={"python": sys.version.split()[0], **{n: version(n) for n in VERSIONS}},
+            machine=describe_machine(),
         )
 
     def _keep_evidence(self, request: Request, error: SentimentError) -> None:

@@ -26,6 +26,8 @@ from flows.pipeline import pipeline
 from flows.progress import ProgressArtifact, progress_artifact
 from flows.reporting import LineReporter, Running, chosen
 from flows.walk import STAGE_NAMES, Job, walk
+from sentiment.run_section import PLACE
+from tasks.machine import describe_machine
 from tasks.manifest import Artifact as File
 from tasks.progress import ProgressFile, Snapshot, snapshot
 from tests.conftest import TINY, good_lines, run_plainly, write_bz2, write_small_data
@@ -120,10 +122,26 @@ def test_figures_and_report_are_artifacts_of_every_run(first: Ran, second: Ran) 
         assert metrics["accuracy"] == f"{run.result['accuracy']:.2%}"
         assert metrics["loss (nats)"] == f"{run.result['loss']:.4f}"
         report = Path(run.result["report"])
-        markdown = report.with_name("report.md").read_text(encoding="utf-8")
-        assert artifacts["evaluation"].data == markdown
+        (markdown,) = report.parents[2].glob("report/*/report.md")
+        assert artifacts["evaluation"].data == markdown.read_text(encoding="utf-8")
         assert report.as_uri() in str(artifacts["files"].data)
         assert str(run.result["model"]) in str(artifacts["files"].data)
+
+
+def test_a_runs_report_is_that_of_the_stage_with_what_the_run_did(first: Ran, second: Ran) -> None:
+    (stage,) = Path(first.result["report"]).parents[2].glob("report/*/report.html")
+    before, _, after = stage.read_text(encoding="utf-8").rpartition(PLACE)
+    model = Path(first.result["model"]).name
+    for run, reason in ((first, "first run"), (second, "nothing changed")):
+        report = Path(run.result["report"])
+        page = report.read_text(encoding="utf-8")
+        assert page.startswith(before) and page.endswith(after)
+        facts, _, stages = page[len(before) : -len(after)].partition('<div class="wide">')
+        assert report.parent.name in facts
+        assert facts.count(describe_machine()) == 2  # of the run, and of the training
+        assert re.findall(r'<th scope="row">(\w+)</th>', stages) == list(STAGE_NAMES)
+        assert stages.count(f"<td>{reason}</td>") == len(STAGE_NAMES)
+        assert f"<td>{model}</td>" in stages
 
 
 def test_long_stages_that_ran_have_a_full_bar(first: Ran, second: Ran) -> None:

@@ -253,15 +253,17 @@ def test_below_the_least_accuracy_the_run_fails_after_its_report(
     done = run(job, until="report")
     accuracy = verdict(done)["accuracy"]
     assert accuracy < 0.95
-    with pytest.raises(GateError) as caught:
-        check_promotion(job, done, lambda key: f"where {key} is set")
     report = job.store.root / done["report"][0].output("report.html").path
+    with pytest.raises(GateError) as caught:
+        check_promotion(job, done, report, lambda key: f"where {key} is set")
     assert str(caught.value) == (
         f"Gate promote.min_accuracy: accuracy {accuracy:.6g} is below 0.95 (where "
         f"promote.min_accuracy is set). The model is {job.store.root / model_of(done)}, its report "
         f"{report}. It was not promoted."
     )
-    assert report.is_file()
+    with pytest.raises(GateError, match=r"\. It was not promoted") as caught:
+        check_promotion(job, done, report.with_name("not yet"), lambda key: "somewhere")
+    assert "report" not in str(caught.value)
     assert read_register(job.store).champion is None
     with pytest.raises(ModelError, match="no model here yet"):
         model_folder(None, job.store.root)

@@ -226,9 +226,9 @@ def test_a_damaged_intermediate_is_redone_and_nothing_after_it(
     assert digests(after) == digests(first)
 
 
-def test_the_bundle_gets_the_card_that_the_report_wrote(first: Result) -> None:
+def test_the_bundle_gets_the_card_that_the_report_wrote(first: Result, storage: Path) -> None:
     card = Path(first["model"], "README.md").read_text()
-    assert card == Path(first["report"]).with_name("README.md").read_text()
+    assert card in [path.read_text() for path in storage.glob("report/*/README.md")]
     assert f"{first['accuracy']:.1%}"[:-1] in card.replace(" ", "")
 
 

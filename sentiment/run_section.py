@@ -1,0 +1,37 @@
+"""The last section of a report: which run drew it up, from what, when and on which machine.
+
+An equal model has an equal report, whose file the stage writes without this section. Each run adds
+its own to a copy.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, StrictUndefined
+
+TEMPLATE = Path(__file__).parent / "templates" / "run.html.j2"
+PLACE = "<!-- run -->"
+HEAD = ("Stage", "In this run", "Why", "Made (UTC)", "Seconds of work", "Key")
+
+
+class StageRow(NamedTuple):
+    """A stage in words; ``made`` says when its results were, ``seconds`` what they cost."""
+
+    stage: str
+    state: str
+    reason: str
+    made: str
+    seconds: str
+    key: str
+
+
+def with_run(page: str, facts: Mapping[str, str], stages: Iterable[StageRow]) -> str:
+    """Return a report's page with the section of a run."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    section = template.render(facts=facts.items(), head=HEAD, stages=stages)
+    before, _, after = page.rpartition(PLACE)
+    return before + section + after
