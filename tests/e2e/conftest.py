@@ -15,6 +15,10 @@ from typing import Any
 
 import pytest
 
+# A shell starts what it leaves in the background (`make test &`) deaf to Ctrl-C, and so would the
+# processes be that are interrupted here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 180  # seconds: far more than any of these commands takes
 Sentiment = Callable[..., subprocess.CompletedProcess[str]]
