@@ -44,10 +44,10 @@ def stage_row(result: StageResult, manifests: Sequence[Manifest]) -> StageRow:
     return StageRow(
         stage=result.stage,
         state=result.state,
-        reason=result.reason,
         made=_readable(latest),
         seconds=f"{sum(manifest.seconds for manifest in manifests):,.1f}",
         key=manifests[0].key if len(manifests) == 1 else several,
+        reason=result.reason,
     )
 
 

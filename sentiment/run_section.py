@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 TEMPLATE = Path(__file__).parent / "templates" / "run.html.j2"
 PLACE = "<!-- run -->"
-HEAD = ("Stage", "In this run", "Why", "Made (UTC)", "Seconds of work", "Key")
+HEAD = ("Stage", "In this run", "Made (UTC)", "Seconds of work", "Key", "Why")
 
 
 class StageRow(NamedTuple):
@@ -20,10 +20,10 @@ class StageRow(NamedTuple):
 
     stage: str
     state: str
-    reason: str
     made: str
     seconds: str
     key: str
+    reason: str
 
 
 def with_run(page: str, facts: Mapping[str, str], stages: Iterable[StageRow]) -> str:
