@@ -14,7 +14,7 @@ from tests.e2e.forks import Forks
 KILLS = 20
 SMALLER = ("sample.train=120", "sample.test=40", "ingest.shard_size=30")
 # Long enough that a signal meets it at work, even if this process has to wait for its turn.
-TRAINING = (*SMALLER, "train.epochs=150", "train.checkpoint_every=8", "train.log_every=5")
+TRAINING = (*SMALLER, "train.epochs=60", "train.checkpoint_every=8", "train.log_every=5")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import torch
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import DeploymentSchedule, FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.walk import STAGE_NAMES
 from tests.e2e.conftest import run_sentiment
@@ -19,6 +20,8 @@ from tests.e2e.operation.postgresql import PASSWORD
 from tests.e2e.operation.service import Service, until
 
 LONG = ("train.epochs=100000", "train.checkpoint_every=10")
+# Whatever checkpoint there is comes from the end.
+UNSAVED = ("train.epochs=100000", "train.checkpoint_every=1000000")
 
 
 def sent_to_gpu(service: Service, seed: int) -> list[FlowRun]:
@@ -152,15 +155,34 @@ def test_after_kill_9_of_everything_the_next_run_goes_on(
 
 
 def test_a_run_beside_another_is_cancelled_and_so_is_one_on_demand(service: Service) -> None:
-    run = service.start("pipeline", *LONG)
+    def progress() -> set[Path]:
+        return set(service.storage.glob("runs/*/progress/train-*.json"))
+
+    def checkpoints() -> set[Path]:
+        return set(service.storage.glob("checkpoints/*/step-*"))
+
+    before, saved = progress(), checkpoints()
+    run = service.start("pipeline", "train.seed=11", *UNSAVED)
     service.wait(run, "Running")
     overlapping = service.start("pipeline")
     service.wait(overlapping, "Cancelled")
-    until("a checkpoint", lambda: list(service.storage.glob("checkpoints/*/step-*")))
+    until("training", lambda: progress() - before)
+    assert checkpoints() == saved
     service.cancel(run)
     service.wait(run, "Cancelled")
     until("the end of its process", lambda: not service.processes_of(run))
-    assert list(service.storage.glob("checkpoints/*/step-*"))
+    assert checkpoints() > saved
+    newest = max(service.storage.glob("runs/*/run.json"))
+    assert json.loads(newest.read_bytes())["state"] == "failed"
+
+
+def test_a_wrong_form_makes_no_run(service: Service) -> None:
+    deployment = service.client.read_deployment_by_name("pipeline/pipeline")
+    parameters = service.parameters() | {"settings": {"train": {"epochs": 0}}}
+    with pytest.raises(PrefectHTTPStatusError) as refused:
+        service.client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+    assert refused.value.response.status_code == 409
+    assert "0 is less than the minimum of 1" in refused.value.response.text
 
 
 def test_a_cancelled_run_cancels_its_training_on_the_pool_gpu(service: Service) -> None:
