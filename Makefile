@@ -29,10 +29,10 @@ test: install
 	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/e2e/operation $(ARGS)
 
 e2e: install
-	$(BIN)/python -m pytest tests/e2e/operation $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e/operation $(ARGS)
 
 e2e-postgres: install
-	E2E_DATABASE=postgresql $(BIN)/python -m pytest tests/e2e/operation $(ARGS)
+	E2E_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e/operation $(ARGS)
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""With a real Prefect server: two pipelines at once. Workers are in tests/e2e/operation."""
+"""With a real Prefect server: two pipelines at once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
