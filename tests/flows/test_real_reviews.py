@@ -13,12 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from flows.config import load_config
+from flows.tune import tune
 from flows.walk import Job
 from sentiment import Classifier
 from sentiment.bulk import score_files
+from sentiment.in_use import model_in_use
 from sentiment.inputs import ScoreConfig
+from tasks.champion import read_register
 from tasks.manifest import Manifest
 from tasks.store import Store
 from tests.conftest import TINY, Lines, real_lines, run_plainly, write_bz2
@@ -68,6 +72,32 @@ def test_the_report_tells_of_all_of_them(real: Real) -> None:
     page = real.file("report", "report.html").read_text(encoding="utf-8")
     assert page.count("<li>") == len(report["mistakes"]) > 0
     assert report["promotion"] in page
+
+
+def test_its_model_is_the_champion(real: Real) -> None:
+    assert model_in_use(real.store.root) == real.model
+    champion = read_register(real.store).champion
+    assert champion is not None and champion.measured is not None
+    assert champion.measured.accuracy == real.done["evaluate"][0].facts["accuracy"]
+
+
+def test_a_study_of_them_finds_a_preset(real: Real, prefect_server: None, tmp_path: Path) -> None:
+    space = {"train.learning_rate": {"low": 0.001, "high": 0.02}}
+    preset, out = tmp_path / "tiny.yaml", tmp_path / "best.yaml"
+    config = load_config("sample", TINY).model_dump(mode="json", exclude_unset=True)
+    preset.write_text(yaml.safe_dump({**config, "tune": space}))
+    result = tune(
+        preset=str(preset),
+        data=str(real.store.root.parent / "data"),
+        storage=str(real.store.root),
+        trials=2,
+        out=str(out),
+    )
+    assert result["trials"] == {"complete": 2, "pruned": 0, "failed": 0}
+    found = load_config(str(out)).train.learning_rate
+    assert found == result["values"]["train.learning_rate"]
+    assert 0.001 <= found <= 0.02
+    assert model_in_use(real.store.root) == real.model
 
 
 @pytest.fixture
