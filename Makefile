@@ -1,4 +1,4 @@
-# make run   install and train on generated reviews     make test   install and run all tests
+# make run   install and train on generated reviews     make test   install and run the tests
 # make up    a Prefect server, deployments, workers     make down  end them
 # make e2e   tests of a server with workers in operation (e2e-postgres: on PostgreSQL)
 # make lint  style and types                            make clean  remove the environment
