@@ -93,7 +93,9 @@ BAD: list[dict[str, Any]] = [
 @pytest.mark.parametrize("given", GOOD, ids=str)
 def test_a_good_form_makes_a_run(given: dict[str, Any]) -> None:
     validate(given, parameter_schema(flows.pipeline.pipeline).model_dump(), raise_on_error=True)
-    flows.pipeline.pipeline.validate_parameters({"preset": "sample", **given})
+    parameters = flows.pipeline.pipeline.validate_parameters({"preset": "sample", **given})
+    assert parameters["preset"] == given.get("preset", "sample")
+    assert set(given) <= set(parameters)
 
 
 @pytest.mark.parametrize("given", BAD, ids=str)

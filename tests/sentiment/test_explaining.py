@@ -24,7 +24,9 @@ def bundle(trained: Trained) -> Bundle:
     return Bundle.load(trained.bundle)
 
 
-def make(pooling: str, layers: int = 1, bidirectional: bool = True) -> SentimentLSTM:
+def make(
+    pooling: str, layers: int = 1, bidirectional: bool = True, std: float = 0.5
+) -> SentimentLSTM:
     """Return a model of large random weights, so that its logit bends."""
     torch.manual_seed(3)
     config = ModelConfig.model_validate(
@@ -41,15 +43,19 @@ def make(pooling: str, layers: int = 1, bidirectional: bool = True) -> Sentiment
     model = SentimentLSTM(config, 30).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.normal_(std=0.5)
+            parameter.normal_(std=std)
         model.scale.copy_(torch.tensor([0.8, 1.7]))
     return model
 
 
 @pytest.mark.parametrize("pooling", ["last", "mean", "max", "mean+max"])
 @pytest.mark.parametrize(("layers", "bidirectional"), [(1, True), (2, False)])
-def test_contributions_add_up(pooling: str, layers: int, bidirectional: bool) -> None:
-    model = make(pooling, layers, bidirectional)
+# With larger weights max pooling's slope jumps too far for the most points that are taken.
+@pytest.mark.parametrize(("std", "most"), [(0.5, TOLERANCE), (0.7, 0.02)])
+def test_contributions_add_up(
+    pooling: str, layers: int, bidirectional: bool, std: float, most: float
+) -> None:
+    model = make(pooling, layers, bidirectional, std)
     ids, lengths = torch.tensor([[3, 4, 5, 4, 9, 17, 28, 11]]), torch.tensor([8])
     with torch.no_grad():
         logit = float(model(ids, lengths))
@@ -58,7 +64,7 @@ def test_contributions_add_up(pooling: str, layers: int, bidirectional: bool) ->
     contributions, baseline = contribute(model, ids, lengths)
     assert baseline == pytest.approx(nothing, abs=1e-5)
     assert float(contributions.abs().sum()) > 0.1
-    assert float(contributions.sum()) == pytest.approx(logit - baseline, abs=TOLERANCE)
+    assert float(contributions.sum()) == pytest.approx(logit - baseline, abs=most)
 
 
 def test_integrated_gradients_are_the_mean_slope_along_the_way() -> None:
