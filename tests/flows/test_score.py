@@ -147,7 +147,7 @@ def test_progress_is_reported_now_and_then(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_flow_scores_publishes_and_warns(
     prefect_server: None, source: Path, model: Path, tmp_path: Path
 ) -> None:
-    from prefect.client.orchestration import get_client
+    from prefect.artifacts import Artifact
 
     from flows.score import score
 
@@ -156,7 +156,7 @@ def test_the_flow_scores_publishes_and_warns(
         files=[str(source)], out=str(tmp_path / "out"), model=str(model), settings=config
     )
     assert (summary["rows"], summary["bad_rows"]) == (31, 1)
-    with get_client(sync_client=True) as client:
-        (artifact,) = [a for a in client.read_artifacts() if a.key == "scores"]
+    artifact = Artifact.get("scores")
+    assert artifact
     assert "| bad rows | 1 (empty text: 1) |" in str(artifact.data)
     assert "**Warning:**" in str(artifact.data)

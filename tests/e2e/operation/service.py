@@ -10,6 +10,8 @@ from uuid import UUID
 import psutil
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
     FlowRunFilter,
     FlowRunFilterId,
     LogFilter,
@@ -103,6 +105,11 @@ class Service:
     def logs(self, run: UUID) -> str:
         mine = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
         return "\n".join(entry.message for entry in self.client.read_logs(mine))
+
+    def artifacts(self, run: UUID) -> set[str | None]:
+        """Return the keys of the artifacts that a run published."""
+        mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+        return {artifact.key for artifact in self.client.read_artifacts(artifact_filter=mine)}
 
     def processes_of(self, run: UUID) -> list[psutil.Process]:
         """Return the processes at work on a run."""

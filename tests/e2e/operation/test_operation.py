@@ -9,6 +9,12 @@ import httpx
 import pytest
 import torch
 from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterStartTime,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
 from prefect.client.schemas.objects import DeploymentSchedule, FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import PrefectHTTPStatusError
@@ -26,12 +32,10 @@ UNSAVED = ("train.epochs=100000", "train.checkpoint_every=1000000")
 
 def sent_to_gpu(service: Service, seed: int) -> list[FlowRun]:
     """Return the runs that train on the pool gpu with a seed."""
-    return [
-        run
-        for run in service.client.read_flow_runs()
-        if run.work_pool_name == "gpu"
-        and run.parameters["request"]["settings"]["train"]["seed"] == seed
-    ]
+    runs = service.client.read_flow_runs(
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=["gpu"]))
+    )
+    return [run for run in runs if run.parameters["request"]["settings"]["train"]["seed"] == seed]
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +75,19 @@ def test_a_schedule_starts_the_pipeline(service: Service) -> None:
             )
         ],
     )
+    started = FlowRunFilter(start_time=FlowRunFilterStartTime(is_null_=False))
     (run, *_) = until(
         "a scheduled run at work",
-        lambda: [run for run in client.read_flow_runs() if run.auto_scheduled and run.start_time],
+        lambda: [
+            run for run in client.read_flow_runs(flow_run_filter=started) if run.auto_scheduled
+        ],
     )
     client.delete_deployment_schedule(deployment.id, schedule.id)
     service.wait(run.id, "Completed")
     service.has_tasks(run.id, {stage: {"Completed"} for stage in STAGE_NAMES})
     (record,) = service.storage.glob("runs/*/run.json")
     assert json.loads(record.read_text())["state"] == "completed"
-    assert "evaluation" in {artifact.key for artifact in client.read_artifacts()}
+    assert "evaluation" in service.artifacts(run.id)
 
 
 def test_without_the_password_nothing_is_told(service: Service) -> None:
