@@ -22,14 +22,13 @@ from flows.reporting import LogReporter, Reporter, Running, chosen, watch
 from flows.run_report import report_path, write_run_report
 from flows.runners import task_runner
 from flows.walk import STAGE_NAMES, Job, walk
-from sentiment.bundle import CARD
 from sentiment.checkpoints import Checkpoints
 from sentiment.errors import StageError
 from sentiment.in_use import LATEST
 from sentiment.promotion import Verdict
+from tasks.card import put_card, put_first_card
 from tasks.champion import settle
 from tasks.engine import progress_path, run_requests
-from tasks.files import write_atomically
 from tasks.manifest import Artifact, Manifest, digest_outputs
 from tasks.runs import RunRecord, new_run_id
 from tasks.stage import Request, Stage
@@ -202,16 +201,15 @@ class _Run:
             digest = digest_outputs(manifests)
             self._results[stage.name] = StageResult(stage.name, state, reason, seconds, digest)
         if stage.name == "train":
-            point_to(self._job.store, LATEST, self._job.store.folder(requests[0]))
+            job = self._job
+            put_first_card(job.store, manifests[0], title=job.title, generated=job.generated)
+            point_to(job.store, LATEST, job.store.folder(requests[0]))
 
     def _report(self) -> None:
         """Write the run's report, and put the model's card into its bundle."""
-        root, run = self._job.store.root, self._record.run_id
-        results = list(self._results.values())
-        write_run_report(self._job.store, run, self._job.preset, results, self._manifests)
-        (reported,), (trained,) = self._manifests["report"], self._manifests["train"]
-        card = (root / reported.output(CARD).path).read_text(encoding="utf-8")
-        write_atomically(root / trained.stage / trained.key / CARD, card)
+        job, results = self._job, list(self._results.values())
+        write_run_report(job.store, self._record.run_id, job.preset, results, self._manifests)
+        put_card(job.store, self._manifests["train"][0], self._manifests["report"][0])
 
 
 def keys_of(requests: Sequence[Request]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.outcome import StageResult
-from sentiment.run_section import StageRow, with_run
+from sentiment.run_section import StageRow, document_with_run, with_run
 from tasks.files import write_atomically
 from tasks.machine import describe_machine
 from tasks.manifest import Manifest
@@ -22,9 +22,11 @@ def report_path(store: Store, run: str) -> Path:
 def write_run_report(
     store: Store, run: str, preset: str, results: Sequence[StageResult], manifests: Manifests
 ) -> None:
-    """Write the report of a run whose stages, ``report`` included, ended like this."""
+    """Write the report of a run whose stages, ``report`` included, ended like this.
+
+    ``metrics.json`` beside the page holds every figure that it shows.
+    """
     (reported,), (trained,) = manifests["report"], manifests["train"]
-    page = (store.root / reported.output("report.html").path).read_text(encoding="utf-8")
     facts = {
         "Run": run,
         "Preset": preset,
@@ -34,7 +36,10 @@ def write_run_report(
         "Model trained with": ", ".join(f"{n} {v}" for n, v in trained.versions.items()),
     }
     rows = [stage_row(result, manifests[result.stage]) for result in results]
-    write_atomically(report_path(store, run), with_run(page, facts, rows))
+    folder = report_path(store, run).parent
+    for name, add in (("report.html", with_run), ("metrics.json", document_with_run)):
+        content = (store.root / reported.output(name).path).read_text(encoding="utf-8")
+        write_atomically(folder / name, add(content, facts, rows))
 
 
 def stage_row(result: StageResult, manifests: Sequence[Manifest]) -> StageRow:

@@ -29,6 +29,7 @@ from sentiment.errors import ConfigError, StageError, TrainingError
 from sentiment.progress import Progress
 from sentiment.study import Trial, best_of, render_study, shown
 from tasks import train
+from tasks.card import put_first_card
 from tasks.engine import Work, compute, progress_path, run_requests, stage_task
 from tasks.files import write_atomically, writing_to
 from tasks.gc import STUDIES
@@ -176,6 +177,7 @@ class _Search:
             self._study.tell(trial, state=TrialState.FAIL)
             self._reporter.note(f"{name:<11}failed: {error}")
         else:
+            put_first_card(job.store, manifest, title=job.title, generated=job.generated)
             facts = manifest.facts
             bundle = self._job.store.root / manifest.output("history.parquet").path
             measured = pq.read_table(bundle).column("validation_loss").drop_null().to_pylist()

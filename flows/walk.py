@@ -54,6 +54,16 @@ class Job:
     data: Path | None
     store: Store
 
+    @property
+    def generated(self) -> bool:
+        """Whether the reviews are made up."""
+        return self.data is None
+
+    @property
+    def title(self) -> str:
+        """What report and card are headed with."""
+        return f"Review sentiment: preset {self.preset}"
+
 
 def walk(job: Job) -> Way:
     """Yield each stage with its requests, in order; take their manifests back before the next.
@@ -91,7 +101,7 @@ def walk(job: Job) -> Way:
     )
     (linear,) = yield baseline.STAGE, baseline.requests(ingested, words, encoded)
     (repeated,) = yield duplicates.STAGE, duplicates.requests(ingested)
-    candidate = promote.candidate(config.evaluate, ingested, trained, generated=job.data is None)
+    candidate = promote.candidate(config.evaluate, ingested, trained, generated=job.generated)
     decided: list[Manifest] = []
     while not decided:
         register = read_register(job.store)
@@ -110,8 +120,8 @@ def walk(job: Job) -> Way:
         report.STAGE,
         report.requests(
             config.evaluate,
-            title=f"Review sentiment: preset {job.preset}",
-            generated=job.data is None,
+            title=job.title,
+            generated=job.generated,
             ingested=ingested,
             vocabulary=words,
             trained=trained,

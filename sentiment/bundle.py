@@ -27,7 +27,7 @@ FORMAT = 2
 WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocabulary.parquet"
 PROFILE = "profile.json"
 
-CARD = "README.md"  # comes later, when the test figures are known
+CARD = "README.md"  # of a bundle in a storage folder; written anew once it is measured
 
 
 class BundleConfig(Settings):

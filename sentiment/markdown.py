@@ -23,24 +23,24 @@ def render_markdown(report: Report) -> str:
     metrics = report.metrics
     headline = sections.headline(metrics)
     counts = {name: f"{count:,}" for name, count in metrics["confusion"].items()}
-    parts = [f"# {_escape(report.title)}"]
+    parts = [f"# {escape(report.title)}"]
     if report.data_note:
-        parts.append(f"> **Note:** {_escape(report.data_note)}")
+        parts.append(f"> **Note:** {escape(report.data_note)}")
     parts += [
         f"**Accuracy {headline['accuracy']}** ({headline['interval']}) on {headline['rows']} test "
         f"reviews. Always answering “{headline['majority']}” would reach "
         f"{headline['majority_accuracy']}.",
         *([linear] if (linear := sections.baseline(report)) else []),
-        *([f"Promotion: {_escape(report.promotion)}."] if report.promotion else []),
-        _table(("Measure", "Value"), sections.measures(metrics)),
+        *([f"Promotion: {escape(report.promotion)}."] if report.promotion else []),
+        table(("Measure", "Value"), sections.measures(metrics)),
     ]
     if rows := sections.parts(metrics):
-        parts += ["## What each part contributes", _table(rows[0], rows[1:])]
+        parts += ["## What each part contributes", table(rows[0], rows[1:])]
     if report.history:
         parts += ["## Training", _training_table(report.history)]
     parts += [
         "## Confusion matrix",
-        _table(
+        table(
             ("", "Predicted negative", "Predicted positive"),
             [
                 ("Labelled negative", counts["true_negative"], counts["false_positive"]),
@@ -48,9 +48,9 @@ def render_markdown(report: Report) -> str:
             ],
         ),
         "## Accuracy by review length",
-        _table(("Tokens", "Reviews", "Accuracy", "95 % interval"), sections.by_length(metrics)),
+        table(("Tokens", "Reviews", "Accuracy", "95 % interval"), sections.by_length(metrics)),
         "## Accuracy by unknown words",
-        _table(("Unknown", "Reviews", "Accuracy", "95 % interval"), sections.by_unknown(metrics)),
+        table(("Unknown", "Reviews", "Accuracy", "95 % interval"), sections.by_unknown(metrics)),
         "## Calibration",
         _calibration_table(metrics),
         sections.calibration_words(metrics),
@@ -61,57 +61,26 @@ def render_markdown(report: Report) -> str:
             parts += [
                 f"**Labelled {each['label']}, predicted {each['predicted']}** · probability of "
                 f"positive {each['probability']} · row {each['row']}",
-                f"> {_escape(each['text'])}",
-                f"Towards positive: {_escape(each['to_positive'])}; towards negative: "
-                f"{_escape(each['to_negative'])}.",
+                f"> {escape(each['text'])}",
+                f"Towards positive: {escape(each['to_positive'])}; towards negative: "
+                f"{escape(each['to_negative'])}.",
             ]
     if splits := sections.splits(report):
-        parts += ["## Data", _table(splits[0], splits[1:]), sections.leaks(report)]
-        rejects = [tuple(map(_escape, row)) for row in sections.rejects(report)]
-        parts.append(_table(("File", "Lines", "Rejected", "Why"), rejects))
+        parts += ["## Data", table(splits[0], splits[1:]), sections.leaks(report)]
+        rejects = [tuple(map(escape, row)) for row in sections.rejects(report)]
+        parts.append(table(("File", "Lines", "Rejected", "Why"), rejects))
     if report.facts:
-        parts += ["## Facts", _text_table(("Fact", "Value"), report.facts.items())]
+        parts += ["## Facts", text_table(("Fact", "Value"), report.facts.items())]
     if report.settings:
         parts += [
             "## Settings",
-            _text_table(("Setting", "Value"), sections.dotted(report.settings)),
+            text_table(("Setting", "Value"), sections.dotted(report.settings)),
         ]
     return "\n\n".join(parts) + "\n"
 
 
-def render_card(report: Report) -> str:
-    """Return the model card, Markdown to lie beside a bundle: what it is, how good, its limits."""
-    figures = sections.headline(report.metrics)
-    recipe = [pair for pair in sections.dotted(report.settings) if pair[0].startswith("train.")]
-    note = f"> **Note:** {_escape(report.data_note)}\n\n" if report.data_note else ""
-    return f"""# Model card: {_escape(report.title)}
-
-{note}An LSTM that gives the probability that a review is positive.
-
-## Test figures
-**Accuracy {figures["accuracy"]}** ({figures["interval"]}) on {figures["rows"]} test reviews that
-it was not trained on.
-
-{_table(("Measure", "Value"), sections.measures(report.metrics))}
-
-## Data
-{_text_table(("Fact", "Value"), report.facts.items())}
-
-## Recipe
-{_text_table(("Setting", "Value"), recipe)}
-
-## Limits
-- It knows two answers, positive and negative, and reads the language of its training reviews.
-- Of a text longer than `tensors.max_length` tokens it reads the beginning only.
-- The figures hold for reviews like the test reviews; for others, measure anew.
-
-## Use
-`sentiment predict TEXT --model FOLDER`, or in Python `sentiment.Classifier.load(FOLDER)`.
-"""
-
-
 def _calibration_table(metrics: dict[str, Any]) -> str:
-    return _table(
+    return table(
         ("Probability", "Reviews", "Mean probability", "Labelled positive"),
         [
             (
@@ -128,7 +97,7 @@ def _calibration_table(metrics: dict[str, Any]) -> str:
 def _training_table(history: list[dict[str, Any]]) -> str:
     """List the rows with a validation, and the last row in any case."""
     kept = [row for row in history[:-1] if row.get("validation_loss") is not None]
-    return _table(
+    return table(
         ("Step", "Epoch", "Training loss", "Validation loss", "Validation accuracy"),
         [
             (
@@ -143,17 +112,17 @@ def _training_table(history: list[dict[str, Any]]) -> str:
     )
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, align: str = "---:") -> str:
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, align: str = "---:") -> str:
     """Return a Markdown table of cells that are safe already; all but the first are aligned."""
     rule = ("---", *[align] * (len(head) - 1))
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
 
 
-def _text_table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
+def text_table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
     """Return a Markdown table of any texts."""
-    return _table(head, [tuple(map(_escape, row)) for row in rows], align="---")
+    return table(head, [tuple(map(escape, row)) for row in rows], align="---")
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Return text that Markdown and HTML show as it is, on one line."""
     return _MEANINGFUL.sub(lambda m: _ENTITIES.get(m[0], f"\\{m[0]}"), " ".join(text.split()))

@@ -14,14 +14,14 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from sentiment import figures, sections
+from sentiment.card import render_card
 from sentiment.comparison import compare
-from sentiment.markdown import render_card, render_markdown
+from sentiment.markdown import render_markdown
 from sentiment.progress import Progress, silent
 from sentiment.recipe import EvaluateConfig
-from sentiment.sections import Mistake, Report
+from sentiment.sections import GENERATED_NOTE, Mistake, Report
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
-GENERATED_NOTE = "Generated reviews: these figures say nothing about real ones."
 
 
 def write_report(
@@ -43,7 +43,7 @@ def write_report(
     out: Path,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Write ``report.html``, ``report.md``, and as ``report.json`` all that they tell.
+    """Write ``report.html``, ``report.md``, and as ``metrics.json`` all that they tell.
 
     ``recipe`` is the bundle's ``config.json``, ``promotion`` what the stage ``promote`` wrote;
     the predictions are those of the model and of the baseline, for the same reviews; ``quality``
@@ -67,7 +67,7 @@ def write_report(
         },
         data={**quality, "duplicates": json.loads(duplicates.read_bytes())},
     )
-    (out / "report.json").write_text(report.to_json(), encoding="utf-8")
+    (out / "metrics.json").write_text(report.to_json(), encoding="utf-8")
     (out / "report.html").write_text(render_html(report), encoding="utf-8")
     (out / "report.md").write_text(render_markdown(report), encoding="utf-8")
     (out / "README.md").write_text(render_card(report), encoding="utf-8")

@@ -4,6 +4,7 @@ An equal model has an equal report, whose file the stage writes without this sec
 its own to a copy.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -35,3 +36,9 @@ def with_run(page: str, facts: Mapping[str, str], stages: Iterable[StageRow]) ->
     section = template.render(facts=facts.items(), head=HEAD, stages=stages)
     before, _, after = page.rpartition(PLACE)
     return before + section + after
+
+
+def document_with_run(document: str, facts: Mapping[str, str], stages: Iterable[StageRow]) -> str:
+    """Return a report's document, its ``metrics.json``, with what the run's section tells."""
+    run = {"facts": dict(facts), "stages": [stage._asdict() for stage in stages]}
+    return json.dumps({**json.loads(document), "run": run}, indent=1) + "\n"

@@ -1,6 +1,6 @@
 """What a report tells, as texts: the same for the HTML page and for Markdown.
 
-Every figure comes from the :class:`Report`, which stands beside the page as ``report.json``.
+Every figure comes from the :class:`Report`, which stands beside the page as ``metrics.json``.
 """
 
 import json
@@ -14,6 +14,7 @@ from sentiment.metrics import length_label, unknown_label
 
 LONGEST_TEXT = 600  # characters of a review that are shown
 NO_VALUE = "—"
+GENERATED_NOTE = "Generated reviews: these figures say nothing about real ones."
 LEVELS = (0.2, 0.4, 0.7)  # shares of the strongest pull from which a colour grows stronger
 STRONGEST = 3  # words named that pulled a review the most, each way
 

@@ -142,6 +142,12 @@ def test_a_runs_report_is_that_of_the_stage_with_what_the_run_did(first: Ran, se
         assert re.findall(r'<th scope="row">(\w+)</th>', stages) == list(STAGE_NAMES)
         assert stages.count(f"<td>{reason}</td>") == len(STAGE_NAMES)
         assert f"<td>{model}</td>" in stages
+        figures = json.loads(report.with_name("metrics.json").read_bytes())
+        told = figures.pop("run")
+        assert figures == json.loads(stage.with_name("metrics.json").read_bytes())
+        assert told["facts"]["Run"] == report.parent.name
+        for row in told["stages"]:
+            assert all(f"{text}</t" in stages for text in row.values())
 
 
 def test_long_stages_that_ran_have_a_full_bar(first: Ran, second: Ran) -> None:

@@ -64,7 +64,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Real:
 
 
 def test_the_report_tells_of_all_of_them(real: Real) -> None:
-    report = json.loads(real.file("report", "report.json").read_bytes())
+    report = json.loads(real.file("report", "metrics.json").read_bytes())
     rows = {split["name"]: split["rows"] for split in report["data"]["splits"]}
     assert rows == {"train": 1_000, "validation": 200, "test": 200}
     assert report["metrics"] == json.loads(real.file("evaluate", "metrics.json").read_bytes())

@@ -226,10 +226,23 @@ def test_a_damaged_intermediate_is_redone_and_nothing_after_it(
     assert digests(after) == digests(first)
 
 
-def test_the_bundle_gets_the_card_that_the_report_wrote(first: Result, storage: Path) -> None:
+def test_the_bundle_gets_the_card_that_the_report_wrote(
+    run: Run, first: Result, storage: Path
+) -> None:
     card = Path(first["model"], "README.md").read_text()
     assert card in [path.read_text() for path in storage.glob("report/*/README.md")]
     assert f"{first['accuracy']:.1%}"[:-1] in card.replace(" ", "")
+    run(until="train")
+    assert Path(first["model"], "README.md").read_text() == card
+
+
+def test_a_bundle_that_was_not_evaluated_has_a_card_that_says_so(run: Run) -> None:
+    trained = run(until="train")
+    card = Path(trained["model"], "README.md")
+    assert "Not measured on test reviews yet" in card.read_text()
+    assert "> **Note:** Generated" not in card.read_text()
+    assert run()["model"] == trained["model"]
+    assert "Not measured" not in card.read_text()
 
 
 def test_verify_finds_a_flip_that_kept_its_time(run: Run, first: Result, storage: Path) -> None:

@@ -180,6 +180,15 @@ def test_equal_settings_are_trained_once(study: dict[str, Any]) -> None:
     assert len(trained(study["folder"] / "storage")) == len(rates) < len(complete)
 
 
+def test_every_trained_model_has_a_card(study: dict[str, Any]) -> None:
+    folder = study["folder"] / "storage/train"
+    for manifest in trained(study["folder"] / "storage"):
+        card = (folder / manifest.key / "README.md").read_text()
+        assert f"accuracy {manifest.facts['validation_accuracy']:.2%}" in card.replace("\xa0", "")
+        rate = manifest.config["train"]["learning_rate"]
+        assert f"| train.learning\\_rate | {rate} |" in card
+
+
 def test_nothing_is_scored_on_the_test_reviews(study: dict[str, Any]) -> None:
     storage = study["folder"] / "storage"
     assert not (storage / "evaluate").exists()

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentiment.baseline import train_baseline
+from sentiment.card import render_card
 from sentiment.evaluate import evaluate_model
-from sentiment.markdown import render_card, render_markdown
+from sentiment.markdown import render_markdown
 from sentiment.recipe import EvaluateConfig
 from sentiment.report import GENERATED_NOTE, TEMPLATE, render_html, write_report
 from sentiment.sections import LONGEST_TEXT, Mistake, Report
@@ -419,7 +420,7 @@ class TestStage:
         self, trained: Trained, evaluated: Path, tmp_path: Path
     ) -> None:
         pages = self.write(trained, evaluated, tmp_path)
-        assert set(pages) == {"report.html", "report.json", "report.md", "README.md"}
+        assert set(pages) == {"report.html", "metrics.json", "report.md", "README.md"}
         worst = pq.read_table(evaluated / "mistakes.parquet")["text"].to_pylist()
         for text in (
             "Lamps and tents",

@@ -22,7 +22,7 @@ def test_the_document_has_the_figures_of_all_stages(
     def file(stage: str, name: str) -> Path:
         return job.store.root / done[stage][0].output(name).path
 
-    report = json.loads(file("report", "report.json").read_bytes())
+    report = json.loads(file("report", "metrics.json").read_bytes())
     weights = hashlib.sha256(file("train", "model.safetensors").read_bytes()).hexdigest()
     assert report["facts"]["Weights (sha256)"] == weights[:16]
     assert report["facts"]["Version of torch"] == done["train"][0].libraries["torch"]
