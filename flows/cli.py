@@ -1,9 +1,11 @@
 """The command line. Each command loads only what it needs: ``predict`` never loads Prefect."""
 
+import atexit
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from gc import freeze
 from typing import Annotated, Any
 
 import typer
@@ -84,6 +86,8 @@ def plain_errors(debug: bool) -> Iterator[None]:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line."""
+    # Else Python looks at its end for cycles in all that torch and Prefect loaded, for a second.
+    atexit.register(freeze)
     given = sys.argv[1:] if arguments is None else arguments
     with plain_errors(debug="--debug" in given):
         return app(given)

@@ -23,6 +23,7 @@ from flows.commands.options import (
     messages,
     output,
 )
+from flows.temporary import start_server
 from sentiment.errors import ConfigError
 
 
@@ -46,24 +47,24 @@ def run(
     from flows.config import load_config
 
     load_config(preset, settings)  # say what is wrong before Prefect takes its seconds to start
+    messages.print("starting Prefect ...")
     prepare_prefect(debug=context.obj)
+    server = start_server()
     from flows.pipeline import pipeline
     from flows.reporting import LineReporter, LiveReporter, chosen
-    from flows.temporary import start_server
 
     chosen.set(LiveReporter(messages) if messages.is_terminal else LineReporter(messages))
-    messages.print("starting Prefect ...")
-    start_server()
-    result = pipeline(
-        preset=preset,
-        data=str(data.resolve()) if data else None,
-        storage=str(storage.resolve()),
-        overrides=settings,
-        start=first,
-        until=last,
-        force=force or [],
-        verify=verify,
-    )
+    with server():
+        result = pipeline(
+            preset=preset,
+            data=str(data.resolve()) if data else None,
+            storage=str(storage.resolve()),
+            overrides=settings,
+            start=first,
+            until=last,
+            force=force or [],
+            verify=verify,
+        )
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
     else:

@@ -18,6 +18,7 @@ from flows.commands.options import (
     output,
 )
 from flows.commands.run import prepare_prefect
+from flows.temporary import start_server
 from sentiment.errors import ConfigError
 
 
@@ -47,28 +48,28 @@ def tune(
     from flows.config import load_config
 
     load_config(preset, overrides or [])  # say what is wrong before Prefect takes its time
-    prepare_prefect(debug=context.obj)
     try:
         import optuna  # noqa: F401
     except ImportError:
         raise ConfigError("tune needs Optuna: pip install -c constraints.txt optuna") from None
+    messages.print("starting Prefect ...")
+    prepare_prefect(debug=context.obj)
+    server = start_server()
     from flows.reporting import LineReporter, LiveReporter, chosen
-    from flows.temporary import start_server
     from flows.tune import tune as search
 
     chosen.set(LiveReporter(messages) if messages.is_terminal else LineReporter(messages))
-    messages.print("starting Prefect ...")
-    start_server()
-    result: dict[str, Any] = search(
-        preset=preset,
-        data=str(data.resolve()) if data else None,
-        storage=str(storage.resolve()),
-        overrides=overrides or [],
-        trials=trials,
-        timeout=timeout,
-        study=study,
-        out=str(out) if out else None,
-    )
+    with server():
+        result: dict[str, Any] = search(
+            preset=preset,
+            data=str(data.resolve()) if data else None,
+            storage=str(storage.resolve()),
+            overrides=overrides or [],
+            trials=trials,
+            timeout=timeout,
+            study=study,
+            out=str(out) if out else None,
+        )
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
         return

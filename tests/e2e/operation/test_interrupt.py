@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 import yaml
 from optuna.trial import TrialState
@@ -63,12 +64,17 @@ def started(tmp_path: Path) -> Iterator[Any]:
         end(process)
 
 
-def interrupt_training(process: "subprocess.Popen[str]", storage: Path) -> str:
-    """Send Ctrl-C while the command trains; return what it wrote to stderr."""
+def wait_for_training(process: "subprocess.Popen[str]", storage: Path) -> None:
+    """Wait until the command trains."""
     deadline = time.monotonic() + TIMEOUT
     while not any(done_in(path) for path in storage.glob("runs/*/progress/train-*.json")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def interrupt_training(process: "subprocess.Popen[str]", storage: Path) -> str:
+    """Send Ctrl-C while the command trains; return what it wrote to stderr."""
+    wait_for_training(process, storage)
     os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130, stderr
@@ -104,3 +110,14 @@ def test_interrupted_it_says_so_and_the_same_command_goes_on(
         stopped, again = study.trials
         assert (stopped.state, again.state) == (TrialState.FAIL, TrialState.COMPLETE)
         assert stopped.params == again.params == result["values"]
+
+
+def test_killed_it_leaves_no_server_behind(preset: Path, started: Any, tmp_path: Path) -> None:
+    process = started("run", "--preset", str(preset), "--storage", str(tmp_path / "storage"))
+    wait_for_training(process, tmp_path / "storage")
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert any("temporary.py" in argument for child in children for argument in child.cmdline())
+    process.kill()
+    process.communicate(timeout=TIMEOUT)
+    _, alive = psutil.wait_procs(children, timeout=TIMEOUT)
+    assert not alive
