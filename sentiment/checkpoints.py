@@ -5,6 +5,7 @@ appears in one step, so a kill leaves the one before.
 """
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from sentiment.errors import StorageError
+
+log = logging.getLogger(__name__)
 
 STATE = "state"
 
@@ -47,14 +52,23 @@ class Checkpoints:
             old.unlink()
 
     def load(self) -> Checkpoint | None:
-        """Return the newest checkpoint that can be read, None without any."""
+        """Return the newest checkpoint that is whole, None without any; remove damaged ones.
+
+        Raises StorageError, and removes nothing, where the system cannot read a file: it may later.
+        """
         for path in reversed(self._paths()):
             try:
                 with safe_open(path, framework="pt") as file:
                     state = json.loads(file.metadata()[STATE])
                     return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, state)  # noqa: SIM118
-            except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-                path.unlink()  # damaged: the one before it is as good, only older
+            except OSError as error:
+                raise StorageError(
+                    f"{path}: the checkpoint cannot be read ({error}). Run it again to go on from "
+                    "there, or remove the file to go on from the one before."
+                ) from error
+            except (SafetensorError, KeyError, TypeError, ValueError) as error:
+                log.warning("the checkpoint %s is damaged (%s) and removed", path.name, error)
+                path.unlink()  # the one before it is as good, only older
         return None
 
     def newest(self) -> Path | None:

@@ -1,6 +1,7 @@
 """Fitting a model to reviews: the optimiser's steps, validation, and going on from a checkpoint."""
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -72,6 +73,8 @@ class Fit:
         self.history: list[dict[str, Any]] = []
         self.best: Validation | None = None
         self.best_step = 0
+        self.seconds_before = 0.0  # of work that checkpoints saved
+        self._began = time.monotonic()
 
     def run(self, checkpoints: Checkpoints, progress: Progress) -> Validation | None:
         """Train to the end, from the newest checkpoint if there is one; keep the best weights.
@@ -209,6 +212,7 @@ class Fit:
             "history": self.history,
             "best": best,
             "best_step": self.best_step,
+            "seconds": self.seconds_before + time.monotonic() - self._began,
         }
 
     def _restore(self, checkpoint: Checkpoint | None) -> None:
@@ -218,6 +222,7 @@ class Fit:
         self.step, self.history = state["step"], state["history"]
         self.best = Validation(**state["best"]) if state["best"] else None
         self.best_step = state["best_step"]
+        self.seconds_before = state["seconds"]
         self.model.load_state_dict(_under("model.", tensors))
         self._weights = {n: v.to(self._device) for n, v in _under("best.", tensors).items()}
         slots: dict[int, dict[str, Tensor]] = {}

@@ -2,7 +2,7 @@
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -11,6 +11,13 @@ from sentiment.errors import TrainingError
 from sentiment.recipe import TrainConfig
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
+
+CPU_IS_FULL = ("can't allocate memory",)
+GPU_IS_FULL = (
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 
 
 def keep_freed_memory() -> None:
@@ -36,9 +43,10 @@ def saying_what_to_lower(train: TrainConfig, max_length: int) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        on_gpu = isinstance(error, torch.OutOfMemoryError)
-        # On the CPU PyTorch raises a plain RuntimeError, of which only the text tells.
-        if not (on_gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error)):
+        # Where CUDA's libraries or the CPU want memory it is a plain RuntimeError, of which only
+        # the text tells.
+        on_gpu = isinstance(error, torch.OutOfMemoryError) or _says(error, GPU_IS_FULL)
+        if not (on_gpu or isinstance(error, MemoryError) or _says(error, CPU_IS_FULL)):
             raise
         setting = "tensors.max_length" if train.padding == "left" else "train.max_length"
         raise TrainingError(
@@ -46,3 +54,7 @@ def saying_what_to_lower(train: TrainConfig, max_length: int) -> Iterator[None]:
             f"{train.batch_size} and reviews of up to {max_length} tokens. Lower train.batch_size "
             f"first, then {setting}, train.model.hidden_size or vocabulary.max_size."
         ) from error
+
+
+def _says(error: BaseException, texts: Iterable[str]) -> bool:
+    return any(text in str(error) for text in texts)

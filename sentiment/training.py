@@ -148,6 +148,7 @@ def fit_model(
             "validation_accuracy": best.accuracy if best else None,
             "device": device.type,
             "vectors": asdict(covered) if covered else None,
+            "seconds_before": fit.seconds_before,
         },
     )
 

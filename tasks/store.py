@@ -145,7 +145,8 @@ class Store:
             facts = request.stage.load()(
                 **request.arguments(self.root), out=work, progress=progress
             )
-            seconds = time.monotonic() - started
+            # What a stage that goes on from a checkpoint did before is work of this result, too.
+            seconds = time.monotonic() - started + facts.get("seconds_before", 0)
             manifest = self._manifest(request, work, folder, facts, run=run, seconds=seconds)
             (work / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
             if folder.exists():

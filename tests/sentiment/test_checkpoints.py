@@ -1,5 +1,6 @@
 """Checkpoints come back, and training that was stopped ends as if it had not been."""
 
+import errno
 import random
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 
 from sentiment import fitting
 from sentiment.checkpoints import Checkpoints
-from sentiment.errors import TrainingError
+from sentiment.errors import StorageError, TrainingError
 from sentiment.recipe import TrainConfig
 from sentiment.training import train_model
 from tests.sentiment.conftest import TENSORS, TOKENIZE, TRAIN, Trained, contents
@@ -30,7 +31,9 @@ def test_the_newest_comes_back_and_old_ones_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"short", None])
-def test_a_damaged_one_gives_way_to_the_one_before(tmp_path: Path, damage: bytes | None) -> None:
+def test_a_damaged_one_gives_way_to_the_one_before(
+    tmp_path: Path, damage: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
     checkpoints = Checkpoints(tmp_path, keep=3)
     for step in (1, 2):
         checkpoints.save(step, {"a": torch.ones(9)}, {"step": step})
@@ -40,6 +43,26 @@ def test_a_damaged_one_gives_way_to_the_one_before(tmp_path: Path, damage: bytes
     loaded = checkpoints.load()
     assert loaded is not None and loaded.state == {"step": 1}
     assert not newest.exists()
+    assert f"{newest.name} is damaged" in caplog.text
+
+
+def test_one_that_the_system_cannot_read_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=3)
+    for step in (1, 2):
+        checkpoints.save(step, {"a": torch.ones(9)}, {"step": step})
+
+    def broken(path: Path, framework: str) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sentiment.checkpoints.safe_open", broken)
+        with pytest.raises(StorageError, match=r"step-0*2\.safetensors.*Input/output") as raised:
+            checkpoints.load()
+    assert isinstance(raised.value.__cause__, OSError)  # for those who may try again
+    loaded = checkpoints.load()
+    assert loaded is not None and loaded.state == {"step": 2}
 
 
 def test_nothing_half_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,6 +81,14 @@ class Crash(Exception):
 
 
 def train(trained: Trained, folder: Path, crash_at: int | None = None, **changes: Any) -> Path:
+    """Train as ``facts_of`` does and return ``out``."""
+    facts_of(trained, folder, crash_at, **changes)
+    return folder / "out"
+
+
+def facts_of(
+    trained: Trained, folder: Path, crash_at: int | None = None, **changes: Any
+) -> dict[str, Any]:
     """Train with checkpoints beside ``out``; raise Crash when a step is reached."""
     out = folder / "out"
     out.mkdir(parents=True, exist_ok=True)
@@ -67,7 +98,7 @@ def train(trained: Trained, folder: Path, crash_at: int | None = None, **changes
         if crash_at is not None and done >= crash_at * TRAIN.batch_size:
             raise Crash
 
-    train_model(
+    return train_model(
         trained.train_tensors,
         trained.validation_tensors,
         trained.vocabulary,
@@ -78,7 +109,6 @@ def train(trained: Trained, folder: Path, crash_at: int | None = None, **changes
         checkpoints=folder / "checkpoints",
         progress=progress,
     )
-    return out
 
 
 RECIPES: list[dict[str, Any]] = [
@@ -126,6 +156,17 @@ def test_steps_before_the_checkpoint_are_not_done_again(
     monkeypatch.setattr(fitting, "training_step", counted)
     train(trained, tmp_path)
     assert len(steps) == STEPS - 28  # the last checkpoint before step 30
+
+
+def test_the_seconds_before_a_stop_count(trained: Trained, tmp_path: Path) -> None:
+    before = []
+    for crash_at in (20, 40):
+        with pytest.raises(Crash):
+            train(trained, tmp_path, crash_at=crash_at)
+        last = Checkpoints(tmp_path / "checkpoints", keep=1).load()
+        assert last is not None
+        before.append(last.state["seconds"])
+    assert 0 < before[0] < before[1] == facts_of(trained, tmp_path)["seconds_before"]
 
 
 def test_how_often_it_is_saved_changes_no_byte(trained: Trained, tmp_path: Path) -> None:

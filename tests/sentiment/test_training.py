@@ -572,6 +572,8 @@ class TestMemory:
         ("error", "words"),
         [
             (torch.OutOfMemoryError("CUDA out of memory."), "ran out of GPU memory"),
+            (RuntimeError("CUDA error: out of memory"), "ran out of GPU memory"),
+            (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), "ran out of GPU memory"),
             (MemoryError(), "ran out of memory"),
         ],
     )

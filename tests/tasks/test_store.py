@@ -44,6 +44,13 @@ def fail(source: Path, *, config: Config, out: Path, progress: Progress = silent
     raise error
 
 
+def go_on(
+    source: Path, *, config: Config, out: Path, progress: Progress = silent
+) -> dict[str, Any]:
+    """Write the text, and tell of an earlier attempt."""
+    return {**shout(source, config=config, out=out), "seconds_before": 1_000.0}
+
+
 def idle(source: Path, *, config: Config, out: Path, progress: Progress = silent) -> dict[str, Any]:
     return {}
 
@@ -192,6 +199,10 @@ def test_a_failure_leaves_nothing_but_its_evidence(store: Store, source: Artifac
     assert kept.read_text() == "what went wrong"
     assert str(kept) in str(caught.value)
     assert list((store.root / "shout").iterdir()) == []
+
+
+def test_the_seconds_of_an_earlier_attempt_count(store: Store, source: Artifact) -> None:
+    assert 1_000 <= store.build(request(source, "go_on")).manifest.seconds < 1_060
 
 
 def test_a_stage_that_writes_nothing_is_an_error(store: Store, source: Artifact) -> None:
