@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sentiment.metrics import wilson_interval
-from sentiment.scoring import binary_cross_entropy
+from sentiment.scoring import binary_cross_entropy, probabilities
 
 TOGETHER = "together"
 
@@ -52,16 +52,17 @@ def contributions(
     labels: npt.NDArray[np.uint8],
     names: Sequence[str],
     factors: Sequence[float],
+    threshold: float = 0.5,
 ) -> list[dict[str, Any]]:
     """Return what each part of a model reaches alone, and after them what they reach together.
 
     ``parts`` are the parts' logits, (reviews, parts), ``labels`` 0 or 1 of shape (reviews,). Alone,
     a part's logit counts as it is; together, each counts ``factors`` times. An answer is positive
-    from a probability of 0.5 on. ``together`` of a part compares all parts with it alone; a model
-    of one part has no other row.
+    from a probability of ``threshold`` on. ``together`` of a part compares all parts with it alone;
+    a model of one part has no other row.
     """
     logits = [*parts.T, parts @ np.asarray(factors)]
-    right = [(column >= 0) == (labels == 1) for column in logits]
+    right = [(probabilities(column) >= threshold) == (labels == 1) for column in logits]
     rows: list[dict[str, Any]] = []
     for name, factor, column, answers in zip(
         (*names, TOGETHER), (*factors, None), logits, right, strict=True

@@ -68,7 +68,9 @@ def evaluate_model(
             (chances >= evaluate.threshold) == (reviews.labels == 1),
             reviews.unknown / np.maximum(1, reviews.words),
         ),
-        "parts": contributions(parts, reviews.labels, model.part_names, model.scale.tolist()),
+        "parts": contributions(
+            parts, reviews.labels, model.part_names, model.scale.tolist(), evaluate.threshold
+        ),
         "ece_unscaled": calibration(reviews.labels == 1, probabilities(parts.sum(axis=1)))["ece"],
     }
     predictions = pd.DataFrame(

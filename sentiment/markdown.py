@@ -30,6 +30,7 @@ def render_markdown(report: Report) -> str:
         f"**Accuracy {headline['accuracy']}** ({headline['interval']}) on {headline['rows']} test "
         f"reviews. Always answering “{headline['majority']}” would reach "
         f"{headline['majority_accuracy']}.",
+        *([champion] if (champion := sections.champion(report)) else []),
         *([linear] if (linear := sections.baseline(report)) else []),
         *([f"Promotion: {escape(report.promotion)}."] if report.promotion else []),
         table(("Measure", "Value"), sections.measures(metrics)),

@@ -17,8 +17,10 @@ from sentiment import figures, sections
 from sentiment.card import render_card
 from sentiment.comparison import compare
 from sentiment.markdown import render_markdown
+from sentiment.metrics import wilson_interval
 from sentiment.progress import Progress, silent
 from sentiment.recipe import EvaluateConfig
+from sentiment.scoring import probabilities
 from sentiment.sections import GENERATED_NOTE, Mistake, Report
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
@@ -52,6 +54,7 @@ def write_report(
     """
     settings = json.loads(recipe.read_bytes())
     del settings["format"]
+    decided = json.loads(promotion.read_bytes())
     report = Report(
         title=title,
         data_note=GENERATED_NOTE if generated else None,
@@ -60,10 +63,11 @@ def write_report(
         mistakes=[Mistake(**row) for row in pq.read_table(mistakes).to_pylist()],
         settings={**settings, "evaluate": evaluate.shaping()},
         facts=dict(facts),
-        promotion=json.loads(promotion.read_bytes())["reason"],
+        promotion=decided["reason"],
+        champion=against_champion(decided),
         baseline={
             **json.loads(baseline.read_bytes()),
-            "model": against_baseline(predictions, linear_predictions, evaluate.threshold),
+            **against_baseline(predictions, linear_predictions, evaluate.threshold),
         },
         data={**quality, "duplicates": json.loads(duplicates.read_bytes())},
     )
@@ -75,12 +79,38 @@ def write_report(
 
 
 def against_baseline(predictions: Path, linear: Path, threshold: float) -> dict[str, Any]:
-    """Compare the model with the baseline, from their predictions for the same reviews."""
+    """Compare the model with the baseline, from their predictions for the same reviews.
+
+    Returns the baseline's accuracy at this threshold, and the comparison under ``model``.
+    """
     model = pq.read_table(predictions)
     positive = model["label"].to_numpy() == 1
-    answers = model["probability"].to_numpy() >= threshold
-    others = pq.read_table(linear)["logit"].to_numpy() >= 0
-    return compare(answers == positive, others == positive)
+    right = (model["probability"].to_numpy() >= threshold) == positive
+    chances = probabilities(pq.read_table(linear)["logit"].to_numpy())
+    other = (chances >= threshold) == positive
+    return {**_share(int(other.sum()), len(other)), "model": compare(right, other)}
+
+
+def against_champion(promotion: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what the champion that the model met reaches on the same reviews, None if unknown.
+
+    ``promotion`` is the content of ``promotion.json``.
+    """
+    champion = promotion["champion"]
+    if champion is None or champion["accuracy"] is None:
+        return None
+    return {
+        "model": champion["model"],
+        **_share(round(champion["accuracy"] * promotion["rows"]), promotion["rows"]),
+        "difference": promotion["accuracy"] - champion["accuracy"],
+    }
+
+
+def _share(correct: int, rows: int) -> dict[str, Any]:
+    return {
+        "accuracy": correct / rows,
+        "accuracy_interval": list(wilson_interval(correct, rows)),
+    }
 
 
 def render_html(report: Report) -> str:
@@ -107,6 +137,7 @@ def render_html(report: Report) -> str:
         figures={name: Markup(svg) for name, svg in drawn.items()},
         headline=sections.headline(metrics),
         measures=sections.measures(metrics),
+        champion=sections.champion(report),
         baseline=sections.baseline(report),
         parts=sections.parts(metrics),
         calibration_words=sections.calibration_words(metrics),

@@ -47,8 +47,9 @@ class Report:
     ``metrics`` is what :func:`sentiment.evaluate.evaluate_model` wrote; ``history`` (which may be
     empty) holds the rows that :func:`sentiment.figures.training_curve` draws; ``mistakes`` start
     with the most confident one; ``settings`` may be nested; ``data_note`` is a warning to read
-    first; ``promotion`` says what became of the model. ``baseline`` holds the figures of a linear
-    model, and under ``model`` a comparison with it; ``data`` those of
+    first; ``promotion`` says what became of the model, ``champion`` what the champion that it met
+    reaches: see :func:`sentiment.report.against_champion`. ``baseline`` holds the figures of a
+    linear model, and under ``model`` a comparison with it; ``data`` those of
     :func:`tasks.quality.data_quality`, and under ``duplicates`` those of
     :func:`sentiment.duplicates.count_duplicates`.
     """
@@ -61,6 +62,7 @@ class Report:
     settings: dict[str, Any]
     facts: dict[str, str]
     promotion: str | None = None
+    champion: dict[str, Any] | None = None
     baseline: dict[str, Any] | None = None
     data: dict[str, Any] | None = None
 
@@ -84,20 +86,31 @@ def headline(metrics: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def champion(report: Report) -> str | None:
+    """Say what the champion reaches on the same reviews, and how much better the model is."""
+    if report.champion is None:
+        return None
+    decimals = _decimals(report.metrics["rows"])
+    return (
+        f"The champion that it met, {report.champion['model']}, reaches "
+        f"{percent(report.champion['accuracy'], decimals)} on the same reviews (95 % interval "
+        f"{_interval(report.champion['accuracy_interval'], decimals)}); this model is "
+        f"{_better(report.champion['difference'], decimals)}."
+    )
+
+
 def baseline(report: Report) -> str | None:
     """Say what a linear model reaches, and how much better the model is."""
     if report.baseline is None:
         return None
     decimals = _decimals(report.metrics["rows"])
     linear, model = report.baseline, report.baseline["model"]
-    difference = model["difference"]
-    better = "worse" if difference < 0 else "better"
     return (
         f"A linear model over words and bigrams, trained on the same reviews, reaches "
         f"{percent(linear['accuracy'], decimals)} (95 % interval "
         f"{_interval(linear['accuracy_interval'], decimals)}, loss {number(linear['loss'])}); "
-        f"this model is {abs(difference) * 100:.{decimals}f} points {better} (McNemar’s exact "
-        f"test: p {_chance(model['p'])})."
+        f"this model is {_better(model['difference'], decimals)} (McNemar’s exact test: p "
+        f"{_chance(model['p'])})."
     )
 
 
@@ -309,6 +322,11 @@ def _decimals(rows: int) -> int:
 
 def percent(share: float | None, decimals: int) -> str:
     return NO_VALUE if share is None else f"{share * 100:.{decimals}f}\N{NO-BREAK SPACE}%"
+
+
+def _better(difference: float, decimals: int) -> str:
+    better = "worse" if difference < 0 else "better"
+    return f"{abs(difference) * 100:.{decimals}f} points {better}"
 
 
 def _interval(ends: Sequence[float], decimals: int) -> str:

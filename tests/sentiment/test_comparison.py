@@ -58,6 +58,16 @@ def test_each_part_alone_and_all_together() -> None:
     assert rows[1]["together"]["difference"] > 0.05
 
 
+def test_parts_are_judged_at_the_threshold() -> None:
+    parts, labels = np.array([[2.0, 0.0], [0.5, 0.5], [0.1, -3.0]]), np.array([1, 0, 0], np.uint8)
+    at_half, at_more = (
+        contributions(parts, labels, ("lstm", "ngrams"), (1.0, 1.0), threshold)
+        for threshold in (0.5, 0.8)
+    )
+    assert [row["accuracy"] for row in at_half] == [1 / 3, 2 / 3, 2 / 3]
+    assert [row["accuracy"] for row in at_more] == [1, 2 / 3, 1]
+
+
 def test_a_model_of_one_part_has_one_row() -> None:
     (row,) = contributions(np.array([[2.0], [-1.0]]), np.array([1, 1], np.uint8), ("lstm",), (0.5,))
     assert row["accuracy"] == 0.5

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -15,8 +16,16 @@ from sentiment.baseline import train_baseline
 from sentiment.card import render_card
 from sentiment.evaluate import evaluate_model
 from sentiment.markdown import render_markdown
+from sentiment.metrics import wilson_interval
 from sentiment.recipe import EvaluateConfig
-from sentiment.report import GENERATED_NOTE, TEMPLATE, render_html, write_report
+from sentiment.report import (
+    GENERATED_NOTE,
+    TEMPLATE,
+    against_baseline,
+    against_champion,
+    render_html,
+    write_report,
+)
 from sentiment.sections import LONGEST_TEXT, Mistake, Report
 from tests.sentiment.conftest import TRAIN, Trained, contents, evaluated_metrics, metrics_of
 
@@ -103,6 +112,12 @@ def report() -> Report:
             "accuracy_interval": [0.779, 0.819],
             "loss": 0.45,
             "model": {"gained": 300, "lost": 45, "difference": 0.17, "p": 1e-9},
+        },
+        champion={
+            "model": "train/12ab",
+            "accuracy": 0.975,
+            "accuracy_interval": [0.966, 0.982],
+            "difference": -0.005,
         },
         data=DATA,
     )
@@ -234,6 +249,15 @@ class TestHtml:
         text = Page(page).text().replace("\N{NO-BREAK SPACE}", " ")
         assert "reaches 80.0 % (95 % interval 77.9–81.9 %, loss 0.4500)" in text
         assert "this model is 17.0 points better (McNemar’s exact test: p < 0.001)." in text
+
+    def test_the_champion_is_compared_with(self, report: Report, page: str) -> None:
+        for shown in (Page(page).text(), render_markdown(report)):
+            assert (
+                "The champion that it met, train/12ab, reaches 97.5 % on the same reviews (95 % "
+                "interval 96.6–98.2 %); this model is 0.5 points worse."
+            ) in shown.replace("\N{NO-BREAK SPACE}", " ")
+        alone = replace(report, champion=None, mistakes=[])
+        assert "that it met" not in render_html(alone) + render_markdown(alone)
 
     def test_the_data_is_described(self, report: Report, page: str) -> None:
         for shown in (Page(page).text(), re.sub(r"[|\s]+", " ", render_markdown(report))):
@@ -383,6 +407,38 @@ def evaluated(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return out
 
 
+MET = {"model": "train/12ab", "digest": "34cd", "accuracy": 0.6, "generated": False}
+PROMOTION = {
+    "reason": "champion kept: 50% against 60%",
+    "accuracy": 0.5,
+    "rows": 1_500,
+    "champion": MET,
+}
+
+
+def test_the_champions_figures_are_those_of_the_same_reviews() -> None:
+    told = against_champion(PROMOTION)
+    assert told == {
+        "model": "train/12ab",
+        "accuracy": 0.6,
+        "accuracy_interval": list(wilson_interval(900, 1_500)),
+        "difference": pytest.approx(-0.1),
+    }
+    for unknown in (None, {**MET, "accuracy": None}):
+        assert against_champion({**PROMOTION, "champion": unknown}) is None
+
+
+def test_model_and_baseline_are_judged_at_the_same_threshold(tmp_path: Path) -> None:
+    model, linear = tmp_path / "model.parquet", tmp_path / "linear.parquet"
+    pq.write_table(pa.table({"label": [1, 1, 0, 0], "probability": [0.9, 0.8, 0.6, 0.1]}), model)
+    pq.write_table(pa.table({"logit": [2.0, 0.1, 0.1, -2.0]}), linear)
+    at_half, at_more = (against_baseline(model, linear, threshold) for threshold in (0.5, 0.7))
+    assert (at_half["accuracy"], at_half["model"]["difference"]) == (0.75, 0)
+    # From 0.7 on the model has all four, the baseline, of 0.525 twice, three.
+    assert (at_more["accuracy"], at_more["model"]["difference"]) == (0.75, 0.25)
+    assert at_more["accuracy_interval"] == list(wilson_interval(3, 4))
+
+
 class TestStage:
     """What the stage writes, from the files of a real training and evaluation."""
 
@@ -391,7 +447,7 @@ class TestStage:
     ) -> dict[str, str]:
         out.mkdir(exist_ok=True)
         promotion = out.with_suffix(".json")
-        promotion.write_text(json.dumps({"reason": "champion kept: 50% against 60%"}))
+        promotion.write_text(json.dumps(PROMOTION))
         linear = out.with_suffix(".linear")
         linear.mkdir(exist_ok=True)
         train_baseline(trained.train_tensors, trained.test_tensors, trained.vocabulary, out=linear)
