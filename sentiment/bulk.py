@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from sentiment.bundle import Bundle, digest_bundle
 from sentiment.classifier import Classifier
-from sentiment.devices import choose_device
+from sentiment.devices import arithmetic, choose_device
 from sentiment.drift import Profile, drift
 from sentiment.errors import ConfigError, DataError, StorageError
 from sentiment.inputs import ScoreConfig
@@ -45,7 +45,8 @@ def score_files(
     _check(files)
     keep_freed_memory()
     bundle = Bundle.load(model)
-    classifier = Classifier(bundle, choose_device("auto"))
+    device = choose_device("auto")
+    classifier = Classifier(bundle, device)
     digest = digest_bundle(model)
     started = time.monotonic()
     done = 0
@@ -58,7 +59,7 @@ def score_files(
     tallies = {}
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with FileLock(out / ".lock", timeout=0):
+        with FileLock(out / ".lock", timeout=0), arithmetic("float32", device):
             for file in files:
                 folder = out / file.name
                 _prepare(folder, _manifest(file, digest, config), force)

@@ -15,7 +15,7 @@ from sentiment.batches import BatchSource
 from sentiment.bundle import Bundle
 from sentiment.classifier import Classifier
 from sentiment.comparison import contributions
-from sentiment.devices import choose_device
+from sentiment.devices import arithmetic, choose_device
 from sentiment.metrics import accuracy_by_unknown, calibration, measure
 from sentiment.model import SentimentLSTM
 from sentiment.progress import Progress, silent
@@ -59,7 +59,8 @@ def evaluate_model(
         reviews, padding=config.train.padding, max_length=config.tensors.max_length, device=device
     )
     model = loaded.model.to(device)
-    parts = score_parts(model, source, progress)
+    with arithmetic("float32", device):  # as a CPU would
+        parts = score_parts(model, source, progress)
     chances = probabilities(combine(parts, model))
     metrics = {
         **measure(reviews.labels, chances, reviews.words, threshold=evaluate.threshold),
@@ -110,7 +111,9 @@ def measure_bundle(
     rows = correct = 0
     for shard in test_reviews:
         reviews = pq.read_table(shard, columns=["label", "text"])
-        positive = classifier.predict_proba(reviews["text"].to_pylist()) >= threshold
+        with arithmetic("float32", device):
+            chances = classifier.predict_proba(reviews["text"].to_pylist())
+        positive = chances >= threshold
         correct += int((positive == (reviews["label"].to_numpy() == 1)).sum())
         rows += len(reviews)
         progress(rows)

@@ -64,9 +64,19 @@ class Explanation:
     ahead: Activity
     back: Activity | None
 
+    @property
+    def miss(self) -> float:
+        """By how much, in logits, the contributions miss what they should add up to."""
+        return float(self.contributions.sum()) - (self.logit - self.baseline)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether they miss it by no more than the method was asked for."""
+        return abs(self.miss) <= TOLERANCE
+
     def to_json(self) -> dict[str, Any]:
         """Return the same as an object of lists and numbers."""
-        content = dict(vars(self))
+        content: dict[str, Any] = {**vars(self), "miss": self.miss}
         for name in ("ahead", "back"):
             activity = content[name]
             content[name] = activity and {n: v.tolist() for n, v in vars(activity).items()}

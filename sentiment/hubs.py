@@ -1,8 +1,9 @@
 """Where the Amazon polarity reviews lie: their files on Kaggle and on Hugging Face."""
 
+import json
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import httpx
 
@@ -49,21 +50,41 @@ KAGGLE_FILES = ("train.ft.txt.bz2", "test.ft.txt.bz2")
 
 
 def kaggle(environment: Mapping[str, str]) -> Hub:
-    """Return Kaggle with the credentials of the environment; public data needs none."""
+    """Return Kaggle with the user's credentials, if there are any; public data needs none.
+
+    They are those of the environment, else those of the file ``kaggle.json`` that the site hands
+    out, in ``KAGGLE_CONFIG_DIR`` or ``~/.kaggle``. DownloadError when that file is damaged.
+    """
     base = environment.get("KAGGLE_API_ENDPOINT", "https://www.kaggle.com").rstrip("/")
     url = f"{base}/api/v1/datasets/download/{KAGGLE}?file_name="
     files = [RemoteFile(name, f"{url}{name}") for name in KAGGLE_FILES]
-    user, key = environment.get("KAGGLE_USERNAME"), environment.get("KAGGLE_KEY")
-    token = environment.get("KAGGLE_API_TOKEN")
-    auth = httpx.BasicAuth(user, key) if user and key else Token(token) if token else None
     return Hub(
         name="Kaggle",
         page=f"https://www.kaggle.com/datasets/{KAGGLE}",
         access="Make a token at https://www.kaggle.com/settings (section API) and set "
-        "KAGGLE_USERNAME and KAGGLE_KEY, or KAGGLE_API_TOKEN.",
-        auth=auth,
+        "KAGGLE_USERNAME and KAGGLE_KEY, or KAGGLE_API_TOKEN, or keep it as ~/.kaggle/kaggle.json.",
+        auth=_kaggle_auth(environment),
         list_files=lambda client: files,
     )
+
+
+def _kaggle_auth(environment: Mapping[str, str]) -> httpx.Auth | None:
+    user, key = environment.get("KAGGLE_USERNAME"), environment.get("KAGGLE_KEY")
+    if user and key:
+        return httpx.BasicAuth(user, key)
+    if token := environment.get("KAGGLE_API_TOKEN"):
+        return Token(token)
+    file = Path(environment.get("KAGGLE_CONFIG_DIR") or Path.home() / ".kaggle") / "kaggle.json"
+    try:
+        content = json.loads(file.read_bytes())
+        return httpx.BasicAuth(content["username"], content["key"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DownloadError(
+            f"{file}: no credentials of Kaggle (username and key, as JSON). Fetch the file anew "
+            "from https://www.kaggle.com/settings (section API), or remove it."
+        ) from None  # the error's own words might hold the key
 
 
 HUGGING_FACE = "fancyzhx/amazon_polarity"
@@ -71,9 +92,13 @@ REVISION = "9d9c45c18f8c3cf1b23a3c27917b60cbf28f3289"  # one commit: always the 
 
 
 def hugging_face(environment: Mapping[str, str]) -> Hub:
-    """Return Hugging Face's hub with the token of the environment; public data needs none."""
+    """Return Hugging Face's hub with the user's token, if there is one; public data needs none.
+
+    It is that of the environment, else that of ``hf auth login``, in ``HF_HOME`` or
+    ``~/.cache/huggingface``.
+    """
     base = environment.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    token = environment.get("HF_TOKEN")
+    token = environment.get("HF_TOKEN") or _kept_token(environment)
 
     def list_files(client: httpx.Client) -> list[RemoteFile]:
         url = f"{base}/api/datasets/{HUGGING_FACE}/tree/{REVISION}?recursive=true"
@@ -103,3 +128,11 @@ def hugging_face(environment: Mapping[str, str]) -> Hub:
         auth=Token(token) if token else None,
         list_files=list_files,
     )
+
+
+def _kept_token(environment: Mapping[str, str]) -> str | None:
+    home = environment.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
+    try:
+        return (Path(home) / "token").read_text(encoding="utf-8").strip() or None
+    except (OSError, ValueError):
+        return None

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from threading import Barrier, Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,8 @@ WORKERS = 8  # each holds a batch's states, some 150 MiB with the longest review
 
 Places = npt.NDArray[np.int64]
 Parts = npt.NDArray[np.float64]
+
+_STARTING = Lock()
 
 
 def score(
@@ -57,17 +61,35 @@ def side_by_side(
     answer: Callable[[Places], tuple[Places, Parts]], batches: Sequence[Places]
 ) -> Iterator[tuple[Places, Parts]]:
     """Answer several batches at a time: an LSTM's single steps are too small to be shared out."""
-    threads = torch.get_num_threads()
-    workers = min(threads, WORKERS, len(batches))
-    if workers <= 1:
-        yield from map(answer, batches)
-        return
-    share = (max(1, threads // workers),)
-    try:
-        with ThreadPoolExecutor(workers, "score", torch.set_num_threads, share) as pool:
-            yield from pool.map(answer, batches)
-    finally:
-        torch.set_num_threads(threads)  # threads to come would start with the workers' number
+    with _pool(len(batches)) as pool:
+        yield from map(answer, batches) if pool is None else pool.map(answer, batches)
+
+
+@contextmanager
+def _pool(tasks: int) -> Iterator[ThreadPoolExecutor | None]:
+    """Share PyTorch's threads out to those of a pool; None where one thread is all there is.
+
+    A thread that first asks PyTorch gets the number of threads that was set last, anywhere. So the
+    pool's threads set theirs together, before any task, and then the process has its own again.
+    """
+    with _STARTING:  # or a caller in another thread might see the number of the pool's
+        threads = torch.get_num_threads()
+        workers = min(threads, WORKERS, tasks)
+        ready = Barrier(workers + 1, timeout=60)
+
+        def begin() -> None:
+            torch.get_num_threads()  # the first time it would undo what is set
+            torch.set_num_threads(max(1, threads // workers))
+            ready.wait()
+
+        pool = ThreadPoolExecutor(workers, "score", begin) if workers > 1 else None
+        if pool is not None:
+            for _ in range(workers):  # none is idle before all have begun
+                pool.submit(int)
+            ready.wait()
+            torch.set_num_threads(threads)
+    with pool or nullcontext():
+        yield pool
 
 
 def probabilities(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

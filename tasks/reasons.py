@@ -1,11 +1,14 @@
 """Why a stage runs, in words: what differs between a request and the last run like it."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tasks.manifest import Manifest
 from tasks.stage import Request
 from tasks.store import Found
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def explain(request: Request, found: Found, previous: Manifest | None) -> list[str]:
@@ -98,4 +101,5 @@ def _some(names: Sequence[str], separator: str = ", ", most: int = 4) -> str:
 
 
 def _show(value: Any) -> str:
-    return "(none)" if value is None else str(value)
+    text = "(none)" if value is None else str(value)
+    return f"{text[:12]}..." if _DIGEST.fullmatch(text) else text

@@ -64,6 +64,8 @@ def print_explanation(told: "Explanation", console: Console) -> None:
         f"{told.logit:+.2f} for this text\nand {told.baseline:+.2f} for as many unknown words: "
         f"{gained:+.2f} in all."
     )
+    if not told.is_complete:
+        console.print(f"They miss that by {abs(told.miss):.3f}: take each as about that exact.")
     strongest = abs(told.contributions).argsort(kind="stable")[::-1][:MOST_ROWS]
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("word", no_wrap=True, overflow="ellipsis", max_width=20)

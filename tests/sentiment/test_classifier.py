@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from sentiment import Classifier
 from sentiment.bundle import Bundle
@@ -19,6 +20,7 @@ from sentiment.errors import ModelError
 from sentiment.evaluate import evaluate_model
 from sentiment.in_use import CHAMPION, CHAMPION_FORMAT, LATEST
 from sentiment.recipe import EvaluateConfig
+from sentiment.scoring import BATCH_SIZE
 from tests.conftest import write_random_bundle
 from tests.sentiment.conftest import Trained, made_up_reviews, rows_of
 
@@ -85,10 +87,16 @@ def test_a_stream_is_taken_a_window_at_a_time(
 
 
 def test_threads_may_share_a_classifier(classifier: Classifier) -> None:
-    parts = [TEXTS[start:] + TEXTS[:start] for start in range(24)]
+    parts = [2 * (TEXTS[start:] + TEXTS[:start]) for start in range(24)]
+    assert len(parts[0]) > BATCH_SIZE  # so that each is shared out to threads of its own
     expected = [classifier.predict_proba(texts) for texts in parts]
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(classifier.predict_proba, parts))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(classifier.predict_proba, parts))
+    finally:
+        torch.set_num_threads(before)
     for one, other in zip(expected, found, strict=True):
         assert (one == other).all()
 

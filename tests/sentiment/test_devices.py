@@ -8,7 +8,7 @@ from sentiment.devices import arithmetic, autocast
 from sentiment.errors import ConfigError
 from sentiment.fitting import make_optimiser, training_step
 from sentiment.model import SentimentLSTM
-from sentiment.recipe import ModelConfig, TrainConfig
+from sentiment.recipe import ModelConfig, NgramsConfig, TrainConfig
 from sentiment.tensors import EncodedReviews
 from tests.sentiment.conftest import Trained
 
@@ -59,7 +59,12 @@ def test_only_bf16_casts(precision: str) -> None:
     assert product.dtype == (torch.bfloat16 if precision == "bf16" else torch.float32)
 
 
-RECIPE = TrainConfig(model=ModelConfig(embedding_size=16, hidden_size=16, layers=2), batch_size=32)
+RECIPE = TrainConfig(
+    model=ModelConfig(
+        embedding_size=16, hidden_size=16, layers=2, ngrams=NgramsConfig(buckets=1_000)
+    ),
+    batch_size=32,
+)
 
 
 def two_losses(trained: Trained, device: torch.device, precision: str) -> list[float]:

@@ -135,11 +135,11 @@ def make_site() -> Iterator[Callable[..., Site]]:
 
 
 def from_kaggle(site: Site, **environment: str) -> Hub:
-    return kaggle({"KAGGLE_API_ENDPOINT": site.url, **environment})
+    return kaggle({"KAGGLE_API_ENDPOINT": site.url, "KAGGLE_CONFIG_DIR": "/nowhere", **environment})
 
 
 def from_hugging_face(site: Site, **environment: str) -> Hub:
-    return hugging_face({"HF_ENDPOINT": site.url, **environment})
+    return hugging_face({"HF_ENDPOINT": site.url, "HF_HOME": "/nowhere", **environment})
 
 
 def fetch(hub: Hub, folder: Path) -> list[Fetched]:
@@ -341,6 +341,32 @@ def test_credentials_go_to_the_hub_and_not_to_where_it_sends_on(
     assert {who for _, _, who in site.asked} == {sent}
     assert {who for _, _, who in elsewhere.asked} == {None}
     assert visible(folder) == KAGGLE_SET
+
+
+def test_kept_credentials_serve_where_the_environment_has_none(
+    make_site: Callable[..., Site], tmp_path: Path
+) -> None:
+    (tmp_path / "kaggle.json").write_text('{"username": "ann", "key": "secret"}')
+    (tmp_path / "token").write_text("t1\n")
+    kept = {"KAGGLE_CONFIG_DIR": str(tmp_path), "HF_HOME": str(tmp_path)}
+    basic = f"Basic {base64.b64encode(b'ann:secret').decode()}"
+    for given, sent in (({}, basic), ({"KAGGLE_API_TOKEN": "t0"}, "Bearer t0")):
+        site = make_site(files=KAGGLE_SET, md5=True)
+        fetch(from_kaggle(site, **kept, **given), tmp_path / str(len(given)))
+        assert {who for _, _, who in site.asked} == {sent}
+    site = make_site(files=dict(PARQUET_SET))
+    fetch(from_hugging_face(site, **kept), tmp_path / "hugging_face")
+    assert {who for _, _, who in site.asked} == {"Bearer t1"}
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"username": "ann", "secret": "k3y"}', '{"key": 1}']
+)
+def test_damaged_credentials_are_an_error_that_repeats_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "kaggle.json").write_text(content)
+    with pytest.raises(DownloadError, match=r"kaggle\.json: no credentials") as raised:
+        kaggle({"KAGGLE_CONFIG_DIR": str(tmp_path)})
+    assert "k3y" not in str(raised.value)
 
 
 def test_a_signed_address_that_has_run_out_is_asked_for_again(

@@ -138,6 +138,7 @@ def test_an_explanation_can_be_written_as_json(bundle: Bundle) -> None:
     assert content["words"] == ["lovely", "lamp"]
     assert content["ahead"]["forget"] == told.ahead.forget.tolist()
     assert content["contributions"] == told.contributions.tolist()
+    assert abs(content["miss"]) <= TOLERANCE
 
 
 def test_a_text_without_a_word_is_refused(bundle: Bundle) -> None:

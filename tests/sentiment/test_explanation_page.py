@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from sentiment.explaining import Activity, Explanation
 from sentiment.explanation_page import render_explanation, shown_words, strengths
@@ -37,6 +38,13 @@ def test_the_page_tells_words_sum_and_numbers() -> None:
     assert page.count("rgb(58 127 196 /") == page.count("rgb(208 106 12 /") == 1
     assert "reading back" in page and "reading back" not in render_explanation(told(both=False))
     assert page == render_explanation(told())
+
+
+def test_the_page_says_where_the_sum_is_missed() -> None:
+    assert "They miss that by 2.300" in render_explanation(told())
+    whole = replace(told(), contributions=np.array([1.0, 1.0, 0.3]))
+    assert whole.is_complete and whole.miss == pytest.approx(0)
+    assert "They miss" not in render_explanation(whole)
 
 
 def test_words_that_are_markup_are_shown_as_they_are() -> None:

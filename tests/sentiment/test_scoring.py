@@ -1,6 +1,7 @@
 """Scoring in several threads gives what one thread gives, and leaves PyTorch's settings alone."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -60,14 +61,27 @@ def test_batches_are_answered_at_the_same_time_and_told_in_order() -> None:
     assert torch.get_num_threads() == 2
 
 
-def test_threads_that_come_later_have_all_cores_again() -> None:
-    batches = [np.array([number]) for number in range(4)]
-    list(side_by_side(lambda places: (places, places.astype(np.float64)), batches))
+def test_threads_that_come_meanwhile_and_later_have_all_cores() -> None:
     seen: list[int] = []
-    thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
-    thread.start()
-    thread.join()
-    assert seen == [2]
+    begun = threading.Event()
+
+    def look() -> None:
+        thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+
+    def answer(places: Places) -> tuple[Places, Parts]:
+        if places[0] > 0:
+            begun.wait(60)
+            look()
+        return places, places.astype(np.float64)
+
+    meanwhile = side_by_side(answer, [np.array([number]) for number in range(4)])
+    next(meanwhile)
+    begun.set()
+    list(meanwhile)
+    look()
+    assert seen == [2, 2, 2, 2]
 
 
 def test_after_an_error_no_further_batch_is_begun() -> None:
@@ -75,6 +89,7 @@ def test_after_an_error_no_further_batch_is_begun() -> None:
 
     def answer(places: Places) -> tuple[Places, Parts]:
         begun.append(int(places[0]))
+        time.sleep(0.001)
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):

@@ -56,6 +56,12 @@ def test_a_setting_is_named_with_both_values(request_now: Request, before: Manif
     assert differences(nested, request_now) == ["config tokenize.deep.n (none) -> 2"]
 
 
+def test_of_a_digest_its_start_is_shown(request_now: Request, before: Manifest) -> None:
+    config = {"tokenize": {**request_now.ingredients["config"]["tokenize"], "urls": "ab" * 32}}
+    (reason,) = differences(replace(before, config=config), request_now)
+    assert reason == "config tokenize.urls abababababab... -> whole"
+
+
 def test_changed_code_names_the_file(request_now: Request, before: Manifest) -> None:
     name = next(name for name in before.code if name.startswith("sentiment/cleaning.py"))
     old = replace(before, code={**before.code, name: "other", "sentiment/gone.py:f": "1"})
