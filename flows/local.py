@@ -82,7 +82,6 @@ def environment(folder: Path, storage: Path, port: int) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # SQLite: wait for its lock rather than fail
     }
     if secret := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         defaults["PREFECT_API_AUTH_STRING"] = secret
