@@ -12,11 +12,14 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
     FlowRunFilter,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events import Event, Resource
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
@@ -69,11 +72,10 @@ def deploy(env: Mapping[str, str], note: Note) -> None:
         for place, (schedule, _) in schedules_of(client).items():
             if place in switches and switches[place][1] != schedule.active:
                 client.update_deployment_schedule(place[0], schedule.id, active=switches[place][1])
-        deployed = {deployment.name for deployment in client.read_deployments()}
+        deployed = {deployment.name for deployment in deployments(client)}
         watch_running(client)
-    listed = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
-    missing = {entry["name"] for entry in listed} - deployed
-    if missing:
+    listed = names()
+    if missing := set(listed) - deployed:
         raise ServiceError(
             f"Prefect did not deploy {', '.join(sorted(missing))}: see prefect.yaml."
         )
@@ -115,11 +117,24 @@ def watch_running(client: SyncPrefectClient) -> None:
             client.request("POST", "/events", json=[event.model_dump(mode="json")])
 
 
+def names() -> list[str]:
+    """Return the names of the deployments in prefect.yaml."""
+    content = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+    return [entry["name"] for entry in content["deployments"]]
+
+
+def deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
+    """Return those of prefect.yaml that the server has, of however many it lists at once."""
+    return client.read_deployments(
+        deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=names()))
+    )
+
+
 def schedules_of(client: SyncPrefectClient) -> dict[tuple[Any, str | None], tuple[Any, bool]]:
     """Return every schedule and whether it is active, by deployment id and slug."""
     return {
         (deployment.id, schedule.slug): (schedule, schedule.active)
-        for deployment in client.read_deployments()
+        for deployment in deployments(client)
         for schedule in deployment.schedules
     }
 
