@@ -119,6 +119,8 @@ def _read_preset(preset: str) -> dict[str, Any]:
             text = Path(preset).read_text(encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"{preset}: cannot be read ({error.strerror or error}).") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{preset}: not UTF-8 from byte {error.start} on.") from error
     elif preset in preset_names():
         text = (PRESETS / f"{preset}.yaml").read_text(encoding="utf-8")
     else:

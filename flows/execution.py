@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from flows.run_report import report_path, write_run_report
 from flows.runners import task_runner
 from flows.walk import STAGE_NAMES, Job, walk
 from sentiment.checkpoints import Checkpoints
-from sentiment.errors import StageError
+from sentiment.errors import StageError, StorageError
 from sentiment.in_use import LATEST
 from sentiment.promotion import Verdict
 from tasks.card import put_card, put_first_card
@@ -46,24 +47,28 @@ def run_pipeline(
     verify: bool,
 ) -> dict[str, Any]:
     """Run the pipeline inside a Prefect flow run and return what came of it, as a JSON object."""
-    job = Job(preset, load_config(preset, overrides, settings), data, Store(storage))
-    job.store.prepare()
-    record = RunRecord(job.store, new_run_id(), preset=preset)
     reporter = chosen.get() or LogReporter(get_run_logger())
-    source = partial(set_where, preset, overrides, settings)
-    run = _Run(job, selection, reporter, record, verify, source)
-    about = {"preset": preset, "run": record.run_id, "storage": str(storage)}
+    about = {"preset": preset, "run": new_run_id(), "storage": str(storage)}
+    record = None
     try:
-        result = run.go()
+        job = Job(preset, load_config(preset, overrides, settings), data, Store(storage))
+        job.store.prepare()
+        record = RunRecord(job.store, about["run"], preset=preset)
+        source = partial(set_where, preset, overrides, settings)
+        result = _Run(job, selection, reporter, record, verify, source).go()
+        record.finish("completed")
     except BaseException as error:
-        record.finish("failed")
         if isinstance(error, Exception):  # and not when somebody stopped the run
-            notify("failed", {**about, "error": f"{type(error).__name__}: {error}"})
+            why = f"{type(error).__name__}: {error}"
+            notify("failed", {**about, "error": why}, say=reporter.note)
+        if record is not None:
+            with suppress(StorageError):  # the disk may be what the run failed for
+                record.finish("failed")
         raise
-    record.finish("completed")
     promotion = result["promotion"]
     if promotion and promotion["outcome"] == "promoted":
-        notify("champion", {**about, **{name: result[name] for name in ("model", "accuracy")}})
+        model = {name: result[name] for name in ("model", "accuracy")}
+        notify("champion", {**about, **model}, say=reporter.note)
     return result
 
 

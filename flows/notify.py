@@ -2,22 +2,20 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from prefect import get_run_logger
-
 WEBHOOK = "SENTIMENT_WEBHOOK"
 TIMEOUT = 5.0  # seconds
 
 
-def notify(event: str, about: Mapping[str, Any]) -> None:
+def notify(event: str, about: Mapping[str, Any], say: Callable[[str], None]) -> None:
     """POST ``{"event": event, **about}`` as JSON to the webhook, if the environment names one.
 
-    A webhook that fails is noted in the log and fails nothing. Its path and query, which may hold
+    A webhook that fails is told of by ``say`` and fails nothing. Its path and query, which may hold
     a secret, are shown nowhere.
     """
     url = os.environ.get(WEBHOOK)
@@ -27,9 +25,7 @@ def notify(event: str, about: Mapping[str, Any]) -> None:
         _post(url, {"event": event, **about})
     except Exception as error:  # its text may repeat the URL
         trouble = f"status {error.code}" if isinstance(error, HTTPError) else type(error).__name__
-        get_run_logger().warning(
-            "The webhook (%s) at %s was not told of %r: %s", WEBHOOK, _host(url), event, trouble
-        )
+        say(f"webhook    {_host(url)} ({WEBHOOK}) was not told of {event!r}: {trouble}")
 
 
 def _post(url: str, content: Mapping[str, Any]) -> None:

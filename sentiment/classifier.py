@@ -13,6 +13,7 @@ import torch
 
 from sentiment.batches import BatchSource
 from sentiment.bundle import Bundle
+from sentiment.errors import DataError
 from sentiment.explaining import Explanation, explain_text
 from sentiment.in_use import model_in_use
 from sentiment.scoring import probabilities, score
@@ -66,7 +67,8 @@ class Classifier:
         """Return the probability that each text is positive, shape (number of texts,).
 
         A text's probability does not depend on the others. A text without a word is scored as if
-        it were one unknown word: check for those where they matter.
+        it were one unknown word: check for those where they matter. DataError names a text that no
+        Unicode encoding could hold, one with half of a surrogate pair.
         """
         if isinstance(texts, str):
             raise TypeError("predict_proba takes several texts: put a single one into a list.")
@@ -84,6 +86,7 @@ class Classifier:
     def score(self, texts: list[str]) -> Scores:
         """Return P(positive) of texts, all held in memory at once, and counts of their words."""
         config = self._bundle.config
+        check_encodable(texts)
         words = [w or [""] for w in tokenize_texts(texts, config.tokenize)]
         encoded = encode_words(
             pa.array(words, pa.list_(pa.string())),
@@ -100,6 +103,18 @@ class Classifier:
         )
         chances = probabilities(score(self._bundle.model, source))
         return Scores(chances, encoded.words, encoded.unknown)
+
+
+def check_encodable(texts: Iterable[str]) -> None:
+    """Raise DataError for a text with half of a surrogate pair."""
+    for text in texts:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"A text holds {error.object[error.start]!a}, half of a surrogate pair, and so is "
+                f"no Unicode: {text[:60]!a}. Decode it anew, or leave it out."
+            ) from None
 
 
 def _windows(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.task_runners import TaskRunner
 
-from sentiment.errors import StorageError
+from sentiment.errors import SentimentError
 from sentiment.progress import Progress, silent
 from sentiment.signals import run_stoppable
 from tasks.manifest import Manifest
@@ -79,10 +79,10 @@ def compute(work: Work, listen: Progress = silent) -> dict[str, Any]:
 def is_passing(_task: Any, _task_run: Any, state: State[Any]) -> bool:
     """Say whether a task failed by an error of a disk or a network share that may pass.
 
-    The project's own errors do not pass, but for a StorageError that such an error has caused.
+    The project's own errors pass only where such an error has caused them.
     """
     error = state.data
-    cause = error.__cause__ if isinstance(error, StorageError) else error
+    cause = error.__cause__ if isinstance(error, SentimentError) else error
     return isinstance(cause, OSError) and cause.errno in PASSING
 
 

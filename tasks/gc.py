@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from tasks.champion import read_register
-from tasks.runs import read_runs, record_lock
+from tasks.runs import goes_on, is_held, read_runs, record_lock
 from tasks.stage import CHECKPOINTS
 from tasks.store import FAILED, LOCKS, RUNS, Store
 
@@ -48,7 +46,7 @@ def _in_use(store: Store, keep_runs: int) -> tuple[set[str], set[tuple[str, str]
     results: set[tuple[str, str]] = set()
     completed = 0
     for run in read_runs(store):
-        if completed >= keep_runs and run["state"] != "running":
+        if completed >= keep_runs and not goes_on(store, run):
             continue
         completed += run["state"] == "completed"
         runs.add(run["run"])
@@ -73,7 +71,8 @@ def _garbage(store: Store, runs: set[str], results: set[tuple[str, str]]) -> Ite
     for stage in sorted(p for p in root.glob("*") if p.is_dir() and p.name not in _OTHER):
         for folder in sorted(stage.iterdir()):
             if folder.name.startswith("."):
-                if not _locked(root, stage.name, folder.name.lstrip(".").partition("-")[0]):
+                key = folder.name.lstrip(".").partition("-")[0]
+                if not is_held(root / LOCKS / f"{stage.name}-{key}.lock"):  # a run is at work on it
                     yield folder
             elif (stage.name, folder.name) not in results:
                 yield folder
@@ -88,16 +87,6 @@ def _garbage(store: Store, runs: set[str], results: set[tuple[str, str]]) -> Ite
 
 
 _OTHER = {LOCKS, FAILED, RUNS, RECORDS, MODELS, CHECKPOINTS, STUDIES}
-
-
-def _locked(root: Path, stage: str, key: str) -> bool:
-    """Say whether a run is at work on a result; its unfinished folder is then no garbage."""
-    lock = FileLock(root / LOCKS / f"{stage}-{key}.lock", timeout=0)
-    try:
-        with lock:
-            return False
-    except Timeout:
-        return True
 
 
 def _size(path: Path) -> int:

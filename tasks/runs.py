@@ -4,17 +4,23 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from tasks.files import write_atomically
+from tasks.files import write_atomically, writing_to
 from tasks.manifest import Manifest
 from tasks.store import LOCKS, MANIFEST, RUNS, Store
 
+LOCK = "run.lock"
+
 
 class RunRecord:
-    """One run's record, ``<root>/runs/<run id>/run.json``, kept up to date while it goes on."""
+    """One run's record, ``<root>/runs/<run id>/run.json``, kept up to date while it goes on.
+
+    All that time it holds a lock beside it, which the system frees if the run is killed.
+    """
 
     def __init__(self, store: Store, run_id: str, **about: Any) -> None:
         self.run_id = run_id
@@ -28,6 +34,10 @@ class RunRecord:
             **about,
             "stages": {},
         }
+        self._lock = FileLock(self._path.with_name(LOCK), thread_local=False)
+        with writing_to(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
         self._write()
 
     def stage(self, name: str, results: Mapping[str, str], **about: Any) -> None:
@@ -37,11 +47,31 @@ class RunRecord:
             self._write()
 
     def finish(self, state: str) -> None:
+        """Note how the run ended; nothing of it is in use any more."""
         self._content |= {"state": state, "finished": _now()}
-        self._write()
+        try:
+            self._write()
+        finally:
+            self._lock.release()
 
     def _write(self) -> None:
         write_atomically(self._path, json.dumps(self._content, indent=1))
+
+
+def goes_on(store: Store, run: Mapping[str, Any]) -> bool:
+    """Say whether a run is at work still, by its record; one that was killed is not."""
+    return run["state"] == "running" and is_held(store.root / RUNS / run["run"] / LOCK)
+
+
+def is_held(lock: Path) -> bool:
+    """Say whether somebody holds a lock."""
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def read_runs(store: Store) -> Iterator[dict[str, Any]]:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from sentiment.archives import DECODERS
 from sentiment.errors import DataError
+from sentiment.tables import JSON_LINES
 from tasks.files import write_atomically
 from tasks.manifest import Artifact, digest_file
 
-FORMATS = (".txt", ".csv", ".parquet")
+FORMATS = (".txt", ".csv", *JSON_LINES, ".parquet")
+KINDS = ".txt, .csv, .jsonl or .parquet, also as .bz2, .gz or .zst"
 ROLES = {
     "train": "train",
     "test": "test",
@@ -35,7 +37,8 @@ def find_sources(data: Path) -> list[Source]:
     """Return the review files of a folder (or the one file given) in the order of their names.
 
     A file is for the split that its name holds as a word: ``train.ft.txt.bz2``,
-    ``amazon.test.ft.txt.bz2``, ``validation.csv``. A single file is for training.
+    ``amazon.test.ft.txt.bz2``, ``validation.csv``. A single file is for training. DataError where
+    the only file for a split is none that can be read: the others would be split instead of it.
     """
     if data.is_file():
         return [Source("train", data)]
@@ -43,10 +46,14 @@ def find_sources(data: Path) -> list[Source]:
         raise DataError(f"{data}: no such file or folder. Name the reviews with --data.")
     sources = []
     names: dict[str, Path] = {}
+    unread: dict[str, Path] = {}
     for path in sorted(data.iterdir()):
         plain = path.with_suffix("") if path.suffix.lower() in DECODERS else path
         role = _ROLE.search(path.name)
-        if not path.is_file() or plain.suffix.lower() not in FORMATS or not role:
+        if not role or path.is_dir() or path.name.startswith("."):
+            continue
+        if not path.is_file() or plain.suffix.lower() not in FORMATS:
+            unread[ROLES[role[1].lower()]] = path
             continue
         if plain.name in names:
             raise DataError(
@@ -55,10 +62,16 @@ def find_sources(data: Path) -> list[Source]:
             )
         names[plain.name] = path
         sources.append(Source(ROLES[role[1].lower()], path))
-    if not any(source.role == "train" for source in sources):
+    found = {source.role for source in sources}
+    for split, path in unread.items():
+        if split not in found:
+            raise DataError(
+                f"{path}: named like {split} reviews, but no file that can be read ({KINDS}). "
+                "Convert it, or give it another name."
+            )
+    if "train" not in found:
         raise DataError(
-            f"{data}: no training file here. Expected a name like train.ft.txt.bz2 "
-            "(.txt, .csv or .parquet, also as .bz2, .gz or .zst)."
+            f"{data}: no training file here. Expected a name like train.ft.txt.bz2 ({KINDS})."
         )
     return sources
 

@@ -120,6 +120,9 @@ class Store:
         """
         folder = self.folder(request)
         with writing_to(self.root), self._lock(request):
+            discarded = _discarded(folder)
+            if discarded.exists() and not folder.exists():  # killed between two renames
+                discarded.rename(folder)
             found = self.find(request)
             if found.manifest is not None and not force:
                 return Built(found.manifest, computed=False)
@@ -150,10 +153,9 @@ class Store:
             manifest = self._manifest(request, work, folder, facts, run=run, seconds=seconds)
             (work / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
             if folder.exists():
-                discarded = folder.parent / f".{request.key}-discarded"
-                folder.rename(discarded)
+                folder.rename(_discarded(folder))
                 work.rename(folder)
-                shutil.rmtree(discarded, ignore_errors=True)
+                shutil.rmtree(_discarded(folder), ignore_errors=True)
             else:
                 work.rename(folder)
             return manifest
@@ -213,3 +215,8 @@ class Store:
 
     def _short(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
+
+
+def _discarded(folder: Path) -> Path:
+    """Return where a result goes while a new one takes its place."""
+    return folder.with_name(f".{folder.name}-discarded")

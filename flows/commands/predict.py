@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from itertools import islice
 from typing import Annotated
 
@@ -28,24 +29,36 @@ def predict(
     from sentiment import Classifier
 
     classifier = Classifier.load(model_folder(model, storage))
-    empty = 0
-    lines = iter(texts) if texts else (line.rstrip("\r\n") for line in sys.stdin)
+    without: Counter[str] = Counter()
+    if texts:  # what is no UTF-8 comes as escapes
+        lines = iter([text.encode("utf-8", "surrogateescape") for text in texts])
+    else:
+        lines = (line.rstrip(b"\r\n") for line in sys.stdin.buffer)
     while batch := list(islice(lines, PREDICT_BATCH)):
-        for text, chance in zip(batch, classifier.predict_proba(batch), strict=True):
-            if not text.strip():
-                empty += 1
-            print_prediction(text, float(chance), as_json)
-    if empty:
-        messages.print(f"{empty:,} empty texts have no prediction.", style="yellow")
+        read = [line.decode("utf-8", "replace") for line in batch]
+        why = [unusable(line) for line in batch]
+        chances = classifier.predict_proba(read)
+        for text, fault, chance in zip(read, why, chances, strict=True):
+            print_prediction(text, fault, float(chance), as_json)
+        without.update(filter(None, why))
+    for fault, number in without.items():
+        messages.print(f"{number:,} texts have no prediction: {fault}.", style="yellow")
 
 
-def print_prediction(text: str, chance: float, as_json: bool) -> None:
-    """Print one prediction; an empty text has none, but keeps its line."""
-    known = bool(text.strip())
-    label = ("negative", "positive")[chance >= 0.5] if known else None
+def unusable(line: bytes) -> str:
+    """Say why a text has no prediction; empty for one that has."""
+    try:
+        return "" if line.decode("utf-8").strip() else "empty"
+    except UnicodeDecodeError:
+        return "no UTF-8"
+
+
+def print_prediction(text: str, fault: str, chance: float, as_json: bool) -> None:
+    """Print one prediction; a text with a fault has none, but keeps its line."""
+    label = None if fault else ("negative", "positive")[chance >= 0.5]
     if as_json:
-        entry = {"text": text, "label": label, "probability": chance if known else None}
+        entry = {"text": text, "label": label, "probability": None if fault else chance}
         sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")
     else:
-        shown = f"{chance:.3f}" if known else "-"
-        sys.stdout.write(f"{label or 'empty':<8}  P(positive) {shown:>5}  {text}\n")
+        shown = "-" if fault else f"{chance:.3f}"
+        sys.stdout.write(f"{label or fault:<8}  P(positive) {shown:>5}  {text}\n")

@@ -88,7 +88,7 @@ def test_an_empty_line_keeps_its_place(storage: Path) -> None:
     process = run_sentiment("predict", "--json", "--storage", str(storage), stdin="good\n\nbad\n")
     entries = [json.loads(line) for line in process.stdout.splitlines()]
     assert [entry["label"] is None for entry in entries] == [False, True, False]
-    assert "1 empty texts have no prediction" in process.stderr
+    assert "1 texts have no prediction: empty." in process.stderr
 
 
 def test_gc_frees_nothing_in_use(storage: Path) -> None:

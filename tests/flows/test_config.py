@@ -77,12 +77,17 @@ def test_a_preset_file_is_found_by_its_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("train: [", "not valid YAML"), ("- a\n- b\n", "sections"), (None, "cannot be read")],
+    [
+        (b"train: [", "not valid YAML"),
+        (b"- a\n- b\n", "sections"),
+        (b"train:\n  \xff\xfe: 1\n", "not UTF-8 from byte 9 on"),
+        (None, "cannot be read"),
+    ],
 )
-def test_a_broken_preset_file_says_so(tmp_path: Path, content: str | None, message: str) -> None:
+def test_a_broken_preset_file_says_so(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "mine.yaml"
     if content is not None:
-        path.write_text(content)
+        path.write_bytes(content)
     with pytest.raises(ConfigError, match=message):
         load_config(str(path))
 

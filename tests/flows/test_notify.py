@@ -13,7 +13,8 @@ import pytest
 import flows.notify
 from flows.notify import WEBHOOK, notify
 from flows.pipeline import pipeline
-from sentiment.errors import DataError
+from sentiment.errors import DataError, SentimentError, StorageError
+from tasks.runs import RunRecord
 from tests.conftest import TINY, write_small_data
 
 SECRET = "sesame"
@@ -57,16 +58,13 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
 
 
 @pytest.fixture
-def log(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> pytest.LogCaptureFixture:
-    monkeypatch.setattr(flows.notify, "get_run_logger", lambda: logging.getLogger("run"))
-    caplog.set_level(logging.DEBUG)  # what other libraries log counts as well
-    return caplog
+def said() -> list[str]:
+    return []
 
 
-def test_an_event_arrives_as_json(webhook: Webhook) -> None:
-    notify("champion", {"model": "storage/train/12ab", "accuracy": 0.93})
+def test_an_event_arrives_as_json(webhook: Webhook, said: list[str]) -> None:
+    notify("champion", {"model": "storage/train/12ab", "accuracy": 0.93}, said.append)
+    assert said == []
     assert webhook.received == [
         (
             f"/hooks/{SECRET}?key={SECRET}",
@@ -79,18 +77,19 @@ def test_without_a_url_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(WEBHOOK, raising=False)
     told: list[str] = []
     monkeypatch.setattr(flows.notify, "_post", lambda url, _: told.append(url))
-    notify("failed", {})
+    notify("failed", {}, told.append)
     assert told == []
 
 
 @pytest.mark.parametrize("status", [404, 500])
 def test_a_refusal_is_logged_without_the_secret(
-    webhook: Webhook, log: pytest.LogCaptureFixture, status: int
+    webhook: Webhook, said: list[str], caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     webhook.status = status
-    notify("failed", {})
-    assert f"127.0.0.1 was not told of 'failed': status {status}" in log.text
-    assert SECRET not in log.text
+    caplog.set_level(logging.DEBUG)  # what other libraries log counts as well
+    notify("failed", {}, said.append)
+    assert f"127.0.0.1 ({WEBHOOK}) was not told of 'failed': status {status}" in said[0]
+    assert SECRET not in said[0] + caplog.text
 
 
 @pytest.mark.parametrize(
@@ -105,12 +104,13 @@ def test_a_refusal_is_logged_without_the_secret(
     ],
 )
 def test_a_wrong_url_is_logged_without_the_secret(
-    monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture, url: str
+    monkeypatch: pytest.MonkeyPatch, said: list[str], caplog: pytest.LogCaptureFixture, url: str
 ) -> None:
     monkeypatch.setenv(WEBHOOK, url)
-    notify("failed", {})
-    assert "was not told of 'failed'" in log.text
-    assert SECRET not in log.text
+    caplog.set_level(logging.DEBUG)
+    notify("failed", {}, said.append)
+    assert "was not told of 'failed'" in said[0]
+    assert SECRET not in said[0] + caplog.text
 
 
 def test_a_failing_run_tells_why(prefect_server: None, webhook: Webhook, tmp_path: Path) -> None:
@@ -124,6 +124,31 @@ def test_a_failing_run_tells_why(prefect_server: None, webhook: Webhook, tmp_pat
     assert told["error"].startswith("DataError: ") and "nowhere" in told["error"]
     records = "".join(path.read_text() for path in (tmp_path / "storage").glob("runs/*/run.json"))
     assert records and SECRET not in records
+
+
+@pytest.mark.parametrize("what", ["preset", "storage", "disk"])
+def test_a_run_that_fails_before_it_begins_or_cannot_note_it_tells_too(
+    prefect_server: None,
+    webhook: Webhook,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+) -> None:
+    (tmp_path / "file").touch()
+    arguments: dict[str, Any] = {"data": str(tmp_path / "nowhere"), "storage": str(tmp_path / "s")}
+    if what == "disk":
+
+        def full(self: RunRecord, state: str) -> None:
+            raise StorageError("run.json: cannot be written")
+
+        monkeypatch.setattr(RunRecord, "finish", full)
+    else:
+        arguments |= {what: {"preset": "nonesuch", "storage": str(tmp_path / "file")}[what]}
+    with pytest.raises(SentimentError) as raised:
+        pipeline(**arguments)
+    ((_, told),) = webhook.received
+    assert told["error"] == f"{type(raised.value).__name__}: {raised.value}"
+    assert "run.json" not in told["error"]
 
 
 def test_a_new_champion_is_announced_once(

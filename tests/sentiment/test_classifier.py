@@ -16,7 +16,7 @@ import torch
 from sentiment import Classifier
 from sentiment.bundle import Bundle
 from sentiment.classifier import Scores
-from sentiment.errors import ModelError
+from sentiment.errors import DataError, ModelError
 from sentiment.evaluate import evaluate_model
 from sentiment.in_use import CHAMPION, CHAMPION_FORMAT, LATEST
 from sentiment.recipe import EvaluateConfig
@@ -208,6 +208,11 @@ def test_unusual_texts_are_scored(classifier: Classifier) -> None:
     texts = ["\x00", "\ue000", "\N{FIRE}" * 300, "http://shop.example/" + "x" * 5_000, "_PAD _UNK"]
     chances = classifier.predict_proba(texts)
     assert ((chances > 0) & (chances < 1)).all()
+
+
+def test_a_text_that_is_no_unicode_is_named(classifier: Classifier) -> None:
+    with pytest.raises(DataError, match=r"half of a surrogate pair.*'caf.udce9 bad'"):
+        classifier.predict_proba(["fine", "caf\udce9 bad"])
 
 
 def test_the_model_is_not_changed_by_use(trained: Trained) -> None:

@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from sentiment.archives import read_blocks
 from sentiment.errors import DataError, SentimentError, StorageError
 from tasks.engine import is_passing, run_requests
 from tasks.files import writing_to
@@ -23,6 +24,19 @@ def wrapped(number: int) -> SentimentError:
     return caught.value
 
 
+def unread(number: int) -> SentimentError:
+    def fail(*_: object) -> None:
+        raise OSError(number, "why")
+
+    with (
+        pytest.raises(DataError, match="cannot be read") as caught,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr("sentiment.archives._chunks", fail)
+        list(read_blocks(Path(__file__)))
+    return caught.value
+
+
 @pytest.mark.parametrize(
     ("error", "passing"),
     [
@@ -34,6 +48,8 @@ def wrapped(number: int) -> SentimentError:
         (PermissionError(errno.EACCES, "permission denied"), False),
         (FileNotFoundError(errno.ENOENT, "no such file"), False),
         (DataError("wrong"), False),
+        (unread(errno.EIO), True),
+        (unread(errno.EACCES), False),
         (ValueError("wrong"), False),
     ],
 )

@@ -1,6 +1,9 @@
 """What gc keeps and removes."""
 
+import os
+import signal
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -53,11 +56,37 @@ def test_results_of_the_last_runs_stay(make_job: MakeJob, data: Path) -> None:
 
 def test_a_run_that_goes_on_keeps_its_results(make_job: MakeJob, data: Path) -> None:
     job = make_job(data)
-    record(job, until="tokenize", state=None)
+    run = record(job, until="tokenize", state=None)
     record(make_job(data, "ingest.shard_size=7"), until="tokenize")
     before = results(job.store)
     collect(job.store, keep_runs=1, dry_run=False)
     assert results(job.store) == before
+    run.finish("failed")
+    assert collect(job.store, keep_runs=1, dry_run=False)
+
+
+def _killed(root: Path, stages: dict[str, dict[str, str]]) -> None:
+    """Note what a run uses, and die."""
+    run = RunRecord(Store(root), new_run_id())
+    for stage, used in stages.items():
+        run.stage(stage, used)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_run_that_was_killed_counts_as_one_that_failed(make_job: MakeJob, data: Path) -> None:
+    job = make_job(data)
+    done = run_plainly(job, until="tokenize")
+    stages = {stage: {m.label: m.key for m in done[stage]} for stage in done}
+    process = get_context("spawn").Process(target=_killed, args=(job.store.root, stages))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    before = results(job.store)
+    assert collect(job.store, keep_runs=1, dry_run=False) == []  # no run completed since
+    record(make_job(data, "ingest.shard_size=7"), until="tokenize")
+    collect(job.store, keep_runs=1, dry_run=False)
+    assert not results(job.store) & before
+    assert len(list((job.store.root / "runs").iterdir())) == 1
 
 
 @pytest.mark.parametrize("named", ["link", "champion"])

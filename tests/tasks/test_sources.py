@@ -42,6 +42,30 @@ def test_names_say_what_a_file_is_for(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "name", ["test.ft.txt.xz", "test.ft.txt.bz2.part", "my-test.tsv", "validation.xlsx"]
+)
+def test_a_split_whose_only_file_cannot_be_read_is_an_error(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "train.ft.txt", name)
+    with pytest.raises(DataError, match=f"{name}: named like (test|validation) reviews"):
+        find_sources(tmp_path)
+    touch(tmp_path, "test.csv", "validation.jsonl")
+    assert len(find_sources(tmp_path)) == 3
+
+
+def test_a_link_to_nowhere_is_an_error(tmp_path: Path) -> None:
+    touch(tmp_path, "train.ft.txt")
+    (tmp_path / "test.ft.txt").symlink_to(tmp_path / "gone")
+    with pytest.raises(DataError, match="named like test reviews"):
+        find_sources(tmp_path)
+
+
+def test_folders_are_passed_over(tmp_path: Path) -> None:
+    touch(tmp_path, "train.ft.txt")
+    (tmp_path / "test").mkdir()
+    assert paths(tmp_path) == [tmp_path / "train.ft.txt"]
+
+
 def test_one_file_is_for_training(tmp_path: Path) -> None:
     touch(tmp_path, "reviews.txt")
     assert find_sources(tmp_path / "reviews.txt") == [Source("train", tmp_path / "reviews.txt")]

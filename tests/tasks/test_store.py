@@ -13,7 +13,7 @@ from sentiment.progress import Progress, silent
 from sentiment.settings import Settings, operational
 from tasks.manifest import Artifact, Manifest, digest_file
 from tasks.stage import Request, Stage
-from tasks.store import MANIFEST, Store
+from tasks.store import MANIFEST, Built, Store
 
 CALLS: list[str] = []
 
@@ -216,6 +216,15 @@ def test_what_a_killed_run_left_is_removed(store: Store, source: Artifact) -> No
     (left / "loud.txt").write_text("HEL")
     store.build(request(source))
     assert [path.name for path in (store.root / "shout").iterdir()] == [request(source).key]
+
+
+def test_a_result_that_a_kill_left_aside_comes_back(store: Store, source: Artifact) -> None:
+    """A forced run renames the old result and then the new one; a kill may come between."""
+    kept = store.build(request(source)).manifest
+    folder = store.folder(request(source))
+    folder.rename(folder.with_name(f".{folder.name}-discarded"))
+    assert store.build(request(source)) == Built(kept, computed=False)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def _build_slowly(root: str, source: Artifact, started: Any, results: Any) -> None:
