@@ -38,19 +38,22 @@ def start_server() -> Callable[[], AbstractContextManager[None]]:
 
     @contextmanager
     def use() -> Iterator[None]:
-        from prefect.settings import (
-            PREFECT_API_URL,
-            PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
-            temporary_settings,
-        )
+        from prefect.context import refresh_global_settings_context
+        from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE
 
         if PREFECT_API_URL.value() or not PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
             _end(process)  # the user's profile says otherwise
             yield
             return
         _wait_for(port)
-        with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
+        # For all threads and worker processes: one that did not know of it would start another.
+        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+        refresh_global_settings_context()
+        try:
             yield
+        finally:
+            del os.environ["PREFECT_API_URL"]
+            refresh_global_settings_context()
 
     return use
 

@@ -1,7 +1,10 @@
 """The temporary server: whose it is when another one is named, and what it says when it fails."""
 
+import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -39,21 +42,47 @@ def test_a_server_named_in_a_profile_is_used() -> None:
             assert not servers()
 
 
-def test_a_server_that_ends_at_once_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def nameless(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No server is named, whatever other tests of this process use."""
+    from prefect import context
     from prefect.settings import (
         PREFECT_API_URL,
         PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
         temporary_settings,
     )
 
-    def start(listener: int) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            [sys.executable, "-c", ""], stdin=subprocess.PIPE, pass_fds=[listener]
-        )
+    monkeypatch.setattr(context, "GLOBAL_SETTINGS_CONTEXT", context.GLOBAL_SETTINGS_CONTEXT)
+    allowed = {PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: True}
+    with temporary_settings(allowed, restore_defaults={PREFECT_API_URL}):
+        yield
 
-    monkeypatch.setattr(temporary, "_start", start)
-    wanted = {PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: True}
-    with temporary_settings(wanted, restore_defaults={PREFECT_API_URL}):
-        use = start_server()
-        with pytest.raises(ServiceError, match="PREFECT_API_URL"), use():
-            pass
+
+def without_a_server(listener: int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE, pass_fds=[listener])
+
+
+def test_threads_and_worker_processes_use_the_server_too(
+    nameless: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect starts another one for whoever does not know of it."""
+    from prefect.settings import PREFECT_API_URL
+
+    monkeypatch.setattr(temporary, "_start", without_a_server)
+    monkeypatch.setattr(temporary, "_wait_for", lambda port: None)
+    seen: list[str | None] = []
+    with start_server()():
+        thread = threading.Thread(target=lambda: seen.append(PREFECT_API_URL.value()))
+        thread.start()
+        thread.join()
+        assert seen == [os.environ["PREFECT_API_URL"]]
+    assert "PREFECT_API_URL" not in os.environ
+
+
+def test_a_server_that_ends_at_once_is_an_error(
+    nameless: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporary, "_start", without_a_server)
+    use = start_server()
+    with pytest.raises(ServiceError, match="PREFECT_API_URL"), use():
+        pass
