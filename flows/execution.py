@@ -151,7 +151,9 @@ class _Run:
             deadline(config.stage_timeout, name),
         ):
             if name == "train" and config.train_on == "gpu-pool" and decision.jobs:
-                train_remotely(requests, store=store, run=run, force=force, reporter=self._reporter)
+                train_remotely(
+                    requests, config, store=store, run=run, force=force, reporter=self._reporter
+                )
                 force = False  # it is done, and found in the store
             manifests = run_requests(
                 stage,

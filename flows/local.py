@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import httpx
@@ -26,6 +26,8 @@ HOST = "127.0.0.1"
 START_WITHIN = 300.0  # seconds for the server to answer; creating its database is slow
 END_WITHIN = 30.0  # seconds between SIGTERM and SIGKILL, for training to write a checkpoint
 SERVER = ("-m", "prefect", "server", "start", "--host", HOST, "--port")
+# What a worker has to share with the server that is to be used.
+SAME = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "SENTIMENT_STORAGE")
 Note = Callable[[str], None]
 
 
@@ -58,11 +60,13 @@ def down(folder: Path, note: Note) -> None:
     The server goes last, so that runs can still tell it how they ended.
     """
     folder = folder.resolve()
-    server = [process for process in ours(folder) if is_server(process)]
-    children = [child for process in server for child in process.children(recursive=True)]
-    kept = {process.pid for process in [*server, *children]}
-    ended = end(process for process in ours(folder) if process.pid not in kept)
-    ended += end(ours(folder))
+    # What `up` is about to start is ended too.
+    with FileLock(folder / "up.lock") if folder.is_dir() else nullcontext():
+        server = [process for process in ours(folder) if is_server(process)]
+        children = [child for process in server for child in process.children(recursive=True)]
+        kept = {process.pid for process in [*server, *children]}
+        ended = end(process for process in ours(folder) if process.pid not in kept)
+        ended += end(ours(folder))
     note(f"ended {ended} processes" if ended else f"nothing runs with {folder}")
 
 
@@ -114,12 +118,22 @@ def start_server(folder: Path, port: int, env: dict[str, str], note: Note) -> ps
 
 
 def start_worker(folder: Path, pool: str, env: dict[str, str], note: Note) -> None:
-    """Start a pool's worker, unless it runs; on the GPU one run at a time."""
+    """Start a pool's worker, unless it runs; on the GPU one run at a time.
+
+    One that runs for another server or storage folder, or with another password, is ended first.
+    """
     limit = ("--limit", "1") if pool == "gpu" else ()
     arguments = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", *limit]
-    if any(process.cmdline()[1:] == arguments for process in ours(folder)):
-        note(f"worker     {pool} runs")
-        return
+    for process in ours(folder):
+        with suppress(psutil.Error):  # it may end meanwhile
+            if process.cmdline()[1:] != arguments:
+                continue
+            its = process.environ()
+            if all(its.get(name) == env.get(name) for name in SAME):
+                note(f"worker     {pool} runs")
+                return
+            note(f"worker     {pool} runs for another server, storage or password: ending it")
+            end([process, *process.children(recursive=True)])
     launch(arguments, folder / f"{pool}.log", env)
     note(f"worker     {pool} started")
 

@@ -6,11 +6,13 @@ which both machines share at the same path. The run then finds the result in the
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
+import httpx
 from prefect import flow, get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State, StateType
@@ -19,7 +21,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.config import PipelineConfig
+from flows.config import PipelineConfig, RunConfig
 from flows.reporting import LogReporter, Reporter, Running, watch
 from sentiment.errors import StageError
 from tasks import train
@@ -89,6 +91,8 @@ def train_request(
     storage: Annotated[str, Field(description="The storage folder, shared with that run.")],
     run: Annotated[str, Field(description="Id of that run.")],
     force: Annotated[bool, Field(description="Train even when the result is cached.")] = False,
+    retries: Annotated[int, Field(description="As run.retries of that run.", ge=0)] = 0,
+    retry_delay: Annotated[float, Field(description="As its run.retry_delay.", ge=0)] = 0,
 ) -> str:
     """Do a training request in the shared storage folder; return its key."""
     wanted = from_json(request)
@@ -97,13 +101,26 @@ def train_request(
     running = Running("train", [progress_path(store.root, run, wanted)], None, time.monotonic())
     with watch(LogReporter(get_run_logger()), running):
         run_requests(
-            train.STAGE, [wanted], store=store, runner=ThreadPoolTaskRunner(), run=run, force=force
+            train.STAGE,
+            [wanted],
+            store=store,
+            runner=ThreadPoolTaskRunner(),
+            run=run,
+            force=force,
+            retries=retries,
+            retry_delay=retry_delay,
         )
     return wanted.key
 
 
 def train_remotely(
-    requests: Sequence[Request], *, store: Store, run: str, force: bool, reporter: Reporter
+    requests: Sequence[Request],
+    config: RunConfig,
+    *,
+    store: Store,
+    run: str,
+    force: bool,
+    reporter: Reporter,
 ) -> None:
     """Have a worker of the pool ``gpu`` do the training request, and wait until it is done.
 
@@ -118,6 +135,8 @@ def train_remotely(
                 "storage": str(store.root),
                 "run": run,
                 "force": force,
+                "retries": config.retries,
+                "retry_delay": config.retry_delay,
             },
             timeout=0,
         )
@@ -130,17 +149,31 @@ def train_remotely(
         try:
             state = wait_for(client, sent.id, reporter)
         except BaseException:  # a cancelled run ends by an exception that is none of Exception's
-            client.set_flow_run_state(sent.id, State(type=StateType.CANCELLING))
+            with suppress(httpx.HTTPError):
+                client.set_flow_run_state(sent.id, State(type=StateType.CANCELLING))
             raise
     if not state.is_completed():
         raise StageError(f"Training by the pool gpu ended as {state.name}: {state.message}")
 
 
 def wait_for(client: SyncPrefectClient, flow_run: UUID, reporter: Reporter) -> State[Any]:
-    """Wait for a flow run's final state, and report each state on the way."""
-    shown, since = "", time.monotonic()
+    """Wait for a flow run's final state, and report each state on the way.
+
+    The other run works on while the server is away, so this one waits for the server as long.
+    """
+    shown, since, away = "", time.monotonic(), False
     while True:
-        state = client.read_flow_run(flow_run).state
+        try:
+            state = client.read_flow_run(flow_run).state
+        except httpx.HTTPError as error:
+            if isinstance(error, httpx.HTTPStatusError) and not error.response.is_server_error:
+                raise
+            if not away:
+                reporter.note("train      the Prefect server does not answer: waiting for it")
+            away = True
+            time.sleep(POLL)
+            continue
+        away = False
         name = (state and state.name) or ""
         if name != shown:
             reporter.note(f"train      on the pool gpu: {name}")

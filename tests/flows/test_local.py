@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,48 @@ def test_down_ends_what_was_started_and_its_children_only(
     local.down(tmp_path, told.append)
     assert local.ours(tmp_path) == []
     assert "nothing runs" in told[0] and told[1] == "ended 2 processes"
+
+
+@pytest.fixture
+def launched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[list["subprocess.Popen[bytes]"]]:
+    """Workers started in the test: they sleep under a worker's command line."""
+    started: list[subprocess.Popen[bytes]] = []
+    (tmp_path / "prefect.py").write_text("import time; time.sleep(300)")
+
+    def launch(arguments: list[str], log: Path, env: dict[str, str]) -> None:
+        started.append(subprocess.Popen([sys.executable, *arguments], cwd=tmp_path, env=env))
+
+    monkeypatch.setattr(local, "launch", launch)
+    yield started
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("other", [{}, *({name: "another"} for name in local.SAME)])
+def test_a_worker_is_kept_only_if_it_works_for_the_same_server(
+    launched: list["subprocess.Popen[bytes]"], tmp_path: Path, other: dict[str, str]
+) -> None:
+    env = local.environment(tmp_path, tmp_path / "storage", 4321)
+    told: list[str] = []
+    local.start_worker(tmp_path, "cpu", env, told.append)
+    (first,) = launched
+    deadline = time.monotonic() + 60
+    while not local.ours(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.01)  # its environment is there a moment after it
+    local.start_worker(tmp_path, "cpu", {**env, **other}, told.append)
+    if other:
+        assert len(launched) == 2 and first.poll() is not None
+        assert [line.split(" ", 1)[1].strip() for line in told] == [
+            "cpu started",
+            "cpu runs for another server, storage or password: ending it",
+            "cpu started",
+        ]
+    else:
+        assert launched == [first] and first.poll() is None
+        assert told[-1].endswith("cpu runs")
 
 
 def test_a_taken_port_names_its_owner_and_the_way_out() -> None:

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from prefect.client.schemas.objects import State, StateType
 
@@ -36,12 +38,14 @@ class Notes:
 class Server:
     """Answers with one state after the other, then with the last."""
 
-    def __init__(self, *states: State[Any]) -> None:
-        self.state, self._next = states[0], list(states)
+    def __init__(self, *states: State[Any] | Exception) -> None:
+        self._next = list(states)
 
-    def read_flow_run(self, _: Any) -> "Server":
-        self.state = self._next.pop(0) if len(self._next) > 1 else self._next[0]
-        return self
+    def read_flow_run(self, _: Any) -> SimpleNamespace:
+        state = self._next.pop(0) if len(self._next) > 1 else self._next[0]
+        if isinstance(state, Exception):
+            raise state
+        return SimpleNamespace(state=state)
 
 
 def training_request(job: Job) -> Request:
@@ -93,6 +97,27 @@ def test_the_wait_reports_states_and_a_missing_worker(monkeypatch: pytest.Monkey
         "Failed",
     ]
     assert sum("no worker" in line for line in notes.lines) == 2
+
+
+def answer(status: int) -> httpx.HTTPStatusError:
+    request = httpx.Request("GET", "http://127.0.0.1:9")
+    response = httpx.Response(status, request=request)
+    return httpx.HTTPStatusError("no", request=request, response=response)
+
+
+def test_the_wait_outlives_the_servers_absence_and_no_refusal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote, "POLL", 0)
+    running, done = State(type=StateType.RUNNING), State(type=StateType.COMPLETED)
+    gone = httpx.ConnectError("refused")
+    server: Any = Server(running, gone, gone, answer(503), running, gone, done)
+    notes = Notes()
+    assert remote.wait_for(server, uuid4(), notes) is done
+    assert sum("does not answer" in line for line in notes.lines) == 2
+    refusing: Any = Server(running, answer(404))
+    with pytest.raises(httpx.HTTPStatusError):
+        remote.wait_for(refusing, uuid4(), notes)
 
 
 def test_the_build_of_a_library_leaves_the_key_alone(
