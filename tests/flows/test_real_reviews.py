@@ -20,14 +20,25 @@ from flows.tune import tune
 from flows.walk import Job
 from sentiment import Classifier
 from sentiment.bulk import score_files
+from sentiment.bundle import Bundle
 from sentiment.in_use import model_in_use
 from sentiment.inputs import ScoreConfig
+from sentiment.tokenize import tokenize_texts
+from sentiment.vocabulary import UNKNOWN
 from tasks.champion import read_register
 from tasks.manifest import Manifest
 from tasks.store import Store
 from tests.conftest import TINY, Lines, real_lines, run_plainly, write_bz2
 
 SCORED = 300
+# As in the preset balanced, all parts of a model and of its training, each small.
+RECIPE = (
+    *TINY,
+    "tokenize.negations=expand",
+    "train.model.ngrams={longest: 3, buckets: 4096, prior: 4000, learning_rate: 0.03}",
+    "train.excerpts=1",
+    "train.epochs=2",
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Real:
     write_bz2(root / "data" / "train.ft.txt.bz2", real_lines("train", 1_000))
     lines = real_lines("test", 400 + SCORED)
     write_bz2(root / "data" / "test.ft.txt.bz2", lines[:400])
-    job = Job("sample", load_config("sample", TINY), root / "data", Store(root / "storage"))
+    job = Job("sample", load_config("sample", RECIPE), root / "data", Store(root / "storage"))
     done = run_plainly(job)
     bundle = job.store.root / "train" / done["train"][0].key
     return Real(job.store, done, lines[400:], Classifier.load(bundle))
@@ -84,7 +95,7 @@ def test_its_model_is_the_champion(real: Real) -> None:
 def test_a_study_of_them_finds_a_preset(real: Real, prefect_server: None, tmp_path: Path) -> None:
     space = {"train.learning_rate": {"low": 0.001, "high": 0.02}}
     preset, out = tmp_path / "tiny.yaml", tmp_path / "best.yaml"
-    config = load_config("sample", TINY).model_dump(mode="json", exclude_unset=True)
+    config = load_config("sample", RECIPE).model_dump(mode="json", exclude_unset=True)
     preset.write_text(yaml.safe_dump({**config, "tune": space}))
     result = tune(
         preset=str(preset),
@@ -119,7 +130,8 @@ def test_scores_of_every_kind_of_file_are_those_of_predict(
     summary = score_files(tables, out, model=real.model, config=ScoreConfig(chunk_size=70))
     assert (summary["rows"], summary["bad_rows"]) == (SCORED * len(tables), 0)
     assert summary["metrics"]["rows"] == SCORED  # the lines have labels
-    assert summary["drift"] is not None
+    drift = summary["drift"]
+    assert drift["label_share"]["distance"] < 0.2
     expected = real.classifier.predict_proba(real.texts)
     for table in tables:
         rows: list[dict[str, Any]] = pq.read_table(out / table.name).to_pylist()
@@ -131,6 +143,32 @@ def test_a_review_is_scored_alone_as_among_others(real: Real) -> None:
     among = real.classifier.predict_proba(real.texts)
     alone = [real.classifier.predict_proba([text])[0] for text in real.texts[:40]]
     np.testing.assert_allclose(alone, among[:40], rtol=0, atol=1e-5)
+
+
+def test_onnx_scores_them_as_pytorch_does(real: Real, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from sentiment.export import export_onnx
+
+    bundle = Bundle.load(real.model)
+    encoded = [
+        bundle.vocabulary.encode(words)[: bundle.config.tensors.max_length]
+        for words in tokenize_texts(real.texts, bundle.config.tokenize)
+    ]
+    lengths = np.array([len(ids) for ids in encoded], np.int64)
+    assert lengths.min() < 40 < 120 < lengths.max()
+    ids = np.zeros((len(encoded), lengths.max()), np.int64)
+    for row, review in zip(ids, encoded, strict=True):
+        row[: len(review)] = review
+    assert (ids == UNKNOWN).sum() < 0.3 * lengths.sum()
+    expected = real.classifier.predict_proba(real.texts)
+    positive = np.array([line.startswith(b"__label__2") for line in real.lines])
+    for int8, most in ((False, 1e-4), (True, 0.05)):
+        (path, *_) = export_onnx(real.model, tmp_path / f"{int8}.onnx", int8=int8)
+        session = onnxruntime.InferenceSession(path)
+        (found,) = session.run(None, {"ids": ids, "lengths": lengths})
+        np.testing.assert_allclose(found, expected, rtol=0, atol=most)
+        lost = ((expected >= 0.5) == positive).sum() - ((found >= 0.5) == positive).sum()
+        assert abs(lost) <= 0.02 * SCORED
 
 
 def test_contributions_add_up(real: Real) -> None:
