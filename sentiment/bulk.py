@@ -42,7 +42,7 @@ def score_files(
     otherwise it is a ConfigError, or with ``force`` they are removed first. The result adds
     ``seconds`` and ``rows_per_second``, of this call alone, to what the file holds.
     """
-    _check(files)
+    _check(files, out)
     keep_freed_memory()
     bundle = Bundle.load(model)
     device = choose_device("auto")
@@ -78,10 +78,17 @@ def score_files(
     return {**summary, "seconds": round(seconds, 2), "rows_per_second": round(done / seconds)}
 
 
-def _check(files: Sequence[Path]) -> None:
+def _check(files: Sequence[Path], out: Path) -> None:
     for file in files:
         if not file.is_file():
             raise DataError(f"{file}: no such file.")
+        if file.name == SUMMARY:
+            raise DataError(f"{file}: the scores' summary has this name. Rename the input.")
+        if file.resolve().parent == out.resolve():
+            raise DataError(
+                f"{file} lies in {out}, where the folder of its scores would take its name. Choose "
+                "another folder for the scores."
+            )
     names = Counter(file.name for file in files)
     if twice := [name for name, number in names.items() if number > 1]:
         raise DataError(

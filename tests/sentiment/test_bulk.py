@@ -257,6 +257,12 @@ def test_what_cannot_be_scored_is_said_before_anything_is_written(
     other.write_bytes(source.read_bytes())
     with pytest.raises(DataError, match="Two input files are named"):
         score(source, other)
+    summary = tmp_path / "other" / "scores.json"
+    summary.write_text('{"text": "lovely"}')
+    with pytest.raises(DataError, match="the scores' summary has this name"):
+        score(summary)
+    with pytest.raises(DataError, match="Choose another folder"):
+        score_files([source], source.parent, model=tmp_path, config=SMALL)
     with pytest.raises(ModelError):
         score_files([source], tmp_path / "out", model=tmp_path, config=SMALL)
     assert not (tmp_path / "out").exists()
