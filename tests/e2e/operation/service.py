@@ -1,5 +1,7 @@
 """A server and workers started by ``sentiment up``, and what tests ask of them."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -72,7 +74,19 @@ class Service:
         return run.id
 
     def cancel(self, run: UUID) -> None:
+        """Cancel a run as the UI does."""
         self.client.set_flow_run_state(run, State(type=StateType.CANCELLING))
+
+    def cancel_by_command(self, run: UUID) -> None:
+        """Cancel a run in a terminal."""
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "flow-run", "cancel", str(run)],
+            env=local.environment(self.folder, self.storage, self.port)
+            | {"PREFECT_API_AUTH_STRING": self._env["PREFECT_SERVER_API_AUTH_STRING"]},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def wait(self, run: UUID, *states: str) -> FlowRun:
         """Wait until a run has ended, or is in one of the states."""

@@ -175,7 +175,7 @@ def test_a_run_beside_another_is_cancelled_and_so_is_one_on_demand(service: Serv
     service.wait(overlapping, "Cancelled")
     until("training", lambda: progress() - before)
     assert checkpoints() == saved
-    service.cancel(run)
+    service.cancel_by_command(run)
     service.wait(run, "Cancelled")
     until("the end of its process", lambda: not service.processes_of(run))
     assert checkpoints() > saved
