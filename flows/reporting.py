@@ -79,7 +79,7 @@ class LiveReporter(LineReporter):
             super().note(line)
 
     def progress(self, running: Running, state: Snapshot) -> None:
-        text = Text(describe(running, state), no_wrap=True, overflow="ellipsis", style="cyan")
+        text = Text(describe(running, state), style="cyan")  # on two lines if need be
         with self._lock:
             if self._live is None:
                 self._live = Live(console=self._console, transient=True, auto_refresh=False)
@@ -140,10 +140,10 @@ def progress_text(running: Running, state: Snapshot) -> str:
     known = f" of {total:,}" if total else ""
     share = f" ({part:.0%})" if part is not None and not total else ""
     parts = [f"{state.done:,}{known} reviews{share}", f"{rate:,.0f}/s"]
-    figures = [(name, state.figures[name]) for name in SHOWN if name in state.figures]
-    parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures]
     if part:
         parts.append(f"{seconds * (1 - part) / part:,.0f} s left")
+    figures = [(name, state.figures[name]) for name in SHOWN if name in state.figures]
+    parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures]
     return ", ".join(parts)
 
 

@@ -64,7 +64,13 @@ def in_words(numbers: list[int]) -> str:
 
 def warnings_of(summary: dict[str, Any]) -> list[str]:
     """Return what a person should look at before using the scores."""
-    return list(summary["drift"]["warnings"]) if summary["drift"] else []
+    warnings = list(summary["drift"]["warnings"]) if summary["drift"] else []
+    if others := summary["other_labels"]:
+        warnings.append(
+            f"{others:,} rows have labels that are neither of the two, so those of the others may "
+            "mean something else. Name the negative and the positive one: --set labels=[1,5]"
+        )
+    return warnings
 
 
 def scores_table(summary: dict[str, Any]) -> Table:

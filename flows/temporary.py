@@ -26,8 +26,8 @@ def start_server() -> Callable[[], AbstractContextManager[None]]:
     Entering that context waits until the server is up, and raises ServiceError if it does not come
     up. The server ends when this process ends, whatever ends it.
     """
-    if os.environ.get("PREFECT_API_URL"):
-        return nullcontext
+    if named := os.environ.get("PREFECT_API_URL"):
+        return lambda: _named(named)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -41,9 +41,11 @@ def start_server() -> Callable[[], AbstractContextManager[None]]:
         from prefect.context import refresh_global_settings_context
         from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE
 
-        if PREFECT_API_URL.value() or not PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
+        url = PREFECT_API_URL.value()
+        if url or not PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
             _end(process)  # the user's profile says otherwise
-            yield
+            with _named(url) if url else nullcontext():
+                yield
             return
         _wait_for(port)
         # For all threads and worker processes: one that did not know of it would start another.
@@ -56,6 +58,21 @@ def start_server() -> Callable[[], AbstractContextManager[None]]:
             refresh_global_settings_context()
 
     return use
+
+
+@contextmanager
+def _named(url: str) -> Iterator[None]:
+    """Use the server that somebody has named. Raises ServiceError where there is none."""
+    import httpx
+
+    try:
+        httpx.get(f"{url}/health", timeout=PATIENCE)
+    except httpx.HTTPError as error:
+        raise ServiceError(
+            f"The server {url} does not answer ({error}). Start it, or check PREFECT_API_URL: "
+            "without it a run starts a temporary server."
+        ) from error
+    yield
 
 
 def _start(listener: int) -> "subprocess.Popen[bytes]":

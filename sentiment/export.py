@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sentiment.bundle import CARD, CONFIG, VOCABULARY, Bundle, digest_bundle
-from sentiment.errors import ModelError
+from sentiment.errors import ModelError, StorageError
 from sentiment.model import SentimentLSTM
 from sentiment.vocabulary import PAD, UNKNOWN
 
@@ -44,7 +44,7 @@ def export_onnx(folder: Path, out: Path, *, int8: bool = False) -> list[Path]:
     same bytes. Returns the files written; raises ModelError when onnx is not installed.
     """
     try:
-        import onnx
+        import onnx  # noqa: F401
 
         if int8:
             import onnxruntime.quantization  # noqa: F401
@@ -53,6 +53,19 @@ def export_onnx(folder: Path, out: Path, *, int8: bool = False) -> list[Path]:
             f"Exporting needs {error.name}: pip install -c constraints.txt -e '.[onnx]'"
         ) from error
     bundle = Bundle.load(folder)
+    if out.is_dir():
+        raise StorageError(f"{out} is a folder: name the file to write.")
+    try:
+        return _export(bundle, folder, out, int8)
+    except OSError as error:
+        raise StorageError(
+            f"{error.filename or out}: cannot be written ({error.strerror or error})."
+        ) from error
+
+
+def _export(bundle: Bundle, folder: Path, out: Path, int8: bool) -> list[Path]:
+    import onnx
+
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent) as temporary:
         graph = Path(temporary) / "model.onnx"

@@ -220,10 +220,11 @@ def _check_rejects(
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in rejects.reasons.most_common())
     unit = "row" if table_format(source) else "line"  # from 1; a header is no row
     first = ", ".join(f"{unit} {reject.row + 1:,} ({reject.reason})" for reject in rejects.first)
+    named = ", or name the two labels, as in ingest.labels=[1,5]" * ("unknown label" in reasons)
     error = RejectRateError(
         f"{source}: {rejected:,} of {read:,} {unit}s rejected ({rejected / read:.2%}), more than "
         f"ingest.max_reject_rate allows ({max_rate:.2%}). By reason: {reasons}. First: {first}. "
-        "Mend the file, or raise ingest.max_reject_rate."
+        f"Mend the file{named}, or raise ingest.max_reject_rate."
     )
     error.evidence = evidence
     raise error

@@ -48,7 +48,8 @@ def _in_use(store: Store, keep_runs: int) -> tuple[set[str], set[tuple[str, str]
     for run in read_runs(store):
         if completed >= keep_runs and not goes_on(store, run):
             continue
-        completed += run["state"] == "completed"
+        # A study whose trials were all known has used nothing.
+        completed += run["state"] == "completed" and bool(run["stages"])
         runs.add(run["run"])
         for stage, entry in run["stages"].items():
             results |= {(stage, key) for key in entry["results"].values()}

@@ -44,9 +44,16 @@ def run(
     """Run the pipeline: read, tokenize, train, evaluate. Only what changed is done again."""
     first, last = stage_range(start, only, until)
     settings = all_overrides(overrides, runner)
+    # Say what is wrong before Prefect takes its seconds to start.
     from flows.config import load_config
+    from flows.decision import Selection
+    from flows.walk import Job, sample_config
+    from tasks.sources import find_sources
+    from tasks.store import Store
 
-    load_config(preset, settings)  # say what is wrong before Prefect takes its seconds to start
+    job = Job(preset, load_config(preset, settings), data, Store(storage))
+    Selection(first, last, frozenset(force or []))
+    find_sources(data) if data else sample_config(job)
     messages.print("starting Prefect ...")
     prepare_prefect(debug=context.obj)
     server = start_server()

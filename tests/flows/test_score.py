@@ -124,6 +124,8 @@ SUMMARY: dict[str, Any] = {
 def test_a_summary_without_a_profile_says_so() -> None:
     assert ("drift", "not available") in list(score_rows(SUMMARY))
     assert warnings_of(SUMMARY) == []
+    (warning,) = warnings_of({**SUMMARY, "other_labels": 3})
+    assert warning.startswith("3 rows have labels") and "--set labels=" in warning
     assert scores_table(SUMMARY).row_count == len(list(score_rows(SUMMARY)))
     assert "| `a.csv` | 3 | 1 (null: 1) |  |" in scores_markdown(SUMMARY)
 

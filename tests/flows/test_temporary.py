@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import psutil
 import pytest
@@ -24,16 +25,31 @@ def servers() -> list[psutil.Process]:
     return [child for child in mine if temporary.__file__ in child.cmdline()]
 
 
-def test_a_server_named_in_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+@pytest.fixture
+def named() -> Iterator[str]:
+    """The address of something that answers."""
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/api"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_server_named_in_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", named)
     with start_server()():
         assert not servers()
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with pytest.raises(ServiceError, match=r"127.0.0.1:9/api does not answer"), start_server()():
+        pass
 
 
-def test_a_server_named_in_a_profile_is_used() -> None:
+def test_a_server_named_in_a_profile_is_used(named: str) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    named = "http://127.0.0.1:9/api"
     with temporary_settings({PREFECT_API_URL: named}):
         use = start_server()
         assert len(servers()) == 1

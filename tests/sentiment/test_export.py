@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from sentiment.bundle import CONFIG, VOCABULARY, Bundle, digest_bundle
-from sentiment.errors import ModelError
+from sentiment.errors import ModelError, StorageError
 from sentiment.export import Probability, export_onnx, write_graph
 from sentiment.model import SentimentLSTM
 from sentiment.recipe import ModelConfig
@@ -91,6 +91,14 @@ def test_vocabulary_settings_and_digests_come_with_it(trained: Trained, tmp_path
     words = (trained.bundle / VOCABULARY).read_bytes()
     assert facts["vocabulary"] == hashlib.sha256(words).hexdigest()
     assert (facts["format"], facts["padding"], facts["max_length"]) == ("1", "right", "40")
+
+
+def test_a_place_that_cannot_be_written_is_named(trained: Trained, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="is a folder"):
+        export_onnx(trained.bundle, tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"file.*cannot be written"):
+        export_onnx(trained.bundle, tmp_path / "file" / "model.onnx")
 
 
 def test_the_same_bundle_gives_the_same_bytes(trained: Trained, tmp_path: Path) -> None:

@@ -89,6 +89,16 @@ def test_a_run_that_was_killed_counts_as_one_that_failed(make_job: MakeJob, data
     assert len(list((job.store.root / "runs").iterdir())) == 1
 
 
+def test_a_run_that_used_nothing_pushes_nothing_out(make_job: MakeJob, data: Path) -> None:
+    """A study whose trials are all known already."""
+    job = make_job(data)
+    record(job, until="tokenize")
+    RunRecord(job.store, new_run_id()).finish("completed")
+    before = results(job.store)
+    collect(job.store, keep_runs=1, dry_run=False)
+    assert results(job.store) == before
+
+
 @pytest.mark.parametrize("named", ["link", "champion"])
 def test_a_model_in_use_stays(make_job: MakeJob, data: Path, named: str) -> None:
     job = make_job(data)
