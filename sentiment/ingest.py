@@ -220,7 +220,9 @@ def _check_rejects(
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in rejects.reasons.most_common())
     unit = "row" if table_format(source) else "line"  # from 1; a header is no row
     first = ", ".join(f"{unit} {reject.row + 1:,} ({reject.reason})" for reject in rejects.first)
-    named = ", or name the two labels, as in ingest.labels=[1,5]" * ("unknown label" in reasons)
+    named = ""
+    if table_format(source) and "unknown label" in rejects.reasons:
+        named = ", name the two labels it has, as in ingest.labels=[1,5]"
     error = RejectRateError(
         f"{source}: {rejected:,} of {read:,} {unit}s rejected ({rejected / read:.2%}), more than "
         f"ingest.max_reject_rate allows ({max_rate:.2%}). By reason: {reasons}. First: {first}. "

@@ -10,12 +10,11 @@ from pydantic import Field
 from sentiment.archives import read_lines
 from sentiment.drift import DriftConfig
 from sentiment.errors import DataError
-from sentiment.reviews import BYTE_ORDER_MARK, LABELS, joined, why_unusable
+from sentiment.reviews import BYTE_ORDER_MARK, CLASSES, LABELS, joined, why_unusable
 from sentiment.settings import Settings, operational
 from sentiment.tables import Table, open_table
 
 OTHER = -1  # a label that is neither negative nor positive
-CLASSES = {"negative": 0, "positive": 1}
 
 
 class ScoreConfig(Settings):

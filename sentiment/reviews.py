@@ -16,6 +16,7 @@ from sentiment.progress import Seen, unseen
 from sentiment.tables import Table, open_table
 
 NEGATIVE, POSITIVE = 0, 1
+CLASSES = {"negative": 0, "positive": 1}
 LABELS = {b"__label__1": NEGATIVE, b"__label__2": POSITIVE}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -92,7 +93,7 @@ def read_reviews(
 def _table_reviews(
     path: Path, table: Table, max_bytes: int, labels: Sequence[int]
 ) -> Iterator[Review | Reject]:
-    names = {str(number): meaning for meaning, number in enumerate(labels)}
+    names = CLASSES | {str(number): meaning for meaning, number in enumerate(labels)}
     columns = _columns(path, table.columns)
     if columns[0] in table.types:
         _check_label_type(path, table.types[columns[0]])
@@ -102,12 +103,13 @@ def _table_reviews(
             continue
         label, *parts = record.values
         text = joined(parts)
-        if str(label).strip() not in names:
+        name = str(label).strip().lower()
+        if name not in names:
             yield Reject(row, "unknown label", record.raw)
         elif fault := why_unusable(text, len(record.raw), max_bytes):
             yield Reject(row, fault, record.raw)
         else:
-            yield Review(row, names[str(label).strip()], text)
+            yield Review(row, names[name], text)
 
 
 def joined(parts: Sequence[object]) -> str:

@@ -160,7 +160,7 @@ class TestCsv:
             (b"2,Fine,so so", "unknown label"),
             (b"-1,Fine,so so", "unknown label"),
             (b"1.0,Fine,so so", "unknown label"),
-            (b"positive,Fine,so so", "unknown label"),
+            (b"good,Fine,so so", "unknown label"),
             (b",Fine,so so", "unknown label"),
             (b"1,,", "empty text"),
             (b"1,  , ", "empty text"),
@@ -187,6 +187,10 @@ class TestCsv:
     def test_a_byte_order_mark_before_the_header_is_no_harm(self, tmp_path: Path) -> None:
         content = "\ufefflabel,text\n1,Warm\n"
         assert from_csv(tmp_path, content) == [Review(0, 1, "Warm")]
+
+    def test_the_labels_may_be_words(self, tmp_path: Path) -> None:
+        records = from_csv(tmp_path, "label,text\nPositive,Warm\n negative ,Thin\n1,Odd\n")
+        assert records == [Review(0, 1, "Warm"), Review(1, 0, "Thin"), Review(2, 1, "Odd")]
 
     def test_the_labels_may_be_other_numbers(self, tmp_path: Path) -> None:
         records = from_csv(tmp_path, "label,text\n1,Thin\n 2 ,Warm\n0,Odd\n", labels=(1, 2))
