@@ -5,6 +5,7 @@ All of it is skipped unless SENTIMENT_DATA names a folder with real reviews.
 
 import csv
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,12 @@ from flows.walk import Job
 from sentiment import Classifier
 from sentiment.bulk import score_files
 from sentiment.bundle import Bundle
+from sentiment.drift import DriftConfig, Profile, drift
 from sentiment.in_use import model_in_use
 from sentiment.inputs import ScoreConfig
 from sentiment.tokenize import tokenize_texts
 from sentiment.vocabulary import UNKNOWN
-from tasks.champion import read_register
+from tasks.champion import promote_by_hand, read_register, roll_back
 from tasks.manifest import Manifest
 from tasks.store import Store
 from tests.conftest import TINY, Lines, real_lines, run_plainly, write_bz2
@@ -41,14 +43,23 @@ RECIPE = (
 )
 
 
+def texts_of(lines: Lines) -> list[str]:
+    return [line.partition(b" ")[2].decode() for line in lines]
+
+
 @dataclass(frozen=True)
 class Real:
     """A finished run, and reviews that it has not seen."""
 
-    store: Store
+    job: Job
     done: dict[str, list[Manifest]]
+    training: Lines
     lines: Lines
     classifier: Classifier
+
+    @property
+    def store(self) -> Store:
+        return self.job.store
 
     @property
     def model(self) -> Path:
@@ -56,7 +67,7 @@ class Real:
 
     @property
     def texts(self) -> list[str]:
-        return [line.partition(b" ")[2].decode() for line in self.lines]
+        return texts_of(self.lines)
 
     def file(self, stage: str, name: str) -> Path:
         return self.store.root / self.done[stage][0].output(name).path
@@ -65,13 +76,14 @@ class Real:
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Real:
     root = tmp_path_factory.mktemp("real")
-    write_bz2(root / "data" / "train.ft.txt.bz2", real_lines("train", 1_000))
+    training = real_lines("train", 1_000)
+    write_bz2(root / "data" / "train.ft.txt.bz2", training)
     lines = real_lines("test", 400 + SCORED)
     write_bz2(root / "data" / "test.ft.txt.bz2", lines[:400])
     job = Job("sample", load_config("sample", RECIPE), root / "data", Store(root / "storage"))
     done = run_plainly(job)
     bundle = job.store.root / "train" / done["train"][0].key
-    return Real(job.store, done, lines[400:], Classifier.load(bundle))
+    return Real(job, done, training, lines[400:], Classifier.load(bundle))
 
 
 def test_the_report_tells_of_all_of_them(real: Real) -> None:
@@ -85,11 +97,35 @@ def test_the_report_tells_of_all_of_them(real: Real) -> None:
     assert report["promotion"] in page
 
 
+def test_all_parts_of_its_model_have_learnt(real: Real) -> None:
+    bundle = Bundle.load(real.model)
+    assert bundle.config.train.excerpts == 1 and bundle.model.ngrams is not None
+    parts = json.loads(real.file("evaluate", "metrics.json").read_bytes())["parts"]
+    low = {part["name"]: part["accuracy_interval"][0] for part in parts}
+    assert low.keys() == {"lstm", "ngrams", "together"}
+    assert low["ngrams"] > 0.55 and low["together"] > 0.55
+    assert all(part["factor"] > 0 for part in parts[:2])
+
+
 def test_its_model_is_the_champion(real: Real) -> None:
     assert model_in_use(real.store.root) == real.model
     champion = read_register(real.store).champion
     assert champion is not None and champion.measured is not None
     assert champion.measured.accuracy == real.done["evaluate"][0].facts["accuracy"]
+
+
+def test_a_rollback_brings_it_back(real: Real, tmp_path: Path) -> None:
+    store = Store(shutil.copytree(real.store.root, tmp_path / "storage", symlinks=True))
+    quick = ("train.epochs=1", "train.excerpts=0", "train.max_length=40")
+    settings = load_config("sample", [*RECIPE, *quick])
+    (other,) = run_plainly(Job("sample", settings, real.job.data, store), until="train")["train"]
+    promote_by_hand(store, f"train/{other.key}", None, who="a test", why="to try it")
+    expected = real.classifier.predict_proba(real.texts[:40])
+    tried = Classifier.load(model_in_use(store.root)).predict_proba(real.texts[:40])
+    assert abs(tried - expected).max() > 0.01
+    roll_back(store, who="a test", why="no good")
+    again = Classifier.load(model_in_use(store.root))
+    assert again.predict_proba(real.texts[:40]).tolist() == expected.tolist()
 
 
 def test_a_study_of_them_finds_a_preset(real: Real, prefect_server: None, tmp_path: Path) -> None:
@@ -130,13 +166,78 @@ def test_scores_of_every_kind_of_file_are_those_of_predict(
     summary = score_files(tables, out, model=real.model, config=ScoreConfig(chunk_size=70))
     assert (summary["rows"], summary["bad_rows"]) == (SCORED * len(tables), 0)
     assert summary["metrics"]["rows"] == SCORED  # the lines have labels
-    drift = summary["drift"]
-    assert drift["label_share"]["distance"] < 0.2
+    assert summary["drift"] == drift_of(real, real.texts)  # four times the same reviews
     expected = real.classifier.predict_proba(real.texts)
     for table in tables:
         rows: list[dict[str, Any]] = pq.read_table(out / table.name).to_pylist()
         found = [row["probability"] for row in rows]
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def drift_of(real: Real, texts: list[str], expected: Profile | None = None) -> dict[str, Any]:
+    expected = expected or Bundle.load(real.model).profile
+    assert expected is not None
+    return drift(expected, profile_of(real, texts), DriftConfig())
+
+
+def profile_of(real: Real, texts: list[str]) -> Profile:
+    scores = real.classifier.score(texts)
+    return Profile.of(scores.probabilities >= 0.5, scores.words, scores.unknown)
+
+
+def test_drift_from_the_training_reviews_is_told_in_true_figures(real: Real) -> None:
+    told = drift_of(real, real.texts)
+    positive = sum(line.startswith(b"__label__2") for line in real.training)
+    assert told["label_share"]["training"] == positive / len(real.training)
+    found = np.mean(real.classifier.predict_proba(real.texts) >= 0.5)
+    assert told["label_share"]["scored"] == pytest.approx(found)
+    known, new = (told["unknown_share"][side] for side in ("training", "scored"))
+    assert 0.02 < known < new < 0.2  # words that came once in training are unknown, too
+    for side in ("training", "scored"):
+        short, middle, long = told["length_psi"][side]
+        assert 10 < short < 40 < middle < 120 < long < 300
+    assert told["length_psi"]["distance"] < 0.2
+
+
+def test_drift_is_small_between_halves_and_large_where_reviews_were_changed(real: Real) -> None:
+    texts = texts_of(real.training)
+    half = profile_of(real, texts[::2])
+    same = drift_of(real, texts[1::2], half)
+    assert same["warnings"] == []
+    chances = real.classifier.predict_proba(texts)
+    changed = {
+        "label_share": [t for t, chance in zip(texts, chances, strict=True) if chance >= 0.5],
+        "length_psi": [" ".join(text.split()[:20]) for text in texts],
+        "unknown_share": [text.translate(str.maketrans("eai", "aie")) for text in texts],
+    }
+    for measure, others in changed.items():
+        told = drift_of(real, others, half)[measure]
+        assert told["beyond"] and told["distance"] > 5 * same[measure]["distance"]
+
+
+def test_an_interrupted_score_goes_on_where_it_was(
+    real: Real, tables: list[Path], tmp_path: Path
+) -> None:
+    source, config = tables[0], ScoreConfig(chunk_size=70)
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+
+    def interrupt(done: int, *_: Any, **__: Any) -> None:
+        if done > 140:  # in the third part
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_files([source], stopped, model=real.model, config=config, progress=interrupt)
+    kept = {path: path.stat().st_mtime_ns for path in (stopped / source.name).glob("*.parquet")}
+    assert [path.name for path in sorted(kept)] == ["part-00000.parquet", "part-00001.parquet"]
+    assert not (stopped / "scores.json").exists()
+    summary = score_files([source], stopped, model=real.model, config=config)
+    assert summary["rows"] == summary["metrics"]["rows"] == SCORED
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    score_files([source], whole, model=real.model, config=config)
+    parts = sorted((whole / source.name).glob("part-*"))
+    assert len(parts) == 5
+    for part in parts:
+        assert (stopped / source.name / part.name).read_bytes() == part.read_bytes()
 
 
 def test_a_review_is_scored_alone_as_among_others(real: Real) -> None:
