@@ -124,10 +124,18 @@ RECIPES: list[dict[str, Any]] = [
             "head_dropout": 0.4,
         }
     },
+    {
+        "model": {
+            **TRAIN.model.model_dump(),
+            "ngrams": {"longest": 3, "buckets": 256, "prior": 4.0},
+            "word_dropout": 0.1,
+        },
+        "excerpts": 2,
+    },
 ]
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=["plain", "adam", "dropouts"])
+@pytest.mark.parametrize("recipe", RECIPES, ids=["plain", "adam", "dropouts", "ngrams, excerpts"])
 def test_stopped_at_random_steps_it_ends_with_the_same_bytes(
     trained: Trained, tmp_path: Path, recipe: dict[str, Any]
 ) -> None:
