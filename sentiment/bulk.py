@@ -79,15 +79,22 @@ def score_files(
 
 
 def _check(files: Sequence[Path], out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise StorageError(f"{out}: is no folder. Choose another place for the scores.")
     for file in files:
         if not file.is_file():
             raise DataError(f"{file}: no such file.")
         if file.name == SUMMARY:
-            raise DataError(f"{file}: the scores' summary has this name. Rename the input.")
-        if file.resolve().parent == out.resolve():
             raise DataError(
-                f"{file} lies in {out}, where the folder of its scores would take its name. Choose "
-                "another folder for the scores."
+                f"{file}: {out / SUMMARY} will be the scores' summary, so no folder can have this "
+                "name. Rename the input."
+            )
+        taken = out / file.name
+        if os.path.lexists(taken) and not taken.is_dir():
+            what = "the input itself" if taken.exists() and taken.samefile(file) else "another file"
+            raise DataError(
+                f"{file}: its scores need the folder {taken}, which is {what}. Choose another "
+                "folder for the scores."
             )
     names = Counter(file.name for file in files)
     if twice := [name for name, number in names.items() if number > 1]:

@@ -1,6 +1,7 @@
 """Files in, parts out: equal to predict, whatever was there before, no row lost."""
 
 import bz2
+import errno
 import gzip
 import json
 import math
@@ -257,15 +258,51 @@ def test_what_cannot_be_scored_is_said_before_anything_is_written(
     other.write_bytes(source.read_bytes())
     with pytest.raises(DataError, match="Two input files are named"):
         score(source, other)
-    summary = tmp_path / "other" / "scores.json"
-    summary.write_text('{"text": "lovely"}')
-    with pytest.raises(DataError, match="the scores' summary has this name"):
-        score(summary)
-    with pytest.raises(DataError, match="Choose another folder"):
-        score_files([source], source.parent, model=tmp_path, config=SMALL)
     with pytest.raises(ModelError):
         score_files([source], tmp_path / "out", model=tmp_path, config=SMALL)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_input_named_as_the_summary_is_refused(score: Any, tmp_path: Path) -> None:
+    (tmp_path / "scores.json").write_text('{"text": "lovely"}')
+    expected = (
+        rf"{tmp_path}/scores\.json: {tmp_path}/out/scores\.json .*summary.* Rename the input\."
+    )
+    with pytest.raises(DataError, match=expected):
+        score(tmp_path / "scores.json")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", [".", "there/..", "linked"])
+def test_the_folder_of_the_input_itself_is_refused(score: Any, source: Path, place: str) -> None:
+    (source.parent / "there").mkdir()
+    (source.parent / "linked").symlink_to(source.parent)
+    before = contents(source.parent)
+    with pytest.raises(DataError, match=r"is the input itself\. Choose another folder"):
+        score(source, out=place)
+    assert contents(source.parent) == before
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_a_folder_in_which_the_inputs_name_is_taken_is_refused(
+    score: Any, source: Path, link: bool
+) -> None:
+    taken = source.parent / "out" / source.name
+    taken.parent.mkdir()
+    if link:
+        taken.symlink_to("gone")
+    else:
+        taken.write_text("another")
+    with pytest.raises(DataError, match=rf"folder {taken}, which is another file\. Choose"):
+        score(source)
+    assert list(taken.parent.iterdir()) == [taken]
+
+
+def test_an_input_that_links_into_the_folder_is_scored(score: Any, source: Path) -> None:
+    (source.parent / "out").mkdir()
+    real = source.rename(source.parent / "out" / "real.txt.bz2")
+    source.symlink_to(real)
+    assert score(source)["rows"] == len(REVIEWS)
 
 
 def test_a_truncated_archive_keeps_the_parts_before_the_damage(score: Any, tmp_path: Path) -> None:
@@ -280,9 +317,20 @@ def test_a_truncated_archive_keeps_the_parts_before_the_damage(score: Any, tmp_p
     assert not (tmp_path / "out" / "scores.json").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_an_error(score: Any, source: Path) -> None:
+def test_a_file_in_the_place_of_the_folder_is_an_error(score: Any, source: Path) -> None:
     (source.parent / "out").write_text("a file")
-    with pytest.raises(StorageError, match="cannot be written"):
+    with pytest.raises(StorageError, match=rf"^{source.parent}/out: is no folder\. Choose another"):
+        score(source)
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(
+    score: Any, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "part")
+
+    monkeypatch.setattr("sentiment.bulk._write", full)
+    with pytest.raises(StorageError, match=r"part: cannot be written \(No space left on device\)"):
         score(source)
 
 
