@@ -13,11 +13,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import describe_machine, machine_lines
-from benchmarks.rivals import Labels, Result, Split, choose, fasttext, tfidf
-from flows.config import load_config
-from flows.walk import Job, walk
-from sentiment.metrics import wilson_interval
+from benchmarks.support.machine import describe_machine, machine_lines
+from benchmarks.support.rivals import Labels, Result, Split, choose, fasttext, tfidf
+from flows.config.presets import load_config
+from flows.steps import Job, walk
+from sentiment.evaluation.metrics import wilson_interval
 from tasks.manifest import Manifest
 from tasks.stage import shards_of, split_of
 from tasks.store import Store

@@ -28,12 +28,12 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.command import execute
-from benchmarks.compare import Disagreement
-from benchmarks.machine import describe_machine, machine_lines
 from benchmarks.preprocess import reviews_of
-from sentiment import archives
-from sentiment.ingest import IngestConfig, ingest_file
+from benchmarks.support.command import execute
+from benchmarks.support.compare import Disagreement
+from benchmarks.support.machine import describe_machine, machine_lines
+from sentiment.data import archives
+from sentiment.data.ingest import IngestConfig, ingest_file
 from tasks.manifest import digest_file, digest_json
 
 STANDARD = "stdlib"

@@ -25,15 +25,15 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.command import execute
-from benchmarks.machine import describe_machine, machine_lines
-from sentiment.bundle import WEIGHTS, Bundle
+from benchmarks.support.command import execute
+from benchmarks.support.machine import describe_machine, machine_lines
 from sentiment.errors import DataError, ModelError
-from sentiment.export import Probability, export_onnx
-from sentiment.inputs import ScoreConfig, read_entries
-from sentiment.metrics import wilson_interval
-from sentiment.tokenize import tokenize_texts
-from sentiment.vocabulary import PAD
+from sentiment.evaluation.metrics import wilson_interval
+from sentiment.model.bundle import WEIGHTS, Bundle
+from sentiment.model.export import Probability, export_onnx
+from sentiment.scoring.inputs import ScoreConfig, read_entries
+from sentiment.text.tokenize import tokenize_texts
+from sentiment.text.vocabulary import PAD
 
 Ids = npt.NDArray[np.int64]
 Chances = npt.NDArray[np.float64]

@@ -20,14 +20,15 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import plain, stages
-from benchmarks.command import execute
-from benchmarks.compare import WholeRun, check_agreement, time_stages, time_whole
-from benchmarks.machine import describe_machine, machine_lines
-from benchmarks.stages import Outputs
+from benchmarks.support import plain_preprocessing as plain
+from benchmarks.support import stages
+from benchmarks.support.command import execute
+from benchmarks.support.compare import WholeRun, check_agreement, time_stages, time_whole
+from benchmarks.support.machine import describe_machine, machine_lines
+from benchmarks.support.stages import Outputs
+from sentiment.data.generate import generate_reviews
+from sentiment.data.reviews import Review, read_reviews
 from sentiment.errors import SentimentError
-from sentiment.generate import generate_reviews
-from sentiment.reviews import Review, read_reviews
 from tasks.sources import find_sources
 
 STORAGE_BAR = 1 / 6

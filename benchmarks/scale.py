@@ -24,17 +24,17 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.machine import (
+from benchmarks.support.machine import (
     describe_machine,
     in_fresh_process,
     machine_lines,
     peak_memory,
     workers,
 )
-from flows.config import PipelineConfig
-from flows.walk import Job, walk
-from sentiment.generate import write_sample
-from sentiment.ingest import IngestConfig
+from flows.config.presets import PipelineConfig
+from flows.steps import Job, walk
+from sentiment.data.generate import write_sample
+from sentiment.data.ingest import IngestConfig
 from tasks.manifest import Manifest
 from tasks.stage import Request, Stage
 from tasks.store import Store

@@ -24,10 +24,15 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.machine import describe_machine, in_fresh_process, machine_lines, peak_memory
-from sentiment.bulk import score_files
+from benchmarks.support.machine import (
+    describe_machine,
+    in_fresh_process,
+    machine_lines,
+    peak_memory,
+)
 from sentiment.classifier import Classifier
-from sentiment.inputs import ScoreConfig, read_entries
+from sentiment.scoring.inputs import ScoreConfig, read_entries
+from sentiment.scoring.score_files import score_files
 
 WARM_UP = 200  # texts before the clock starts
 

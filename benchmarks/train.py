@@ -23,10 +23,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.command import execute
-from benchmarks.machine import describe_machine, machine_lines, workers
+from benchmarks.support.command import execute
+from benchmarks.support.machine import describe_machine, machine_lines, workers
 from benchmarks.preprocess import verdict
-from benchmarks.training_ways import (
+from benchmarks.support.training_ways import (
     article_model,
     check_agreement,
     made_reviews,
@@ -34,9 +34,9 @@ from benchmarks.training_ways import (
     take_turn,
     way_names,
 )
-from sentiment.batches import POOL
-from sentiment.devices import choose_device, denormals_as_zero
-from sentiment.recipe import ModelConfig
+from sentiment.model.batches import POOL
+from sentiment.model.devices import choose_device, denormals_as_zero
+from sentiment.model.config import ModelConfig
 
 EPOCH = 800_000  # the article's training reviews
 BARS = {"cpu": 3.0, "cuda": 5.0}  # of steps that take the reviews' lengths as they come

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from prefect import Flow, flow
 from pydantic import Field
 
-from flows.decision import Selection
-from flows.execution import run_pipeline
-from flows.form import PipelineForm
-from flows.walk import STAGE_NAMES
+from flows.config.form import PipelineForm
+from flows.run.decision import Selection
+from flows.run.execution import run_pipeline
+from flows.steps import STAGE_NAMES
 
 STORAGE = "SENTIMENT_STORAGE"
 

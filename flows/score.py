@@ -7,12 +7,12 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
-from flows.commands.options import model_folder
+from flows.cli.options import model_folder
 from flows.pipeline import storage_root
-from flows.reporting import LogReporter, reporting
-from flows.scores import scores_markdown, warnings_of
-from sentiment.bulk import score_files
-from sentiment.inputs import ScoreConfig
+from flows.ui.reporters import LogReporter, reporting
+from flows.ui.score_summary import scores_markdown, warnings_of
+from sentiment.scoring.inputs import ScoreConfig
+from sentiment.scoring.score_files import score_files
 
 
 @flow(name="score", validate_parameters=True)

@@ -16,28 +16,28 @@ from prefect import State, flow, get_run_logger
 from prefect.states import Cancelled
 from pydantic import Field
 
-from flows.config import PipelineConfig, load_config
-from flows.decision import decide
-from flows.execution import at_work, keys_of
+from flows.config.presets import PipelineConfig, load_config
+from flows.config.search_space import with_values
 from flows.pipeline import storage_root
-from flows.reporting import LogReporter, Reporter, Running, chosen, watch
-from flows.runners import task_runner
-from flows.space import with_values
+from flows.run.decision import decide
+from flows.run.execution import at_work, keys_of
+from flows.run.task_runners import task_runner
+from flows.steps import Job, walk
 from flows.study import ERROR, Judge, finished, importances, next_trial, open_study, summary
-from flows.walk import Job, walk
+from flows.ui.reporters import LogReporter, Reporter, Running, chosen, watch
 from sentiment.errors import ConfigError, StageError, TrainingError
 from sentiment.progress import Progress
-from sentiment.study import Trial, best_of, render_study, shown
+from sentiment.reports.study_page import Trial, best_of, render_study, shown
 from tasks import train
-from tasks.card import put_first_card
-from tasks.engine import Work, compute, progress_path, run_requests, stage_task
-from tasks.files import write_atomically, writing_to
 from tasks.gc import STUDIES
 from tasks.manifest import Manifest, digest_json
-from tasks.runs import RunRecord, new_run_id
+from tasks.prefect_task import Work, compute, progress_path, run_requests, stage_task
+from tasks.registry.card import put_first_card
 from tasks.sources import digest_files, find_sources
 from tasks.stage import Request, Stage
 from tasks.store import Store
+from tasks.store.atomic import write_atomically, writing_to
+from tasks.store.run_records import RunRecord, new_run_id
 
 FAILURES = (TrainingError, ConfigError, torch.OutOfMemoryError)  # of one trial's settings
 

@@ -11,14 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from sentiment.batches import BatchSource
-from sentiment.bundle import Bundle
 from sentiment.errors import DataError
-from sentiment.explaining import Explanation, explain_text
-from sentiment.in_use import model_in_use
-from sentiment.scoring import probabilities, score
-from sentiment.tensors import encode_words
-from sentiment.tokenize import tokenize_texts
+from sentiment.explain.explanation import Explanation, explain_text
+from sentiment.model.batches import BatchSource
+from sentiment.model.bundle import Bundle
+from sentiment.model.inference import probabilities, score
+from sentiment.model.registry import model_in_use
+from sentiment.text.tensors import encode_words
+from sentiment.text.tokenize import tokenize_texts
 
 LABELS = ("negative", "positive")
 WINDOW = 4_096  # texts held as words at a time, among which batches of similar length are made

@@ -8,7 +8,7 @@ from tasks.train import tensors_of
 
 STAGE = Stage(
     "baseline",
-    "sentiment.baseline:train_baseline",
+    "sentiment.evaluation.baseline:train_baseline",
     reads=("vocabulary", "tensors"),
     libraries=("torch",),
 )

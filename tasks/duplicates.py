@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from sentiment.ingest import SPLITS
+from sentiment.data.ingest import SPLITS
 from tasks.manifest import Manifest
 from tasks.stage import Request, Stage, shards_of, split_of
 
-STAGE = Stage("duplicates", "sentiment.duplicates:count_duplicates", reads=("ingest",))
+STAGE = Stage("duplicates", "sentiment.data.duplicates:count_duplicates", reads=("ingest",))
 
 
 def requests(ingested: Sequence[Manifest]) -> list[Request]:

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from sentiment.recipe import EvaluateConfig
+from sentiment.model.config import EvaluateConfig
 from tasks.manifest import Artifact, Manifest
 from tasks.stage import Request, Stage, outputs_of, shards_of, split_of
 from tasks.train import tensors_of
 
 STAGE = Stage(
     "evaluate",
-    "sentiment.evaluate:evaluate_model",
+    "sentiment.evaluation.evaluate:evaluate_model",
     reads=("ingest", "tokenize", "tensors", "train"),
     libraries=("torch",),
 )

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.champion import read_register
-from tasks.runs import goes_on, is_held, read_runs, record_lock
+from tasks.registry.champion import read_register
 from tasks.stage import CHECKPOINTS
-from tasks.store import FAILED, LOCKS, RUNS, Store
+from tasks.store.run_records import goes_on, is_held, read_runs, record_lock
+from tasks.store.store import FAILED, LOCKS, RUNS, Store
 
 RECORDS = "prefect"
 MODELS = "models"

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from sentiment.data.ingest import IngestConfig
 from sentiment.errors import ConfigError
-from sentiment.ingest import IngestConfig
 from tasks.manifest import Artifact
 from tasks.sources import Source
 from tasks.stage import Request, Stage
 
-STAGE = Stage("ingest", "sentiment.ingest:ingest_file", reads=(), mapped=True)
+STAGE = Stage("ingest", "sentiment.data.ingest:ingest_file", reads=(), mapped=True)
 
 
 def requests(

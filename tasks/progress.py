@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sentiment.errors import StorageError
-from tasks.files import write_atomically
+from tasks.store.atomic import write_atomically
 
 INTERVAL = 0.25  # seconds between writes
 

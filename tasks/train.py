@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from sentiment.cleaning import TokenizeConfig
-from sentiment.recipe import TrainConfig
-from sentiment.tensors import TensorsConfig
+from sentiment.model.config import TrainConfig
+from sentiment.text.cleaning import TokenizeConfig
+from sentiment.text.tensors import TensorsConfig
 from tasks.manifest import Artifact, Manifest
 from tasks.stage import Inputs, Request, Stage, outputs_of
 
 STAGE = Stage(
     "train",
-    "sentiment.training:train_model",
+    "sentiment.training.train:train_model",
     reads=("vocabulary", "tensors"),
     libraries=("torch",),
     resumable=True,

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from sentiment.vocabulary import VocabularyConfig
+from sentiment.text.vocabulary import VocabularyConfig
 from tasks.manifest import Manifest
 from tasks.stage import Request, Stage, shards_of, split_of
 
-STAGE = Stage("vocabulary", "sentiment.vocabulary:build_vocabulary", reads=("tokenize",))
+STAGE = Stage("vocabulary", "sentiment.text.vocabulary:build_vocabulary", reads=("tokenize",))
 
 
 def requests(

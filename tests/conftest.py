@@ -27,17 +27,17 @@ os.environ.pop("PREFECT_API_URL", None)
 os.environ.pop("SENTIMENT_STORAGE", None)
 os.environ.pop("SENTIMENT_WEBHOOK", None)
 
-from flows.config import PipelineConfig, load_config  # noqa: E402
-from flows.walk import Job, walk  # noqa: E402
-from sentiment.archives import read_lines  # noqa: E402
-from sentiment.bundle import BundleConfig, save_bundle  # noqa: E402
-from sentiment.cleaning import TokenizeConfig  # noqa: E402
-from sentiment.model import SentimentLSTM  # noqa: E402
-from sentiment.recipe import TrainConfig  # noqa: E402
-from sentiment.tensors import TensorsConfig  # noqa: E402
-from tasks.champion import settle  # noqa: E402
+from flows.config.presets import PipelineConfig, load_config  # noqa: E402
+from flows.steps import Job, walk  # noqa: E402
+from sentiment.data.archives import read_lines  # noqa: E402
+from sentiment.model.bundle import BundleConfig, save_bundle  # noqa: E402
+from sentiment.model.config import TrainConfig  # noqa: E402
+from sentiment.model.lstm import SentimentLSTM  # noqa: E402
+from sentiment.text.cleaning import TokenizeConfig  # noqa: E402
+from sentiment.text.tensors import TensorsConfig  # noqa: E402
 from tasks.manifest import Manifest  # noqa: E402
-from tasks.store import Store  # noqa: E402
+from tasks.registry.champion import settle  # noqa: E402
+from tasks.store.store import Store  # noqa: E402
 
 TINY = (
     "sample.train=300",

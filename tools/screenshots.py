@@ -122,7 +122,7 @@ def main(folder: Path) -> None:
         home = Path(temporary)
         with server(home) as url:
             settings = [option for setting in SETTINGS for option in ("--set", setting)]
-            start = "from flows.cli import main; main()"
+            start = "from flows.cli.main import main; main()"
             storage = str(home / "storage")
             run = subprocess.Popen(
                 [sys.executable, "-c", start, "run", "--json", "--storage", storage, *settings],

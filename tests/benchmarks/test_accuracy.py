@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy import main
-from benchmarks.rivals import Split, Trained, choose, tfidf
-from sentiment.generate import write_sample
+from benchmarks.support.rivals import Split, Trained, choose, tfidf
+from sentiment.data.generate import write_sample
 
 GOOD, BAD = ["a", "fine", "lamp"], ["a", "poor", "lamp"]
 SPLIT = Split([GOOD, BAD] * 20, np.array([1, 0] * 20, np.uint8))

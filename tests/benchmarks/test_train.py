@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import train, training_ways
-from benchmarks.compare import Disagreement
-from sentiment.fitting import training_step
+from benchmarks import train
+from benchmarks.support import training_ways
+from benchmarks.support.compare import Disagreement
+from sentiment.training.trainer import training_step
 
 SMALL = ["--device", "cpu", "--batch-size", "4", "--vocabulary", "50", "--embedding", "4"]
 SMALL += ["--hidden", "4", "--max-length", "12", "--steps", "2", "--repeats", "1"]

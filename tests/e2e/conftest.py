@@ -26,7 +26,9 @@ Sentiment = Callable[..., subprocess.CompletedProcess[str]]
 
 def command(*arguments: str, code: Path = ROOT) -> list[str]:
     """Return the command line ``sentiment ...`` on the code under a folder."""
-    start = f"import sys; sys.path.insert(0, {str(code)!r}); from flows.cli import main; main()"
+    start = (
+        f"import sys; sys.path.insert(0, {str(code)!r}); from flows.cli import main; main.main()"
+    )
     return [sys.executable, "-c", start, *arguments]
 
 

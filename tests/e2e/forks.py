@@ -15,8 +15,8 @@ from tests.e2e.conftest import ROOT
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from flows.config import load_config
-from flows.walk import Job
+from flows.config.presets import load_config
+from flows.steps import Job
 from tasks.manifest import digest_outputs
 from tasks.store import Store
 from tests.conftest import run_plainly

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.walk import STAGE_NAMES
+from flows.steps import STAGE_NAMES
 from tests.conftest import TINY, good_lines, write_bz2
 from tests.e2e.conftest import result_of, run_sentiment
 

@@ -65,12 +65,12 @@ def test_comments_docstrings_layout_and_new_functions_rerun_nothing(
         )
     edit(
         project,
-        "sentiment/cleaning.py",
+        "sentiment/text/cleaning.py",
         lambda t: t.replace('"""Return the text as NLTK', '"""Give the text as NLTK'),
     )
     edit(
         project,
-        "sentiment/cleaning.py",
+        "sentiment/text/cleaning.py",
         lambda t: t.replace(
             "text = text.lower()", "text = (\n            text.lower()  # lower\n        )"
         ),
@@ -84,12 +84,12 @@ def test_a_helper_of_tokenize_that_changes_the_tokens(
 ) -> None:
     edit(
         project,
-        "sentiment/cleaning.py",
+        "sentiment/text/cleaning.py",
         lambda t: t.replace('b"000000000"', 'b"999999999"'),
     )
     plan = planned(project, server)
     assert plan["ingest"][0] == "cached"
-    assert plan["tokenize"] == ("run", "code changed in sentiment/cleaning.py")
+    assert plan["tokenize"] == ("run", "code changed in sentiment/text/cleaning.py")
     assert plan["vocabulary"] == ("maybe", "if tokenize's output changes")
     assert ran(run_copy(project, server)) == [
         "tokenize",
@@ -106,7 +106,7 @@ def test_a_helper_of_tokenize_that_changes_the_tokens(
 def test_a_helper_of_tokenize_that_changes_nothing(project: Path, server: dict[str, str]) -> None:
     edit(
         project,
-        "sentiment/cleaning.py",
+        "sentiment/text/cleaning.py",
         lambda t: t.replace('_DIGIT.sub("0", text)', '_DIGIT.sub("0", str(text))'),
     )
     assert ran(run_copy(project, server)) == ["tokenize"]
@@ -115,8 +115,8 @@ def test_a_helper_of_tokenize_that_changes_nothing(project: Path, server: dict[s
 @pytest.mark.parametrize(
     ("module", "old", "new"),
     [
-        ("sentiment/sections.py", '"Average precision"', '"Mean precision"'),
-        ("sentiment/templates/report.html.j2", "</body>", "<p>Seen.</p></body>"),
+        ("sentiment/reports/sections.py", '"Average precision"', '"Mean precision"'),
+        ("sentiment/reports/templates/report.html.j2", "</body>", "<p>Seen.</p></body>"),
     ],
 )
 def test_the_wording_of_the_report(
@@ -129,6 +129,6 @@ def test_the_wording_of_the_report(
 def test_the_wiring_of_flows_and_tasks_reruns_nothing(
     project: Path, server: dict[str, str]
 ) -> None:
-    edit(project, "flows/outcome.py", lambda t: t.replace('"reviews"', '"all reviews"'))
-    edit(project, "tasks/store.py", lambda t: t + "\n\ndef more() -> int:\n    return 2\n")
+    edit(project, "flows/ui/run_summary.py", lambda t: t.replace('"reviews"', '"all reviews"'))
+    edit(project, "tasks/store/store.py", lambda t: t + "\n\ndef more() -> int:\n    return 2\n")
     assert ran(run_copy(project, server)) == []

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.config import load_config
-from flows.walk import Job
+from flows.config.presets import load_config
+from flows.steps import Job
 from tasks.store import Store
 from tests.conftest import TINY, good_lines, run_plainly, write_bz2, write_small_data
 from tests.e2e.conftest import ROOT, TIMEOUT, command, result_of, run_sentiment

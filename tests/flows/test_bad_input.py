@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from flows.walk import Job
+from flows.steps import Job
 from sentiment.errors import ArchiveError, DataError, RejectRateError, StorageError
 from tasks.store import Store
 from tests.conftest import good_lines, run_plainly, write_bz2

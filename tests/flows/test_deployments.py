@@ -15,9 +15,9 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.settings.legacy import Setting
 from pydantic import BaseModel
 
-from flows.config import load_config
-from flows.deploying import POOLS, watch_running
-from flows.walk import STAGE_NAMES
+from flows.config.presets import load_config
+from flows.server.deployments import POOLS, watch_running
+from flows.steps import STAGE_NAMES
 
 ROOT = Path(__file__).parents[2]
 CONTENT = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
@@ -67,7 +67,11 @@ def test_the_schedule_is_off_has_a_time_zone_and_never_overlaps() -> None:
 
 
 def test_the_prefect_settings_that_are_named_exist() -> None:
-    pages = [ROOT / "docs/operations.md", *(ROOT / "deploy").iterdir(), ROOT / "flows/local.py"]
+    pages = [
+        ROOT / "docs/operations.md",
+        *(ROOT / "deploy").iterdir(),
+        ROOT / "flows/server/local.py",
+    ]
     named = {name for page in pages for name in re.findall(r"\bPREFECT_\w+", page.read_text())}
     assert len(named) > 10
     missing = {name for name in named if not isinstance(getattr(settings, name, None), Setting)}

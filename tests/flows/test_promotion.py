@@ -11,21 +11,21 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.commands.options import model_folder
-from flows.config import load_config, set_where
-from flows.decision import Selection
-from flows.gates import check_promotion, check_training
-from flows.plan import make_plan
-from flows.walk import Job
+from flows.cli.main import app
+from flows.cli.options import model_folder
+from flows.config.presets import load_config, set_where
+from flows.run.decision import Selection
+from flows.run.plan import make_plan
+from flows.run.quality_gates import check_promotion, check_training
+from flows.steps import Job
 from sentiment.errors import GateError, ModelError
-from sentiment.in_use import CHAMPION
-from tasks.champion import read_register, roll_back, settle
+from sentiment.model.registry import CHAMPION
 from tasks.gc import collect
 from tasks.manifest import Manifest
-from tasks.models import find_model, list_models
-from tasks.runs import RunRecord, new_run_id
+from tasks.registry.champion import read_register, roll_back, settle
+from tasks.registry.models import find_model, list_models
 from tasks.store import Store
+from tasks.store.run_records import RunRecord, new_run_id
 from tests.conftest import TINY, good_lines, run_plainly, write_bz2, write_small_data
 
 MakeJob = Callable[..., Job]
@@ -369,7 +369,7 @@ def test_a_model_is_found_by_any_of_its_names(make_job: MakeJob, data: Path) -> 
 
 
 def test_latest_is_a_name_too(make_job: MakeJob, data: Path) -> None:
-    from flows.execution import point_to
+    from flows.run.execution import point_to
 
     job = make_job(data)
     run(make_job(data, "train.seed=2"), until="train")

@@ -8,9 +8,9 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.config import preset_names
-from flows.outcome import outcome_table
+from flows.cli.main import app
+from flows.config.presets import preset_names
+from flows.ui.run_summary import outcome_table
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -16,19 +16,19 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from flows.config import load_config
+from flows.config.presets import load_config
+from flows.steps import Job
 from flows.tune import tune
-from flows.walk import Job
 from sentiment import Classifier
-from sentiment.bulk import score_files
-from sentiment.bundle import Bundle
-from sentiment.drift import DriftConfig, Profile, drift
-from sentiment.in_use import model_in_use
-from sentiment.inputs import ScoreConfig
-from sentiment.tokenize import tokenize_texts
-from sentiment.vocabulary import UNKNOWN
-from tasks.champion import promote_by_hand, read_register, roll_back
+from sentiment.model.bundle import Bundle
+from sentiment.model.registry import model_in_use
+from sentiment.scoring.drift import DriftConfig, Profile, drift
+from sentiment.scoring.inputs import ScoreConfig
+from sentiment.scoring.score_files import score_files
+from sentiment.text.tokenize import tokenize_texts
+from sentiment.text.vocabulary import UNKNOWN
 from tasks.manifest import Manifest
+from tasks.registry.champion import promote_by_hand, read_register, roll_back
 from tasks.store import Store
 from tests.conftest import TINY, Lines, real_lines, run_plainly, write_bz2
 
@@ -254,7 +254,7 @@ def test_onnx_scores_them_as_pytorch_does(
 ) -> None:
     """In padded batches of mixed lengths; with 8 bits at most 3 % of the labels differ."""
     onnxruntime = pytest.importorskip("onnxruntime")
-    from sentiment.export import export_onnx
+    from sentiment.model.export import export_onnx
 
     bundle = Bundle.load(real.model)
     encoded = [

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from flows.config import load_config
-from flows.decision import Selection
+from flows.config.presets import load_config
 from flows.pipeline import evaluate, pipeline, report, tokenize
-from flows.plan import make_plan
-from flows.walk import STAGE_NAMES, Job
+from flows.run.decision import Selection
+from flows.run.plan import make_plan
+from flows.steps import STAGE_NAMES, Job
 from sentiment.errors import ConfigError, GateError, StageError
-from tasks.runs import read_runs
 from tasks.store import Store
+from tasks.store.run_records import read_runs
 from tests.conftest import TINY, good_lines, write_bz2, write_small_data
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -417,7 +417,7 @@ def _one_reporter() -> Iterator[None]:
     """Keep the runs of these tests quiet."""
     from rich.console import Console
 
-    from flows.reporting import LineReporter, chosen
+    from flows.ui.reporters import LineReporter, chosen
 
     token = chosen.set(LineReporter(Console(quiet=True)))
     yield

@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from flows.cli import main
-from flows.config import PipelineConfig, score_config
-from flows.reporting import LineReporter, reporting
-from flows.scores import score_rows, scores_markdown, scores_table, warnings_of
-from flows.walk import Job
+from flows.cli.main import main
+from flows.config.presets import PipelineConfig, score_config
+from flows.steps import Job
+from flows.ui.reporters import LineReporter, reporting
+from flows.ui.score_summary import score_rows, scores_markdown, scores_table, warnings_of
 from sentiment.errors import ConfigError
-from sentiment.inputs import ScoreConfig
+from sentiment.scoring.inputs import ScoreConfig
 from tasks.store import Store
 from tests.conftest import good_lines, run_plainly, write_bz2, write_small_data
 
@@ -137,7 +137,7 @@ def test_the_speed_is_that_of_this_call() -> None:
 
 
 def test_progress_is_reported_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.reporting.LINE_EVERY", 0.0)
+    monkeypatch.setattr("flows.ui.reporters.LINE_EVERY", 0.0)
     console = Console(record=True, quiet=False, file=None, width=80)
     with console.capture() as captured, reporting(LineReporter(console), "score") as progress:
         progress(0)

@@ -10,8 +10,9 @@ import yaml
 from filelock import FileLock
 from optuna.trial import TrialState
 
-from flows.config import load_config
-from flows.space import Dimension
+from flows.config.presets import load_config
+from flows.config.search_space import Dimension
+from flows.steps import Job
 from flows.study import (
     ERROR,
     STARTUP,
@@ -22,11 +23,10 @@ from flows.study import (
     open_study,
     summary,
 )
-from flows.walk import Job
 from sentiment.errors import ConfigError
 from tasks.gc import collect
 from tasks.manifest import Manifest
-from tasks.store import MANIFEST, Store
+from tasks.store.store import MANIFEST, Store
 from tests.conftest import run_plainly
 
 ABOUT = {"settings": "a", "data": "b"}

@@ -15,17 +15,17 @@ import pytest
 import torch
 from hypothesis import settings
 
-from sentiment.cleaning import TokenizeConfig
-from sentiment.comparison import contributions
-from sentiment.ingest import REVIEWS, IngestConfig, ingest_file
-from sentiment.metrics import accuracy_by_unknown, measure
+from sentiment.data.ingest import REVIEWS, IngestConfig, ingest_file
+from sentiment.evaluation.comparison import contributions
+from sentiment.evaluation.metrics import accuracy_by_unknown, measure
+from sentiment.model.config import ModelConfig, TrainConfig
+from sentiment.model.inference import probabilities
 from sentiment.progress import Progress, silent
-from sentiment.recipe import ModelConfig, TrainConfig
-from sentiment.scoring import probabilities
-from sentiment.tensors import TensorsConfig, encode_shard
-from sentiment.tokenize import COUNTS, TOKENS, tokenize_shard
-from sentiment.training import train_model
-from sentiment.vocabulary import VocabularyConfig, build_vocabulary
+from sentiment.text.cleaning import TokenizeConfig
+from sentiment.text.tensors import TensorsConfig, encode_shard
+from sentiment.text.tokenize import COUNTS, TOKENS, tokenize_shard
+from sentiment.text.vocabulary import VocabularyConfig, build_vocabulary
+from sentiment.training.train import train_model
 
 # How long an example takes says nothing about the code: other work may run beside the tests.
 settings.register_profile("untimed", deadline=None)

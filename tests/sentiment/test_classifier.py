@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from sentiment import Classifier
-from sentiment.bundle import Bundle
 from sentiment.classifier import Scores
 from sentiment.errors import DataError, ModelError
-from sentiment.evaluate import evaluate_model
-from sentiment.in_use import CHAMPION, CHAMPION_FORMAT, LATEST
-from sentiment.recipe import EvaluateConfig
-from sentiment.scoring import BATCH_SIZE
+from sentiment.evaluation.evaluate import evaluate_model
+from sentiment.model.bundle import Bundle
+from sentiment.model.config import EvaluateConfig
+from sentiment.model.inference import BATCH_SIZE
+from sentiment.model.registry import CHAMPION, CHAMPION_FORMAT, LATEST
 from tests.conftest import write_random_bundle
 from tests.sentiment.conftest import Trained, made_up_reviews, rows_of
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from flows.execution import point_to
-from flows.walk import Job
-from tasks.champion import promote_by_hand
+from flows.run.execution import point_to
+from flows.steps import Job
 from tasks.gc import collect
-from tasks.runs import RunRecord, new_run_id
+from tasks.registry.champion import promote_by_hand
 from tasks.store import Store
+from tasks.store.run_records import RunRecord, new_run_id
 from tests.conftest import run_plainly
 
 MakeJob = Callable[..., Job]

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from flows.walk import Job
+from flows.steps import Job
 from tests.conftest import good_lines, run_plainly, write_bz2
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from sentiment.data.ingest import IngestConfig
 from sentiment.errors import ConfigError, DataError
-from sentiment.ingest import IngestConfig
 from tasks import ingest
 from tasks.manifest import Artifact
 from tasks.sources import DIGESTS, Source, digest_files, find_sources

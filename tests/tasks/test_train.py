@@ -4,10 +4,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from sentiment.cleaning import TokenizeConfig
-from sentiment.recipe import TrainConfig
-from sentiment.tensors import TensorsConfig
-from sentiment.vectors import find_vectors
+from sentiment.model.config import TrainConfig
+from sentiment.text.cleaning import TokenizeConfig
+from sentiment.text.tensors import TensorsConfig
+from sentiment.training.vectors import find_vectors
 from tasks import train
 from tasks.manifest import Artifact
 from tasks.sources import digest_files

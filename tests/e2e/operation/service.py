@@ -21,7 +21,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
-from flows import local
+from flows.server import local
 from tests.conftest import TINY
 from tests.e2e.conftest import run_sentiment
 

@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import DeploymentSchedule, FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import PrefectHTTPStatusError
 
-from flows.walk import STAGE_NAMES
+from flows.steps import STAGE_NAMES
 from tests.e2e.conftest import run_sentiment
 from tests.e2e.operation.conftest import SECRET
 from tests.e2e.operation.postgresql import PASSWORD

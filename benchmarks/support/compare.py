@@ -1,0 +1,284 @@
+"""The plain twin beside the pipeline: first that they agree, then how long each takes."""
+
+import gc
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from benchmarks.support import plain_preprocessing as plain
+from benchmarks.support import stages
+from benchmarks.support.machine import in_fresh_process, peak_memory
+from benchmarks.support.stages import Outputs, Peaks
+from sentiment.text.cached_tokenizer import RememberingTokenizer
+from sentiment.text.tensors import EncodedReviews
+
+BATCH_SIZE = 400  # the article's
+TOKENIZE_BAR = 5.0
+WHOLE_BARS = {1: 5.0, 2: 9.0}  # by number of processes
+Way = Callable[[int], float]
+
+
+class Disagreement(Exception):
+    """The two ways gave different results, so that no time means anything."""
+
+
+class Row(NamedTuple):
+    """One line of the table: seconds of each repeat, both ways, for this many reviews a repeat."""
+
+    stage: str
+    reviews: float
+    plain: list[float]
+    pipeline: list[float]
+    bar: float | None = None
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Reviews a second by the median time, the plain way and the pipeline's."""
+        return self.reviews / median(self.plain), self.reviews / median(self.pipeline)
+
+    @property
+    def ratio(self) -> float:
+        return self.rates[1] / self.rates[0]
+
+    def to_json(self) -> dict[str, Any]:
+        names = ("plain", "pipeline")
+        return {
+            "stage": self.stage,
+            "reviews": self.reviews,
+            "seconds": dict(zip(names, (self.plain, self.pipeline), strict=True)),
+            "reviews_per_second": dict(zip(names, self.rates, strict=True)),
+            "ratio": self.ratio,
+            "bar": self.bar,
+            "met": None if self.bar is None else self.ratio >= self.bar,
+        }
+
+
+class WholeRun(NamedTuple):
+    """One run from bz2 to tensors in a process of its own.
+
+    ``before`` is the memory held when the clock started; ``start`` the seconds that starting the
+    workers took, which is not in ``seconds``; ``digest`` that of the files written.
+    """
+
+    seconds: float
+    before: int
+    peaks: Peaks
+    start: float = 0.0
+    digest: str = ""
+
+
+def check_agreement(expected: plain.Preprocessed, outputs: Outputs) -> None:
+    """Raise Disagreement unless labels, tokens, vocabulary and ids are the same."""
+    at = 0
+    for path in outputs.tokens:
+        for words in pq.read_table(path, columns=["tokens"])["tokens"].to_pylist():
+            if words != expected.tokens[at]:
+                raise Disagreement(f"review {at}: the tokens differ")
+            at += 1
+    if at != len(expected.tokens):
+        raise Disagreement(f"{at} reviews instead of {len(expected.tokens)}")
+    if pq.read_table(outputs.vocabulary)["word"].to_pylist() != expected.words:
+        raise Disagreement("the vocabularies differ")
+    encoded = EncodedReviews.load(outputs.tensors)
+    kept = [ids[: stages.TENSORS.max_length] for ids in expected.ids]
+    if encoded.lengths.tolist() != [len(ids) for ids in kept]:
+        raise Disagreement("the lengths differ")
+    if encoded.ids.tolist() != [number for ids in kept for number in ids]:
+        raise Disagreement("the ids differ")
+    if encoded.labels.tolist() != expected.labels:
+        raise Disagreement("the labels differ")
+
+
+def pad_batches(reviews: EncodedReviews) -> Callable[[], list[plain.Padded]]:
+    """Return a function that gathers all reviews in batches, padded as the article pads."""
+    import torch
+
+    from sentiment.model.batches import BatchSource
+
+    torch.set_num_threads(1)  # as the loop, which has one
+    length = stages.TENSORS.max_length
+    device = torch.device("cpu")
+    source = BatchSource(reviews, padding="left", max_length=length, device=device)
+    places = np.arange(len(reviews))
+    batches = [places[at : at + BATCH_SIZE] for at in range(0, len(places), BATCH_SIZE)]
+    return lambda: [source.take(batch).ids.numpy() for batch in batches]
+
+
+def time_stages(
+    source: Path,
+    expected: plain.Preprocessed,
+    outputs: Outputs,
+    *,
+    warm: Sequence[str],
+    repeats: int,
+    shard_size: int,
+    folder: Path,
+) -> list[Row]:
+    """Time every stage by itself, on what the stage before it gave."""
+    texts = plain.read(source)[1]
+    cleaned = plain.clean(texts)
+    parts = [path.parent for path in outputs.tokens]
+    take_all = pad_batches(EncodedReviews.load(outputs.tensors))
+    if not np.array_equal(np.concatenate(take_all()), expected.padded):
+        raise Disagreement("the padded batches differ")
+    gc.collect()
+    gc.freeze()  # what is kept here costs neither way any time
+
+    def row(stage: str, plainly: Callable[[], object], ours: Callable[[], object]) -> Row:
+        plain_seconds, our_seconds = alternate(repeats, _timed(plainly), _timed(ours))
+        return Row(stage, len(texts), plain_seconds, our_seconds)
+
+    def pad_plainly() -> list[plain.Padded]:
+        starts = range(0, len(texts), BATCH_SIZE)
+        return [plain.pad(expected.ids[at : at + BATCH_SIZE]) for at in starts]
+
+    return [
+        row(
+            "decompress + parse",
+            lambda: plain.read(source),
+            lambda: stages.read(source),
+        ),
+        row("clean", lambda: plain.clean(texts), lambda: stages.clean_texts(texts)),
+        *time_tokenizing(cleaned, plain.clean(list(warm)), repeats),
+        row(
+            "count + vocabulary",
+            lambda: plain.build_vocabulary(expected.tokens),
+            lambda: stages.build_words(expected.tokens, folder, shard_size=shard_size),
+        ),
+        row(
+            "encode",
+            lambda: plain.encode(expected.tokens, expected.words),
+            lambda: [stages.encode(part, outputs.vocabulary) for part in parts],
+        ),
+        row(f"pad, batches of {BATCH_SIZE}", pad_plainly, take_all),
+    ]
+
+
+def time_tokenizing(cleaned: Sequence[str], warm: Sequence[str], repeats: int) -> list[Row]:
+    """Time NLTK, a tokenizer that remembers nothing yet, and one that has seen ``warm``.
+
+    Every repeat has reviews of its own, so that none is met for the second time.
+    """
+    blocks = [list(cleaned[start::repeats]) for start in range(repeats)]
+    remembering = RememberingTokenizer()
+    stages.load_nltk()
+    stages.tokenize(remembering, warm)
+    found: dict[tuple[str, int], list[list[str]]] = {}
+
+    def way(name: str, tokenize: Callable[[list[str]], list[list[str]]]) -> Way:
+        def run(repeat: int) -> float:
+            started = time.perf_counter()
+            tokens = tokenize(blocks[repeat])
+            seconds = time.perf_counter() - started
+            if found.setdefault(("first", repeat), tokens) != tokens:
+                raise Disagreement(f"the tokens differ: {name}, repeat {repeat}")
+            return seconds
+
+        return run
+
+    plainly, cold, known = alternate(
+        repeats,
+        way("plain", plain.tokenize),
+        way("cold", lambda block: stages.tokenize(RememberingTokenizer(), block)),
+        way("warm", lambda block: stages.tokenize(remembering, block)),
+    )
+    size = len(cleaned) / repeats
+    return [
+        Row("tokenize, from nothing", size, plainly, cold),
+        Row(f"tokenize, past {len(warm):,}", size, plainly, known, TOKENIZE_BAR),
+    ]
+
+
+def time_whole(
+    source: Path,
+    outputs: Outputs,
+    folder: Path,
+    *,
+    processes: Sequence[int],
+    repeats: int,
+    shard_size: int,
+) -> tuple[list[Row], dict[str, WholeRun]]:
+    """Time bz2 to tensors, each run in a fresh process; return also the last run of each way.
+
+    Raises Disagreement when a run's files are not those of ``outputs``, byte for byte.
+    """
+    agreed = outputs.digest()
+    runs: dict[str, WholeRun] = {}
+
+    def plainly(_: int) -> float:
+        runs["plain"] = in_fresh_process(whole_plainly, source)
+        return runs["plain"].seconds
+
+    def ours(count: int) -> Way:
+        def run(_: int) -> float:
+            run = in_fresh_process(whole_pipeline, source, folder, shard_size, count)
+            if run.digest != agreed:
+                raise Disagreement(f"the files differ with {_processes(count)}")
+            runs[f"pipeline, {_processes(count)}"] = run
+            return run.seconds
+
+        return run
+
+    seconds = alternate(repeats, plainly, *map(ours, processes))
+    reviews = len(plain.read(source)[0])
+    rows = [
+        Row(f"whole, {_processes(count)}", reviews, seconds[0], times, WHOLE_BARS.get(count))
+        for count, times in zip(processes, seconds[1:], strict=True)
+    ]
+    return rows, dict(sorted(runs.items(), key=lambda run: run[0] != "plain"))
+
+
+def whole_plainly(source: Path) -> WholeRun:
+    stages.load_nltk()
+    before, started = peak_memory(), time.perf_counter()
+    plain.preprocess(source)
+    return WholeRun(time.perf_counter() - started, before, Peaks(peak_memory(), 0))
+
+
+def whole_pipeline(source: Path, folder: Path, shard_size: int, processes: int) -> WholeRun:
+    stages.load_nltk()
+    out = folder / f"whole-{processes}"
+    pool, start = stages.started_workers(processes) if processes > 1 else (None, 0.0)
+    before, started = peak_memory(), time.perf_counter()
+    outputs, peaks = stages.run_stages(source, out, shard_size=shard_size, pool=pool)
+    seconds = time.perf_counter() - started
+    if pool is not None:
+        pool.shutdown()
+    digest = outputs.digest()
+    shutil.rmtree(out)
+    return WholeRun(seconds, before, peaks, start, digest)
+
+
+def alternate(repeats: int, *ways: Way) -> list[list[float]]:
+    """Run all ways in turn, repeatedly; return the seconds of each way's repeats.
+
+    Each second round goes backwards, so that no way always follows the same one.
+    """
+    seconds: list[list[float]] = [[0.0] * repeats for _ in ways]
+    for repeat in range(repeats):
+        order = range(len(ways))
+        for number in order if repeat % 2 == 0 else reversed(order):
+            gc.collect()
+            seconds[number][repeat] = ways[number](repeat)
+    return seconds
+
+
+def _timed(function: Callable[[], object]) -> Way:
+    def run(_: int) -> float:
+        started = time.perf_counter()
+        result = function()
+        seconds = time.perf_counter() - started
+        del result
+        return seconds
+
+    return run
+
+
+def _processes(count: int) -> str:
+    return f"{count} process" if count == 1 else f"{count} processes"

@@ -1,0 +1,146 @@
+"""The pipeline's own functions, from a bz2 file to stored tensors, without store and Prefect."""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from benchmarks.support.machine import peak_memory
+from sentiment.data.ingest import IngestConfig, ingest_file
+from sentiment.data.reviews import Review, read_reviews
+from sentiment.text.cached_tokenizer import RememberingTokenizer
+from sentiment.text.cleaning import URL, URL_MARK, TokenizeConfig, clean
+from sentiment.text.nltk_words import word_tokenize
+from sentiment.text.tensors import TensorsConfig, encode_shard
+from sentiment.text.tokenize import BATCH, TOKENS, count_words, tokenize_shard
+from sentiment.text.vocabulary import VocabularyConfig, build_vocabulary
+from tasks.manifest import digest_file, digest_json
+
+T = TypeVar("T")
+
+INGEST, TOKENIZE, TENSORS = IngestConfig(), TokenizeConfig(), TensorsConfig()
+
+
+class Outputs(NamedTuple):
+    """The files that the stages wrote, one of a kind for each shard."""
+
+    tokens: list[Path]
+    vocabulary: Path
+    tensors: list[Path]
+
+    def digest(self) -> str:
+        """Return one digest for the bytes of all files."""
+        return digest_json(list(map(digest_file, [*self.tokens, self.vocabulary, *self.tensors])))
+
+
+class Peaks(NamedTuple):
+    """Peak memory in bytes: of the process that starts the others, of the largest of those."""
+
+    parent: int
+    worker: int
+
+
+def read(source: Path) -> list[Review]:
+    """Decompress and parse a file."""
+    records = read_reviews(source, max_bytes=INGEST.max_line_bytes, labels=INGEST.labels)
+    return [record for record in records if isinstance(record, Review)]
+
+
+def clean_texts(texts: Sequence[str]) -> list[str]:
+    return [clean(text, TOKENIZE) for text in texts]
+
+
+def tokenize(tokenizer: RememberingTokenizer, cleaned: Sequence[str]) -> list[list[str]]:
+    """Cut cleaned texts into words, in batches of the size that the stage uses."""
+    tokens: list[list[str]] = []
+    for texts in _parts(cleaned, BATCH):
+        tokens += tokenizer.tokenize_all(texts)
+    return [
+        [URL if word == URL_MARK else word for word in words] if URL_MARK in words else words
+        for words in tokens
+    ]
+
+
+def build_words(tokens: Sequence[list[str]], folder: Path, *, shard_size: int) -> Path:
+    """Count the words of each shard, merge the counts and write the vocabulary."""
+    counts = []
+    for number, shard in enumerate(_parts(tokens, shard_size)):
+        lists = [pa.array(batch, TOKENS.field("tokens").type) for batch in _parts(shard, BATCH)]
+        words = pc.list_flatten(pa.chunked_array(lists)).combine_chunks()
+        counts.append(folder / f"counts-{number:05d}.parquet")
+        pq.write_table(count_words(words), counts[-1], compression="zstd")
+    build_vocabulary(counts, vocabulary=VocabularyConfig(), out=folder)
+    return folder / "vocabulary.parquet"
+
+
+def run_stages(
+    source: Path, folder: Path, *, shard_size: int, pool: ProcessPoolExecutor | None = None
+) -> tuple[Outputs, Peaks]:
+    """Do ingest, tokenize, vocabulary and tensors; a pool shares out the shards of the mapped two.
+
+    One file is one request of ingest, which therefore runs here.
+    """
+    spread = map if pool is None else pool.map
+    reviews = folder / "reviews"
+    reviews.mkdir(parents=True)
+    config = IngestConfig(shard_size=shard_size)
+    ingest_file(source, split="train", limit=None, ingest=config, out=reviews)
+    shards = sorted(reviews.glob("train-*.parquet"))
+    parts = [folder / shard.stem for shard in shards]
+    peaks = list(spread(_tokenize, shards, parts))
+    counts = [part / "counts.parquet" for part in parts]
+    build_vocabulary(counts, vocabulary=VocabularyConfig(), out=folder)
+    words = folder / "vocabulary.parquet"
+    peaks += spread(encode, parts, repeat(words))
+    outputs = Outputs(
+        tokens=[part / "tokens.parquet" for part in parts],
+        vocabulary=words,
+        tensors=[part / "tensors.parquet" for part in parts],
+    )
+    return outputs, Peaks(peak_memory(), max(peaks) if pool else 0)
+
+
+def _tokenize(shard: Path, out: Path) -> int:
+    out.mkdir()
+    tokenize_shard(shard, tokenize=TOKENIZE, out=out)
+    return peak_memory()
+
+
+def encode(part: Path, vocabulary: Path) -> int:
+    """Write a shard's tensors beside its tokens; return the peak memory of this process."""
+    encode_shard(part / "tokens.parquet", vocabulary, tensors=TENSORS, out=part)
+    return peak_memory()
+
+
+def started_workers(count: int) -> tuple[ProcessPoolExecutor, float]:
+    """Return a pool whose processes have all loaded their code, and the seconds that took."""
+    started = time.perf_counter()
+    context = get_context("spawn")
+    pool = ProcessPoolExecutor(
+        count, mp_context=context, initializer=_meet, initargs=(context.Barrier(count),)
+    )
+    for future in [pool.submit(peak_memory) for _ in range(count)]:
+        future.result()
+    return pool, time.perf_counter() - started
+
+
+def _meet(barrier: Barrier) -> None:
+    load_nltk()
+    barrier.wait()
+
+
+def load_nltk() -> None:
+    """Do what the first use of NLTK costs, so that it is in nobody's time."""
+    word_tokenize("Ready. Go.")
+
+
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,32 @@
+"""``sentiment export``, which never loads Prefect."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import DEFAULT_STORAGE, Model, Storage, model_folder, output
+
+
+class Format(StrEnum):
+    onnx = "onnx"
+
+
+def export(
+    out: Annotated[Path, typer.Argument(help="File to write: model.onnx.")],
+    model: Model = None,
+    storage: Storage = DEFAULT_STORAGE,
+    format: Annotated[Format, typer.Option(help="Format of the file.")] = Format.onnx,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="8 bit weights: smaller, a little less exact.")
+    ] = False,
+) -> None:
+    """Write a model for use without PyTorch, with vocabulary and settings beside it.
+
+    Needs the extra: pip install -c constraints.txt -e '.[onnx]'.
+    """
+    from sentiment.model.export import export_onnx
+
+    for path in export_onnx(model_folder(model, storage), out, int8=int8):
+        output.print(f"{path}  {path.stat().st_size:,} bytes", markup=False)

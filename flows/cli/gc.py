@@ -1,0 +1,33 @@
+"""``sentiment gc``."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import DEFAULT_STORAGE, Json, Storage, output
+
+
+def gc(
+    keep_runs: Annotated[int, typer.Option(min=1, help="Completed runs whose results stay.")] = 5,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; keep it.")] = False,
+    storage: Storage = DEFAULT_STORAGE,
+    as_json: Json = False,
+) -> None:
+    """Remove results that no recent run and no model in use needs."""
+    from tasks.gc import collect
+    from tasks.store import Store
+
+    store = Store(storage)
+    store.prepare()
+    freed = collect(store, keep_runs=keep_runs, dry_run=dry_run)
+    size = sum(entry.size for entry in freed)
+    if as_json:
+        entries = [asdict(entry) for entry in freed]
+        sys.stdout.write(json.dumps({"dry_run": dry_run, "bytes": size, "freed": entries}) + "\n")
+        return
+    for entry in freed:
+        output.print(f"{entry.size:>14,} bytes  {entry.path}")
+    output.print(f"{size:>14,} bytes  {'would be freed' if dry_run else 'freed'}")

@@ -1,0 +1,93 @@
+"""The command line. Each command loads only what it needs: ``predict`` never loads Prefect."""
+
+import atexit
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from gc import freeze
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from flows.cli.doctor import doctor
+from flows.cli.download import download
+from flows.cli.explain import explain
+from flows.cli.export import export
+from flows.cli.gc import gc
+from flows.cli.models import models
+from flows.cli.options import messages
+from flows.cli.predict import predict
+from flows.cli.run import plan, run
+from flows.cli.sample import sample
+from flows.cli.score import score
+from flows.cli.server import deploy, down, up
+from flows.cli.tune import tune
+from sentiment.errors import SentimentError
+
+GOING_ON = ("download", "run", "score", "tune")  # these find what they have done before
+
+
+class Commands(TyperGroup):
+    """The commands, which say on Ctrl-C how to go on: typer would end them without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            again = " Run the same command again to go on." * (ctx.invoked_subcommand in GOING_ON)
+            messages.print(f"Interrupted.{again}", style="yellow")
+            raise SystemExit(130) from None
+
+
+app = typer.Typer(
+    name="sentiment",
+    cls=Commands,
+    help="Train an LSTM on labelled reviews, rerun only what changed, and use the model.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",  # with "rich", '.[onnx]' in a help text would be taken for a style
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and Prefect's log.")
+    ] = False,
+) -> None:
+    """Train an LSTM on labelled reviews, rerun only what changed, and use the model."""
+    context.obj = debug
+
+
+using = (sample, download, run, plan, tune, predict, explain, score, export, gc)
+for command in (*using, up, down, deploy, doctor):
+    app.command()(command)
+app.add_typer(models)
+
+
+@contextmanager
+def plain_errors(debug: bool) -> Iterator[None]:
+    """Turn the project's errors into a message and exit status 1."""
+    try:
+        yield
+    except SentimentError as error:
+        if debug:
+            raise
+        messages.print(f"Error: {error}", style="bold red", soft_wrap=True, markup=False)
+        raise SystemExit(1) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line."""
+    # Else Python looks at its end for cycles in all that torch and Prefect loaded, for a second.
+    atexit.register(freeze)
+    given = sys.argv[1:] if arguments is None else arguments
+    with plain_errors(debug="--debug" in given):
+        return app(given)

@@ -1,0 +1,55 @@
+"""Options and consoles that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from sentiment.model.registry import model_in_use
+
+output = Console(highlight=False, soft_wrap=True)
+messages = Console(stderr=True, highlight=False)
+
+DEFAULT_STORAGE = Path("storage")
+
+Storage = Annotated[
+    Path,
+    typer.Option(envvar="SENTIMENT_STORAGE", help="Folder of the cached results and models."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Preset = Annotated[
+    str, typer.Option(help="Preset: sample, balanced, gpu, article, or the path of a YAML file.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting: train.epochs=3."),
+]
+Data = Annotated[Path | None, typer.Option(help="Folder with the review files, or one file.")]
+Start = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="STAGE", help="First stage to run; those before must be cached."
+    ),
+]
+Only = Annotated[
+    str | None,
+    typer.Option(metavar="STAGE", help="Run this stage alone; those before must be cached."),
+]
+Until = Annotated[str | None, typer.Option(metavar="STAGE", help="Last stage to run.")]
+Force = Annotated[
+    list[str] | None, typer.Option(metavar="STAGE", help="Run this stage even when it is cached.")
+]
+Runner = Annotated[str | None, typer.Option(help="Spread shards over: threads, processes, dask.")]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Read every cached file and compare its digest.")
+]
+Model = Annotated[
+    Path | None,
+    typer.Option(help="Model bundle; by default the champion, else the latest trained one."),
+]
+
+
+def model_folder(model: Path | None, storage: Path) -> Path:
+    """Return the model bundle that a command is to use: the one given, the champion, the latest."""
+    return model or model_in_use(storage)

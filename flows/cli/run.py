@@ -1,0 +1,136 @@
+"""``sentiment run`` and ``sentiment plan``, which take the same options."""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+
+import typer
+
+from flows.cli.options import (
+    DEFAULT_STORAGE,
+    Data,
+    Force,
+    Json,
+    Only,
+    Overrides,
+    Preset,
+    Runner,
+    Start,
+    Storage,
+    Until,
+    Verify,
+    messages,
+    output,
+)
+from flows.server.ephemeral import start_server
+from sentiment.errors import ConfigError
+
+
+def run(
+    context: typer.Context,
+    preset: Preset = "sample",
+    data: Data = None,
+    overrides: Overrides = None,
+    start: Start = None,
+    only: Only = None,
+    until: Until = None,
+    force: Force = None,
+    runner: Runner = None,
+    verify: Verify = False,
+    storage: Storage = DEFAULT_STORAGE,
+    as_json: Json = False,
+) -> None:
+    """Run the pipeline: read, tokenize, train, evaluate. Only what changed is done again."""
+    first, last = stage_range(start, only, until)
+    settings = all_overrides(overrides, runner)
+    # Say what is wrong before Prefect takes its seconds to start.
+    from flows.config.presets import load_config
+    from flows.run.decision import Selection
+    from flows.steps import Job, sample_config
+    from tasks.sources import find_sources
+    from tasks.store import Store
+
+    job = Job(preset, load_config(preset, settings), data, Store(storage))
+    Selection(first, last, frozenset(force or []))
+    find_sources(data) if data else sample_config(job)
+    messages.print("starting Prefect ...")
+    prepare_prefect(debug=context.obj)
+    server = start_server()
+    from flows.pipeline import pipeline
+    from flows.ui.reporters import LineReporter, LiveReporter, chosen
+
+    chosen.set(LiveReporter(messages) if messages.is_terminal else LineReporter(messages))
+    with server():
+        result = pipeline(
+            preset=preset,
+            data=str(data.resolve()) if data else None,
+            storage=str(storage.resolve()),
+            overrides=settings,
+            start=first,
+            until=last,
+            force=force or [],
+            verify=verify,
+        )
+    if as_json:
+        sys.stdout.write(json.dumps(result) + "\n")
+    else:
+        from flows.ui.run_summary import outcome_table
+
+        output.print(outcome_table(result, generated=data is None))
+
+
+def plan(
+    preset: Preset = "sample",
+    data: Data = None,
+    overrides: Overrides = None,
+    start: Start = None,
+    only: Only = None,
+    until: Until = None,
+    force: Force = None,
+    runner: Runner = None,
+    verify: Verify = False,
+    storage: Storage = DEFAULT_STORAGE,
+    as_json: Json = False,
+) -> None:
+    """Say what `run` with the same options would do with each stage, and why. Runs nothing."""
+    first, last = stage_range(start, only, until)
+    from flows.config.presets import load_config
+    from flows.run.decision import Selection
+    from flows.run.plan import make_plan, plan_table
+    from flows.steps import Job
+    from tasks.store import Store
+
+    job = Job(preset, load_config(preset, all_overrides(overrides, runner)), data, Store(storage))
+    job.store.prepare()
+    planned = make_plan(job, Selection(first, last, frozenset(force or [])), verify=verify)
+    if as_json:
+        sys.stdout.write(json.dumps({"stages": [asdict(p) for p in planned]}) + "\n")
+    else:
+        output.print(plan_table(planned))
+
+
+def stage_range(
+    start: str | None, only: str | None, until: str | None
+) -> tuple[str | None, str | None]:
+    """Return the first and the last stage that the options ask for."""
+    if only and (start or until):
+        raise ConfigError("--only names the one stage to run: leave out --from and --until.")
+    return only or start, only or until
+
+
+def all_overrides(overrides: list[str] | None, runner: str | None) -> list[str]:
+    """Return the settings to replace, those with an option of their own included."""
+    return [*(overrides or []), *([f"run.runner={runner}"] if runner else [])]
+
+
+def prepare_prefect(*, debug: bool) -> None:
+    """Set Prefect's defaults for a run from the command line; the user's own settings win."""
+    for name, value in {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_LEVEL": "INFO" if debug else "CRITICAL",
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING" if debug else "CRITICAL",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    }.items():
+        os.environ.setdefault(name, value)

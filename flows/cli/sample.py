@@ -1,0 +1,26 @@
+"""``sentiment sample``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import output
+from sentiment.errors import DataError
+
+
+def sample(
+    directory: Annotated[Path, typer.Argument(help="Folder to write into.")],
+    train: Annotated[int, typer.Option(min=0, help="Lines of train.ft.txt.bz2.")] = 12_000,
+    test: Annotated[int, typer.Option(min=0, help="Lines of test.ft.txt.bz2.")] = 3_000,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other reviews.")] = 1,
+) -> None:
+    """Write generated reviews in the Kaggle format, to try the pipeline with."""
+    from sentiment.data.generate import write_sample
+
+    try:
+        written = write_sample(directory, train=train, test=test, seed=seed)
+    except OSError as error:
+        raise DataError(f"{directory}: cannot be written ({error.strerror or error}).") from error
+    output.print(f"{written.train}  {written.train_rows:,} generated reviews")
+    output.print(f"{written.test}  {written.test_rows:,} generated reviews")

@@ -1,0 +1,54 @@
+"""``sentiment up`` and ``down``, a Prefect server on this machine, and ``deploy`` to any server."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import DEFAULT_STORAGE, Storage, output
+from sentiment.errors import ConfigError
+
+Folder = Annotated[Path, typer.Option(help="Folder of the server's database and the logs.")]
+DEFAULT_FOLDER = Path(".prefect-local")
+
+
+def up(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the server.")] = 4200,
+    gpu: Annotated[
+        bool | None,
+        typer.Option(help="A worker of the pool gpu too; by default where CUDA is there."),
+    ] = None,
+    folder: Folder = DEFAULT_FOLDER,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Start a Prefect server on this machine, deploy all flows to it and start workers."""
+    from flows.server.local import api_url, up
+
+    if gpu is None:
+        import torch
+
+        gpu = torch.cuda.is_available()
+    up(folder, storage=storage, port=port, gpu=gpu, note=output.print)
+    url = api_url(port)
+    output.print(f"UI         {url.removesuffix('/api')}")
+    output.print(f"use it     export PREFECT_API_URL={url}")
+    output.print(f"logs       {folder}/*.log")
+    shown = "" if folder == DEFAULT_FOLDER else f" --folder {folder}"
+    output.print(f"stop       sentiment down{shown}, or make down")
+
+
+def down(folder: Folder = DEFAULT_FOLDER) -> None:
+    """End the server and the workers that `up` started, and the runs at work."""
+    from flows.server.local import down
+
+    down(folder, output.print)
+
+
+def deploy() -> None:
+    """Deploy all flows to the server that PREFECT_API_URL names, with work pools and automation."""
+    if not os.environ.get("PREFECT_API_URL"):
+        raise ConfigError("Set PREFECT_API_URL to the server's address: http://HOST:4200/api")
+    from flows.server.deployments import deploy
+
+    deploy(os.environ, output.print)

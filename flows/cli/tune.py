@@ -1,0 +1,84 @@
+"""``sentiment tune``."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.options import (
+    DEFAULT_STORAGE,
+    Data,
+    Json,
+    Overrides,
+    Preset,
+    Storage,
+    messages,
+    output,
+)
+from flows.cli.run import prepare_prefect
+from flows.server.ephemeral import start_server
+from sentiment.errors import ConfigError
+
+
+def tune(
+    context: typer.Context,
+    preset: Preset = "sample",
+    data: Data = None,
+    overrides: Overrides = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trials of the study in all.")] = 20,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="No further trial begins after this time."),
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The study; PRESET-tuned by default.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Preset file to write; STUDY.yaml by default.")
+    ] = None,
+    storage: Storage = DEFAULT_STORAGE,
+    as_json: Json = False,
+) -> None:
+    """Search settings for the lowest validation loss, and write the best as a preset.
+
+    What to search is the preset's section tune. Stopped, the same command goes on.
+    """
+    from flows.config.presets import load_config
+
+    load_config(preset, overrides or [])  # say what is wrong before Prefect takes its time
+    try:
+        import optuna  # noqa: F401
+    except ImportError:
+        raise ConfigError("tune needs Optuna: pip install -c constraints.txt optuna") from None
+    messages.print("starting Prefect ...")
+    prepare_prefect(debug=context.obj)
+    server = start_server()
+    from flows.tune import tune as search
+    from flows.ui.reporters import LineReporter, LiveReporter, chosen
+
+    chosen.set(LiveReporter(messages) if messages.is_terminal else LineReporter(messages))
+    with server():
+        result: dict[str, Any] = search(
+            preset=preset,
+            data=str(data.resolve()) if data else None,
+            storage=str(storage.resolve()),
+            overrides=overrides or [],
+            trials=trials,
+            timeout=timeout,
+            study=study,
+            out=str(out) if out else None,
+        )
+    if as_json:
+        sys.stdout.write(json.dumps(result) + "\n")
+        return
+    counts = ", ".join(f"{number} {state}" for state, number in result["trials"].items())
+    output.print(f"trials     {counts}")
+    output.print(
+        f"best       trial {result['best']}: validation loss {result['validation_loss']:.4f}, "
+        f"accuracy {result['validation_accuracy']:.4f}"
+    )
+    output.print(f"report     {result['report']}")
+    output.print(f"preset     {result['preset']}")
+    output.print(f"Next: sentiment run --preset {result['preset']}{f' --data {data}' * bool(data)}")

@@ -1,0 +1,71 @@
+"""The configuration as a form: every setting with its description and limits, none required."""
+
+from functools import reduce
+from operator import or_
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    create_model,
+    model_serializer,
+)
+from pydantic.json_schema import SkipJsonSchema
+
+from flows.config.overrides import settings_in
+from flows.config.presets import PipelineConfig
+from sentiment.settings import Settings
+
+
+def _leave_empty(schema: dict[str, Any]) -> None:
+    """Take out the defaults: a field that is left empty keeps the preset's value."""
+    for field in schema.get("properties", {}).values():
+        field.pop("default", None)
+
+
+class Form(BaseModel):
+    """A form, of which only what was filled in is kept."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_leave_empty)
+
+    @model_serializer(mode="wrap")
+    def filled(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return what was filled in, as in a preset file."""
+        return {name: value for name, value in handler(self).items() if value is not None}
+
+
+def form_of(settings: type[Settings]) -> type[Form]:
+    """Return a model with the fields of a configuration and its sections, all of them optional."""
+    fields: dict[str, Any] = {}
+    for name, field in settings.model_fields.items():
+        if get_origin(field.annotation) is dict:
+            continue  # what `sentiment tune` may change concerns no run
+        section = settings_in(field.annotation)
+        kinds = [form_of(section)] if section else _without_none(field.annotation)
+        value: Any = Annotated[(reduce(or_, kinds), *field.metadata, Field(title=name))]
+        optional = value | SkipJsonSchema[None]  # type: ignore[misc]
+        fields[name] = (optional, Field(None, description=field.description))
+    form = create_model(
+        settings.__name__.replace("Config", "Form"),
+        __base__=Form,
+        __doc__=settings.__doc__,
+        __module__=__name__,
+        **fields,
+    )
+    # Worker processes are sent the form with the flow's parameters, and find it under its name.
+    globals()[form.__name__] = form
+    return form
+
+
+def _without_none(annotation: Any) -> list[Any]:
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+    return kinds if NoneType in get_args(annotation) else [annotation]
+
+
+if TYPE_CHECKING:
+    PipelineForm: TypeAlias = Form
+else:
+    PipelineForm = form_of(PipelineConfig)

@@ -1,0 +1,137 @@
+"""The whole configuration: every stage's settings side by side, presets, and overrides."""
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, field_validator
+
+from flows.config.overrides import apply_all, holds, merged, nearest, validated
+from flows.config.search_space import Dimension, path_fault, value_faults
+from sentiment.data.ingest import IngestConfig
+from sentiment.data.sample import SampleConfig
+from sentiment.errors import ConfigError
+from sentiment.evaluation.promotion import PromoteConfig
+from sentiment.model.config import EvaluateConfig, TrainConfig
+from sentiment.scoring.inputs import ScoreConfig
+from sentiment.settings import Settings
+from sentiment.text.cleaning import TokenizeConfig
+from sentiment.text.tensors import TensorsConfig
+from sentiment.text.vocabulary import VocabularyConfig
+
+PRESETS = Path(__file__).parents[2] / "presets"
+
+
+class RunConfig(Settings):
+    """How the work is spread; it never shapes a result."""
+
+    runner: Literal["threads", "processes", "dask"] = Field(
+        "processes", description="What the shards of tokenize are spread over."
+    )
+    workers: int | None = Field(None, ge=1, description="Workers at once; one per core if null.")
+    train_on: Literal["in-process", "gpu-pool"] = Field(
+        "in-process",
+        description="Where training runs: in the run's process, or by a worker of the pool gpu.",
+    )
+    retries: int = Field(
+        2, ge=0, description="How often a task is tried again after a passing I/O error."
+    )
+    retry_delay: float = Field(10, ge=0, description="Seconds before it is tried again.")
+    stage_timeout: float | None = Field(
+        None, gt=0, description="Seconds that a stage may take; no limit if null."
+    )
+
+    @field_validator("runner")
+    @classmethod
+    def _dask_is_installed(cls, runner: str) -> str:
+        if runner == "dask" and find_spec("prefect_dask") is None:
+            raise ValueError(
+                "Dask is not installed: pip install -c constraints.txt -e '.[dask]', or choose "
+                "processes"
+            )
+        return runner
+
+
+class PipelineConfig(Settings):
+    """The settings of every stage, as in a preset file."""
+
+    sample: SampleConfig | None = Field(
+        None, description="Reviews to generate when no data folder is given."
+    )
+    ingest: IngestConfig = IngestConfig()
+    tokenize: TokenizeConfig = TokenizeConfig()
+    vocabulary: VocabularyConfig = VocabularyConfig()
+    tensors: TensorsConfig = TensorsConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    promote: PromoteConfig = PromoteConfig()
+    run: RunConfig = RunConfig()
+    tune: dict[str, Dimension] = Field(
+        default_factory=dict, description="What `sentiment tune` may change: see docs/tune.md."
+    )
+
+
+def preset_names() -> list[str]:
+    """Return the presets that come with the project."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def load_config(
+    preset: str, overrides: Sequence[str] = (), settings: Mapping[str, Any] | None = None
+) -> PipelineConfig:
+    """Read a preset (a name, or the path of a YAML file) and replace some of its values.
+
+    ``settings`` are nested as in a preset; ``key.path=value`` overrides win over them.
+    Raises one ConfigError that lists everything that is wrong.
+    """
+    content = merged(_read_preset(preset), settings or {})
+    errors = apply_all(content, overrides)
+    what = f"The configuration (preset {preset})"
+    space = content.get("tune")
+    errors += [fault for path in space or () if (fault := path_fault(PipelineConfig, str(path)))]
+    config = validated(PipelineConfig, content, errors, what)
+    return validated(PipelineConfig, content, value_faults(config, config.tune), what)
+
+
+def score_config(
+    columns: Sequence[str], label_column: str | None, with_text: bool, overrides: Sequence[str]
+) -> ScoreConfig:
+    """Return the settings of scoring; raises one ConfigError that lists everything wrong."""
+    content: dict[str, Any] = {"columns": list(columns), "label_column": label_column}
+    content["with_text"] = with_text
+    return validated(ScoreConfig, content, apply_all(content, overrides), "The configuration")
+
+
+def set_where(preset: str, overrides: Sequence[str], settings: Mapping[str, Any], key: str) -> str:
+    """Say where a setting's value comes from, for a valid configuration."""
+    if any(override.partition("=")[0].strip() == key for override in overrides):
+        return "set by an override"
+    if holds(settings, key):
+        return "set in the run's settings"
+    return f"set in the preset {preset}" if holds(_read_preset(preset), key) else "the default"
+
+
+def _read_preset(preset: str) -> dict[str, Any]:
+    if preset.endswith((".yaml", ".yml")):
+        try:
+            text = Path(preset).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{preset}: cannot be read ({error.strerror or error}).") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{preset}: not UTF-8 from byte {error.start} on.") from error
+    elif preset in preset_names():
+        text = (PRESETS / f"{preset}.yaml").read_text(encoding="utf-8")
+    else:
+        raise ConfigError(
+            f"There is no preset {preset!r}{nearest(preset, preset_names())}. Presets: "
+            f"{', '.join(preset_names())}, or the path of a .yaml file."
+        )
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{preset}: not valid YAML ({error}).") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{preset}: expected sections such as 'train:' at the top level.")
+    return content

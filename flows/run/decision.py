@@ -1,0 +1,78 @@
+"""Whether a stage has to run, and why: the same answer for a plan and for a run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from flows.steps import STAGE_NAMES
+from sentiment.errors import ConfigError
+from tasks.manifest import Manifest
+from tasks.stage import Request, Stage
+from tasks.store import Found, Store
+from tasks.store.reasons import explain, summarise
+from tasks.store.run_records import previous_manifests
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which stages may run: those from ``start`` to ``until``; the ones before must be cached.
+
+    Stages in ``force`` run even when cached.
+    """
+
+    start: str | None = None
+    until: str | None = None
+    force: frozenset[str] = field(default_factory=frozenset)
+
+    def __post_init__(self) -> None:
+        for name in {self.start, self.until, *self.force} - {None}:
+            if name not in STAGE_NAMES:
+                raise ConfigError(f"There is no stage {name!r}. Stages: {', '.join(STAGE_NAMES)}.")
+        start, until = self.start or STAGE_NAMES[0], self.until or STAGE_NAMES[-1]
+        if STAGE_NAMES.index(start) > STAGE_NAMES.index(until):
+            raise ConfigError(f"The first stage, {start}, comes after the last, {until}.")
+
+    def may_run(self, stage: str) -> bool:
+        """Say whether a stage is not before the first one selected."""
+        if self.start is None or stage not in STAGE_NAMES:
+            return True
+        return STAGE_NAMES.index(stage) >= STAGE_NAMES.index(self.start)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the store has for a stage's requests, and why some of them have to run.
+
+    ``found`` and ``previous`` (the manifest of the last run like it) stand in the requests' order;
+    ``jobs`` counts the requests to run, ``reason`` says why, or "nothing changed".
+    """
+
+    found: tuple[Found, ...]
+    previous: tuple[Manifest | None, ...]
+    jobs: int
+    reason: str
+
+    @property
+    def cached(self) -> bool:
+        return self.jobs == 0
+
+
+def decide(
+    store: Store,
+    stage: Stage,
+    requests: Sequence[Request],
+    *,
+    force: bool = False,
+    verify: bool = False,
+    before: str | None = None,
+) -> Decision:
+    """Look up a stage's requests. ``before`` is the id of the run that asks, not to be compared."""
+    found = tuple(store.find(request, verify=verify) for request in requests)
+    missing = [place for place, entry in enumerate(found) if entry.manifest is None]
+    if not missing and not force:
+        return Decision(found, (None,) * len(found), 0, "nothing changed")
+    last = previous_manifests(store, stage.name, before=before)
+    previous = tuple(last.get(request.label) for request in requests)
+    if force:
+        return Decision(found, previous, len(requests), "forced")
+    reasons = [explain(requests[n], found[n], previous[n]) for n in missing]
+    return Decision(found, previous, len(missing), summarise(reasons, len(requests)))

@@ -1,0 +1,109 @@
+"""What a run would do, found without running anything and without Prefect."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.table import Table
+
+from flows.run.decision import Decision, Selection, decide
+from flows.steps import STAGE_NAMES, STAGES, Job, walk
+from tasks.manifest import Manifest
+from tasks.stage import Stage
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A stage's state (``cached``, ``run``, or ``maybe`` when that depends) and why."""
+
+    stage: str
+    state: str
+    reason: str
+
+
+def make_plan(job: Job, selection: Selection, *, verify: bool = False) -> list[Planned]:
+    """Return what a run with the same options would do with each stage, in their order.
+
+    A stage that has to run may yield what it yielded before: the stages after it are planned on
+    that assumption, and are ``maybe`` when it makes them cached.
+    """
+    plan: list[Planned] = []
+    way = walk(job)
+    stage, requests = next(way)
+    while True:
+        if stage.name == "sample":  # generated reviews: small, and needed to go on
+            manifests: list[Manifest] | None = [job.store.build(r).manifest for r in requests]
+        else:
+            decision = decide(
+                job.store, stage, requests, force=stage.name in selection.force, verify=verify
+            )
+            plan.append(_judge(stage, decision, plan))
+            manifests = _expected(decision)
+        if stage.name == selection.until:
+            return plan
+        if manifests is None:
+            return plan + _unknown(job, plan, selection)
+        try:
+            stage, requests = way.send(manifests)
+        except StopIteration:
+            return plan
+
+
+def _judge(stage: Stage, decision: Decision, before: Sequence[Planned]) -> Planned:
+    uncertain = [p.stage for p in before if p.stage in stage.reads and p.state != "cached"]
+    if not decision.cached:
+        return Planned(stage.name, "run", decision.reason)
+    if uncertain:
+        return Planned(stage.name, "maybe", if_changed(uncertain))
+    return Planned(stage.name, "cached", decision.reason)
+
+
+def _expected(decision: Decision) -> list[Manifest] | None:
+    """Return the manifests to plan on: those there are, else those of the last run like it."""
+    expected = [
+        found.manifest or previous
+        for found, previous in zip(decision.found, decision.previous, strict=True)
+    ]
+    known = [manifest for manifest in expected if manifest is not None]
+    return known if len(known) == len(expected) else None
+
+
+def _unknown(job: Job, plan: Sequence[Planned], selection: Selection) -> list[Planned]:
+    """Plan the stages whose inputs cannot be foreseen, since work before them is new."""
+    until = STAGE_NAMES.index(selection.until) if selection.until else len(STAGES) - 1
+    states: dict[str, str] = {p.stage: p.state for p in plan}
+    rest = []
+    for stage in [s for s in STAGES[: until + 1] if s.name not in states]:
+        new = not (job.store.root / stage.name).is_dir()
+        waits = [name for name in stage.reads if states.get(name, "cached") != "cached"]
+        planned = (
+            Planned(stage.name, "run", "first run")
+            if new
+            else Planned(stage.name, "maybe", if_changed(waits))
+        )
+        states[stage.name] = planned.state
+        rest.append(planned)
+    return rest
+
+
+def if_changed(stages: Sequence[str]) -> str:
+    """Say what a stage's run depends on."""
+    owners = " or ".join(f"{name}'s" for name in stages)
+    return f"if {owners} output changes"
+
+
+def plan_table(plan: Sequence[Planned]) -> Table:
+    """Return a plan as a table."""
+    words: Mapping[str, str] = {
+        "cached": "[green]cached[/]",
+        "run": "[bold yellow]to run[/]",
+        "maybe": "[yellow]to run[/]",
+    }
+    table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for planned in plan:
+        reason = "" if planned.state == "cached" else planned.reason
+        table.add_row(planned.stage, words[planned.state], reason)
+    return table

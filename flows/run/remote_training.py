@@ -1,0 +1,191 @@
+"""Training on another machine: a worker of the pool ``gpu`` does the request that a run sends it.
+
+What is sent is the request, its inputs as paths and digests; the files lie in the storage folder,
+which both machines share at the same path. The run then finds the result in the store.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import httpx
+from prefect import flow, get_run_logger
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import State, StateType
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
+
+from flows.config.presets import PipelineConfig, RunConfig
+from flows.ui.reporters import LogReporter, Reporter, Running, watch
+from sentiment.errors import StageError
+from tasks import train
+from tasks.manifest import Artifact
+from tasks.prefect_task import progress_path, run_requests
+from tasks.stage import Request
+from tasks.store import Store
+
+DEPLOYMENT = "train-request/train-request"
+POLL = 2.0  # seconds between looks at the other run
+PATIENCE = 60.0  # seconds without a worker before the log says so, and again
+
+Content = dict[str, Any]
+
+
+def to_json(request: Request) -> Content:
+    """Return a training request as JSON values."""
+    return {
+        "key": request.key,
+        "label": request.label,
+        "inputs": {
+            name: asdict(value) if isinstance(value, Artifact) else [asdict(a) for a in value]
+            for name, value in request.inputs.items()
+        },
+        "settings": {
+            name: value.model_dump(mode="json") for name, value in request.settings.items()
+        },
+    }
+
+
+def from_json(content: Mapping[str, Any]) -> Request:
+    """Return the training request that was sent.
+
+    Raises StageError when it would make another result here: other code, libraries, settings.
+    """
+    config = PipelineConfig.model_validate(content["settings"])
+    settings = {name: getattr(config, name) for name in content["settings"]}
+    inputs = {
+        name: Artifact(**value)
+        if isinstance(value, dict)
+        else tuple(Artifact(**artifact) for artifact in value)
+        for name, value in content["inputs"].items()
+    }
+    request = Request(train.STAGE, content["label"], inputs, settings)
+    if request.key != content["key"]:
+        raise StageError(
+            f"This worker would make the result {request.key}, the run asks for {content['key']}: "
+            "its code or the version of torch differs. Use the same commit and the same versions "
+            "on both machines, and start the worker again."
+        )
+    return request
+
+
+def check_shared(request: Request, root: Path) -> None:
+    """Raise StageError when this machine does not have the request's files."""
+    for artifact in request.artifacts:
+        if not (root / artifact.path).is_file():
+            raise StageError(
+                f"{root / artifact.path} is not on this worker's machine. It has to share the "
+                "run's storage folder, at the same path."
+            )
+
+
+@flow(name="train-request", description="Training that a run of the pipeline has sent here.")
+def train_request(
+    request: Annotated[Content, Field(description="What to train, as a run sends it.")],
+    storage: Annotated[str, Field(description="The storage folder, shared with that run.")],
+    run: Annotated[str, Field(description="Id of that run.")],
+    force: Annotated[bool, Field(description="Train even when the result is cached.")] = False,
+    retries: Annotated[int, Field(description="As run.retries of that run.", ge=0)] = 0,
+    retry_delay: Annotated[float, Field(description="As its run.retry_delay.", ge=0)] = 0,
+) -> str:
+    """Do a training request in the shared storage folder; return its key."""
+    wanted = from_json(request)
+    store = Store(Path(storage))
+    check_shared(wanted, store.root)
+    running = Running("train", [progress_path(store.root, run, wanted)], None, time.monotonic())
+    with watch(LogReporter(get_run_logger()), running):
+        run_requests(
+            train.STAGE,
+            [wanted],
+            store=store,
+            runner=ThreadPoolTaskRunner(),
+            run=run,
+            force=force,
+            retries=retries,
+            retry_delay=retry_delay,
+        )
+    return wanted.key
+
+
+def train_remotely(
+    requests: Sequence[Request],
+    config: RunConfig,
+    *,
+    store: Store,
+    run: str,
+    force: bool,
+    reporter: Reporter,
+) -> None:
+    """Have a worker of the pool ``gpu`` do the training request, and wait until it is done.
+
+    A run that is stopped meanwhile cancels the other one. Raises StageError when that fails.
+    """
+    (request,) = requests
+    try:
+        sent: Any = run_deployment(
+            DEPLOYMENT,
+            parameters={
+                "request": to_json(request),
+                "storage": str(store.root),
+                "run": run,
+                "force": force,
+                "retries": config.retries,
+                "retry_delay": config.retry_delay,
+            },
+            timeout=0,
+        )
+    except ObjectNotFound:
+        raise StageError(
+            f"run.train_on is gpu-pool, but this Prefect server has no deployment {DEPLOYMENT}. "
+            "Let PREFECT_API_URL name the server of `sentiment up`, or run `prefect deploy --all`."
+        ) from None
+    with get_client(sync_client=True) as client:
+        try:
+            state = wait_for(client, sent.id, reporter)
+        except BaseException:  # a cancelled run ends by an exception that is none of Exception's
+            with suppress(httpx.HTTPError):
+                client.set_flow_run_state(sent.id, State(type=StateType.CANCELLING))
+            raise
+    if not state.is_completed():
+        raise StageError(f"Training by the pool gpu ended as {state.name}: {state.message}")
+
+
+def wait_for(client: SyncPrefectClient, flow_run: UUID, reporter: Reporter) -> State[Any]:
+    """Wait for a flow run's final state, and report each state on the way.
+
+    The other run works on while the server is away, so this one waits for the server as long.
+    """
+    shown, since, away = "", time.monotonic(), False
+    while True:
+        try:
+            state = client.read_flow_run(flow_run).state
+        except httpx.HTTPError as error:
+            if isinstance(error, httpx.HTTPStatusError) and not error.response.is_server_error:
+                raise
+            if not away:
+                reporter.note("train      the Prefect server does not answer: waiting for it")
+            away = True
+            time.sleep(POLL)
+            continue
+        away = False
+        name = (state and state.name) or ""
+        if name != shown:
+            reporter.note(f"train      on the pool gpu: {name}")
+            shown = name
+        if state and state.is_final():
+            return state
+        if state and not state.is_scheduled():
+            since = time.monotonic()
+        elif time.monotonic() - since > PATIENCE:
+            since = time.monotonic()
+            reporter.note(
+                f"train      no worker of the pool gpu has taken it in {PATIENCE:.0f} s, still "
+                "waiting; start one: prefect worker start --pool gpu"
+            )
+        time.sleep(POLL)

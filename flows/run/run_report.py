@@ -1,0 +1,60 @@
+"""The report of a run: the page that the stage wrote, and what this run did, when and where."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flows.ui.run_summary import StageResult
+from sentiment.reports.run_section import StageRow, document_with_run, with_run
+from tasks.manifest import Manifest
+from tasks.store.atomic import write_atomically
+from tasks.store.machine import describe_machine
+from tasks.store.store import RUNS, Store
+
+Manifests = Mapping[str, Sequence[Manifest]]
+
+
+def report_path(store: Store, run: str) -> Path:
+    """Return where a run's report lies once the stage ``report`` is done."""
+    return store.root / RUNS / run / "report.html"
+
+
+def write_run_report(
+    store: Store, run: str, preset: str, results: Sequence[StageResult], manifests: Manifests
+) -> None:
+    """Write the report of a run whose stages, ``report`` included, ended like this.
+
+    ``metrics.json`` beside the page holds every figure that it shows.
+    """
+    (reported,), (trained,) = manifests["report"], manifests["train"]
+    facts = {
+        "Run": run,
+        "Preset": preset,
+        "Written (UTC)": _readable(datetime.now(UTC)),
+        "Machine": describe_machine(),
+        "Model trained on": trained.machine or "unknown",
+        "Model trained with": ", ".join(f"{n} {v}" for n, v in trained.versions.items()),
+    }
+    rows = [stage_row(result, manifests[result.stage]) for result in results]
+    folder = report_path(store, run).parent
+    for name, add in (("report.html", with_run), ("metrics.json", document_with_run)):
+        content = (store.root / reported.output(name).path).read_text(encoding="utf-8")
+        write_atomically(folder / name, add(content, facts, rows))
+
+
+def stage_row(result: StageResult, manifests: Sequence[Manifest]) -> StageRow:
+    """Return what the report says of a stage, from the manifests of its results."""
+    latest = max(datetime.fromisoformat(manifest.created) for manifest in manifests)
+    several = f"{len(manifests)} results"
+    return StageRow(
+        stage=result.stage,
+        state=result.state,
+        made=_readable(latest),
+        seconds=f"{sum(manifest.seconds for manifest in manifests):,.1f}",
+        key=manifests[0].key if len(manifests) == 1 else several,
+        reason=result.reason,
+    )
+
+
+def _readable(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"

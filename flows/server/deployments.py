@@ -1,0 +1,152 @@
+"""What a Prefect server has to know: work pools, deployments, when a run counts as dead."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import yaml
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.events import Event, Resource
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.exceptions import ObjectAlreadyExists
+
+from flows.server.local import ROOT, Note
+from sentiment.errors import ServiceError
+
+POOLS = ("cpu", "gpu")
+SILENCE = timedelta(seconds=90)  # three heartbeats
+HEARTBEAT = "prefect.flow-run.heartbeat"
+DEAD_RUNS = AutomationCore(
+    name="Mark dead runs as crashed",
+    description="A flow run whose process sends no heartbeat any more, and has not ended.",
+    trigger=EventTrigger(
+        after={HEARTBEAT},
+        expect={
+            HEARTBEAT,
+            "prefect.flow-run.Completed",
+            "prefect.flow-run.Failed",
+            "prefect.flow-run.Cancelled",
+            "prefect.flow-run.Crashed",
+        },
+        match={"prefect.resource.id": "prefect.flow-run.*"},
+        for_each={"prefect.resource.id"},
+        posture=Posture.Proactive,
+        threshold=1,
+        within=SILENCE,
+    ),
+    actions=[ChangeFlowRunState(state=StateType.CRASHED, message="No heartbeat for 90 seconds.")],
+)
+
+
+def deploy(env: Mapping[str, str], note: Note) -> None:
+    """Create the work pools, all deployments of prefect.yaml and the automation on a server.
+
+    All of it can be there already; schedules keep the switch that they have on the server. ``env``
+    says where the server is and how to be let in. Raises ServiceError when there is no server, it
+    lets nobody in or Prefect refuses.
+    """
+    with server_of(env) as client:
+        for pool in POOLS:
+            with suppress(ObjectAlreadyExists):
+                client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        # Not updated: that would make it forget the runs whose heartbeats it waits for.
+        if not client.read_automations_by_name(DEAD_RUNS.name):
+            client.create_automation(DEAD_RUNS)
+        switches = schedules_of(client)
+        deploy_all(env)
+        for place, (schedule, _) in schedules_of(client).items():
+            if place in switches and switches[place][1] != schedule.active:
+                client.update_deployment_schedule(place[0], schedule.id, active=switches[place][1])
+        deployed = {deployment.name for deployment in deployments(client)}
+        watch_running(client)
+    listed = names()
+    if missing := set(listed) - deployed:
+        raise ServiceError(
+            f"Prefect did not deploy {', '.join(sorted(missing))}: see prefect.yaml."
+        )
+    note(f"deployed   {len(listed)} deployments, to the pools {' and '.join(POOLS)}")
+
+
+@contextmanager
+def server_of(env: Mapping[str, str]) -> Iterator[SyncPrefectClient]:
+    """Yield a client of the server; what goes wrong with it becomes a ServiceError."""
+    url = env["PREFECT_API_URL"]
+    try:
+        with SyncPrefectClient(url, auth_string=env.get("PREFECT_API_AUTH_STRING")) as client:
+            yield client
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        hint = ": set PREFECT_API_AUTH_STRING to its name:word." if status == 401 else "."
+        raise ServiceError(f"The server {url} answers with status {status}{hint}") from error
+    except httpx.HTTPError as error:
+        raise ServiceError(
+            f"The server {url} does not answer ({error}). Check PREFECT_API_URL."
+        ) from error
+
+
+def watch_running(client: SyncPrefectClient) -> None:
+    """Send a heartbeat in the name of each run that goes on, as far as the server knows.
+
+    A run that died together with the server, or while it was away, is waited for by no automation.
+    After this heartbeat it is missed like any other. Only runs that have sent one themselves are
+    meant: others, as from a terminal, send none even while they live.
+    """
+    going_on = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])
+    filter_ = FlowRunFilter(state=FlowRunFilterState(type=going_on))
+    for run in client.read_flow_runs(flow_run_filter=filter_):
+        resource = f"prefect.flow-run.{run.id}"
+        asked = {"event": {"name": [HEARTBEAT]}, "resource": {"id": [resource]}}
+        sent = client.request("POST", "/events/filter", json={"filter": asked, "limit": 1})
+        if sent.raise_for_status().json()["events"]:
+            event = Event(event=HEARTBEAT, resource=Resource({"prefect.resource.id": resource}))
+            client.request("POST", "/events", json=[event.model_dump(mode="json")])
+
+
+def names() -> list[str]:
+    """Return the names of the deployments in prefect.yaml."""
+    content = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+    return [entry["name"] for entry in content["deployments"]]
+
+
+def deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
+    """Return those of prefect.yaml that the server has, of however many it lists at once."""
+    return client.read_deployments(
+        deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=names()))
+    )
+
+
+def schedules_of(client: SyncPrefectClient) -> dict[tuple[Any, str | None], tuple[Any, bool]]:
+    """Return every schedule and whether it is active, by deployment id and slug."""
+    return {
+        (deployment.id, schedule.slug): (schedule, schedule.active)
+        for deployment in deployments(client)
+        for schedule in deployment.schedules
+    }
+
+
+def deploy_all(env: Mapping[str, str]) -> None:
+    """Let Prefect read prefect.yaml. Raises ServiceError with what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        cwd=ROOT,
+        env=dict(env),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise ServiceError(f"Prefect does not deploy prefect.yaml:\n{done.stdout}{done.stderr}")

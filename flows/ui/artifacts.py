@@ -1,0 +1,140 @@
+"""What a run leaves in the Prefect UI: tables of figures, the report, where the files are."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from tasks.data_quality import data_quality
+from tasks.manifest import Manifest
+from tasks.store import Store
+
+Row = dict[str, Any]
+
+
+def publish(stage: str, store: Store, done: Mapping[str, Sequence[Manifest]], report: Path) -> None:
+    """Show what a stage found; ``done`` has the manifests of the stages so far, it included.
+
+    ``report`` is where the run's report lies after the stage of that name. A Prefect API that does
+    not answer is noted in the log, and the run goes on.
+    """
+    if stage == "tensors":
+        quality = data_quality(done["ingest"], done["tensors"])
+        with attempt("the figures of the data"):
+            create_table_artifact(
+                split_rows(quality),
+                key="data-quality",
+                description="The reviews of each split; lengths in tokens, before cutting",
+            )
+            create_table_artifact(
+                file_rows(quality),
+                key="input-files",
+                description="Lines read and rejected, by reason",
+            )
+    if stage == "evaluate":
+        figures = json.loads(_file(store, done["evaluate"], "metrics.json").read_bytes())
+        with attempt("the figures of the model"):
+            create_table_artifact(
+                metric_rows(figures), key="metrics", description="The model on the test reviews"
+            )
+    if stage == "report":
+        (trained,) = done["train"]
+        files = {
+            "report": report,
+            "model": store.root / trained.stage / trained.key,
+        }
+        markdown = _file(store, done["report"], "report.md").read_text(encoding="utf-8")
+        with attempt("the report"):
+            create_markdown_artifact(
+                markdown, key="evaluation", description="The report on the model"
+            )
+            create_markdown_artifact(
+                file_links(files),
+                key="files",
+                description="Where the report and the model are",
+            )
+
+
+def _file(store: Store, manifests: Sequence[Manifest], name: str) -> Path:
+    (manifest,) = manifests
+    return store.root / manifest.output(name).path
+
+
+@contextmanager
+def attempt(what: str) -> Iterator[None]:
+    """Note in the log what Prefect's API could not do, and go on: the run's results matter more."""
+    try:
+        yield
+    except Exception as error:
+        get_run_logger().warning("Prefect's API did not take %s: %s", what, error)
+
+
+def split_rows(quality: Mapping[str, Any]) -> list[Row]:
+    """Return ``tasks.data_quality.data_quality`` as a table with a column for each split."""
+    splits = quality["splits"]
+
+    def row(figure: str, values: Iterable[str]) -> Row:
+        return {"figure": figure, **{s["name"]: v for s, v in zip(splits, values, strict=True)}}
+
+    return [
+        row("reviews", (f"{split['rows']:,}" for split in splits)),
+        row("positive", (f"{split['positive_share']:.2%}" for split in splits)),
+        row("tokens", (f"{split['tokens']:,}" for split in splits)),
+        row("unknown words", (f"{split['unknown_share']:.2%}" for split in splits)),
+        *(
+            row(f"length, {name}", (f"{split['lengths'][name]:,}" for split in splits))
+            for name in splits[0]["lengths"]
+        ),
+    ]
+
+
+def file_rows(quality: Mapping[str, Any]) -> list[Row]:
+    """Return the input files as a table with a column for each reason of rejection."""
+    files = quality["files"]
+    reasons = sorted({reason for file in files for reason in file["rejected"]})
+    return [
+        {
+            "file": file["name"],
+            "lines": f"{file['read']:,}",
+            "rejected": f"{sum(file['rejected'].values()):,}",
+            **{reason: f"{file['rejected'].get(reason, 0):,}" for reason in reasons},
+        }
+        for file in files
+    ]
+
+
+def metric_rows(metrics: Mapping[str, Any]) -> list[Row]:
+    """Return the headline figures of ``sentiment.evaluation.metrics.measure`` as a table."""
+    low, high = metrics["accuracy_interval"]
+    figures = {
+        "test reviews": f"{metrics['rows']:,}",
+        "accuracy": f"{metrics['accuracy']:.2%}",
+        "95 % interval": f"{low:.2%} to {high:.2%}",
+        "accuracy of the more frequent label": f"{metrics['majority_accuracy']:.2%}",
+        "loss (nats)": _decimals(metrics["loss"]),
+        "ROC AUC": _decimals(metrics["roc_auc"]),
+        "average precision": _decimals(metrics["average_precision"]),
+        "precision": _decimals(metrics["precision"]),
+        "recall": _decimals(metrics["recall"]),
+        "F1": _decimals(metrics["f1"]),
+        "calibration error (ECE)": _decimals(metrics["calibration"]["ece"]),
+    }
+    return [{"figure": name, "value": value} for name, value in figures.items()]
+
+
+def _decimals(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"
+
+
+def file_links(files: Mapping[str, Path]) -> str:
+    """Return files and folders as Markdown: a link, and the path, since browsers follow no
+    ``file:`` link from a server's page."""
+    lines = (
+        f"| [{name}]({path.resolve().as_uri()}) | `{path.resolve()}` |"
+        for name, path in files.items()
+    )
+    return "\n".join(["| | path |", "|---|---|", *lines])

@@ -1,0 +1,30 @@
+"""The name of a run in the Prefect UI: its preset, its data, and what tells it apart."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+
+from flows.ui.artifacts import attempt
+from tasks.manifest import Artifact, digest_json
+
+
+def run_name(preset: str, sources: Iterable[Artifact], flow_run: UUID) -> str:
+    """Return a name such as ``balanced-3f2a91c0-5b0c1e``: equal data give equal middles.
+
+    A run that is tried again keeps its name.
+    """
+    data = digest_json([source.sha256 for source in sources])
+    return f"{Path(preset).stem}-{data[:8]}-{flow_run.hex[-6:]}"
+
+
+def name_run(preset: str, sources: Iterable[Artifact]) -> None:
+    """Name the current flow run, now that its data have been read."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    name = run_name(preset, sources, context.flow_run.id)
+    with attempt("the run's name"), get_client(sync_client=True) as client:
+        client.set_flow_run_name(context.flow_run.id, name)

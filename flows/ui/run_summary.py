@@ -1,0 +1,107 @@
+"""What came of a run: as a JSON object, and as a table for a person."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from sentiment.evaluation.promotion import Verdict
+from tasks.manifest import Manifest
+from tasks.store import Store
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What became of a stage: ``completed`` or ``cached``, why, and a digest of its outputs."""
+
+    stage: str
+    state: str
+    reason: str
+    seconds: float
+    digest: str
+
+
+def outcome(
+    store: Store,
+    results: Sequence[StageResult],
+    manifests: Mapping[str, Sequence[Manifest]],
+    verdict: Verdict | None,
+    report: Path,
+) -> dict[str, Any]:
+    """Return a run's figures; those of a stage that was not reached are None.
+
+    ``verdict`` is what became of the model, ``promotion`` the same with the champion it met,
+    ``report`` the run's report, if it came so far.
+    """
+    ingested = manifests.get("ingest", ())
+    rejected: Counter[str] = Counter()
+    for manifest in ingested:
+        rejected.update(manifest.facts["rejected"])
+    rows = [sum(classes.values()) for m in ingested for classes in m.facts["rows"].values()]
+    (words,) = manifests.get("vocabulary", (None,))
+    (trained,) = manifests.get("train", (None,))
+    (evaluated,) = manifests.get("evaluate", (None,))
+    (decided,) = manifests.get("promote", (None,))
+    figures = evaluated.facts if evaluated else {}
+    return {
+        "accuracy": figures.get("accuracy"),
+        "accuracy_interval": figures.get("accuracy_interval"),
+        "loss": figures.get("loss"),
+        "rows": sum(rows),
+        "rejected": rejected.total(),
+        "rejected_by_reason": dict(rejected),
+        "vocabulary_size": words.facts["size"] if words else None,
+        "promotion": {**asdict(verdict), "champion": decided.facts["champion"]}
+        if verdict and decided
+        else None,
+        "model": str(store.root / trained.stage / trained.key) if trained else None,
+        "report": str(report) if report.exists() else None,
+        "stages": [asdict(result) for result in results],
+    }
+
+
+def outcome_table(result: Mapping[str, Any], *, generated: bool) -> Table:
+    """Return the rows that a person wants to see after a run."""
+    table = Table(
+        box=box.ROUNDED,
+        show_header=False,
+        title="Generated reviews: the accuracy says nothing about real ones" if generated else None,
+        title_justify="left",
+        title_style="yellow",
+    )
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    reasons = ", ".join(f"{why}: {n:,}" for why, n in result["rejected_by_reason"].items())
+    table.add_row("reviews", f"{result['rows']:,}")
+    table.add_row("rejected lines", f"{result['rejected']:,}{f' ({reasons})' if reasons else ''}")
+    if result["vocabulary_size"] is not None:
+        table.add_row("vocabulary", f"{result['vocabulary_size']:,} words")
+    if result["accuracy"] is not None:
+        low, high = result["accuracy_interval"]
+        table.add_row(
+            "test accuracy",
+            f"[bold green]{result['accuracy']:.2%}[/] (95 % interval {low:.2%} to {high:.2%})",
+        )
+        table.add_row("test loss", f"{result['loss']:.4f}")
+    if result["promotion"] is not None:
+        table.add_row("promotion", Text(result["promotion"]["reason"]))
+    cached = sum(stage["state"] == "cached" for stage in result["stages"])
+    seconds = sum(stage["seconds"] for stage in result["stages"])
+    ran = len(result["stages"]) - cached
+    table.add_row("stages", f"{ran} run, {cached} cached, {seconds:.1f} s")
+    for name in ("model", "report"):
+        if result[name]:
+            table.add_row(name, shown_path(Path(result[name])))
+    return table
+
+
+def shown_path(path: Path) -> str:
+    """Return a path relative to the current folder where it lies inside, else in full."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,94 @@
+"""What came of scoring files: as a table for a person, and as markdown for the Prefect UI."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+Row = tuple[str, str]
+
+
+def score_rows(summary: dict[str, Any]) -> Iterator[Row]:
+    """Yield the summary's figures (see :func:`score_files`) as names and values."""
+    yield "rows", f"{summary['rows']:,}"
+    yield "scored", f"{summary['scored']:,}"
+    yield "bad rows", bad_rows(summary)
+    if summary["scored"]:
+        yield "positive", f"{summary['positive']:,} ({summary['positive_share']:.2%})"
+    if summary["other_labels"]:
+        yield "unknown labels", f"{summary['other_labels']:,}"
+    if metrics := summary["metrics"]:
+        low, high = metrics["accuracy_interval"]
+        yield "labelled rows", f"{metrics['rows']:,}"
+        yield "accuracy", f"{metrics['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})"
+        yield "loss", f"{metrics['loss']:.4f}"
+        for name in ("precision", "recall", "f1"):
+            if metrics[name] is not None:
+                yield name, f"{metrics[name]:.2%}"
+    yield from drift_rows(summary)
+    if rate := summary["rows_per_second"]:
+        yield "speed", f"{rate:,} rows/s, {summary['seconds']:,.1f} s"
+    else:
+        yield "speed", "nothing was left to score"
+
+
+def bad_rows(figures: dict[str, Any]) -> str:
+    """Say how many rows could not be scored, and why."""
+    reasons = [f"{why}: {number:,}" for why, number in figures["bad_rows_by_reason"].items()]
+    return f"{figures['bad_rows']:,}" + (f" ({', '.join(reasons)})" if reasons else "")
+
+
+def drift_rows(summary: dict[str, Any]) -> Iterator[Row]:
+    """Yield how far the reviews are from the training reviews."""
+    drift = summary["drift"]
+    if drift is None:
+        yield "drift", "not available" + ("" if summary["scored"] else ": no row was scored")
+        return
+    label, length, unknown = drift["label_share"], drift["length_psi"], drift["unknown_share"]
+    yield "drift: positive", f"{label['scored']:.1%}, training {label['training']:.1%}"
+    yield (
+        "drift: lengths",
+        f"stability index {length['distance']:.3f}; 10th, 50th, 90th percentile "
+        f"{in_words(length['scored'])}, training {in_words(length['training'])} words",
+    )
+    yield (
+        "drift: unknown",
+        f"{unknown['scored']:.1%} of the words, training {unknown['training']:.1%}",
+    )
+
+
+def in_words(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def warnings_of(summary: dict[str, Any]) -> list[str]:
+    """Return what a person should look at before using the scores."""
+    warnings = list(summary["drift"]["warnings"]) if summary["drift"] else []
+    if others := summary["other_labels"]:
+        warnings.append(
+            f"{others:,} rows have labels that are neither of the two, so those of the others may "
+            "mean something else. Name the negative and the positive one: --set labels=[1,5]"
+        )
+    return warnings
+
+
+def scores_table(summary: dict[str, Any]) -> Table:
+    """Show the summary on a terminal."""
+    table = Table(show_header=False, box=box.ROUNDED)
+    for name, value in score_rows(summary):
+        table.add_row(name, value)
+    return table
+
+
+def scores_markdown(summary: dict[str, Any]) -> str:
+    """Show the summary in the Prefect UI, the warnings first."""
+    lines = [f"**Warning:** {warning}\n" for warning in warnings_of(summary)]
+    lines += ["| | |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in score_rows(summary)]
+    lines += [f"| model | `{summary['model']}` |", ""]
+    lines += ["| file | rows | bad rows | positive |", "|---|---|---|---|"]
+    for file in summary["files"]:
+        share = "" if file["positive_share"] is None else f"{file['positive_share']:.2%}"
+        lines.append(f"| `{file['input']}` | {file['rows']:,} | {bad_rows(file)} | {share} |")
+    return "\n".join(lines) + "\n"

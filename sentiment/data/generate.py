@@ -1,0 +1,209 @@
+"""Generated reviews for trying the pipeline, in the Kaggle fastText format.
+
+A small grammar invents the reviews, so no figure measured on them says anything about real ones.
+It has one idea: an opinion has a sign, and words such as "not", "but" and "although" flip the sign
+or choose between two. The same words therefore stand in good and in bad reviews, and a model has to
+read their order: "not good at all", "could not be better".
+"""
+
+import bz2
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice, product
+from pathlib import Path
+from random import Random
+from typing import Final, TypeAlias
+
+from sentiment.data.grammar import KINDS, NEUTRAL, OPINION, POLAR
+
+# A symbol is the list of its options. An option is a literal, or its parts in reverse order, ready
+# to be pushed on a stack.
+Part: TypeAlias = "str | list[Option]"
+Option: TypeAlias = "str | tuple[Part, ...]"
+
+CHUNK: Final = 2_000  # reviews compressed, and reported, at a time
+PENDING: Final = 8  # chunks that may wait for the compressor, which bounds the memory
+
+# The product is drawn once per review; these stand for it until then.
+BOUND: Final = {"item": "\x01", "brand": "\x02"}
+
+_OPTION_END: Final = re.compile(r"\s*[|\n]\s*")
+_WEIGHT: Final = re.compile(r"(\d+)\* ")
+_PART: Final = re.compile(r"\{(\^?)(-?)(\w+)\}|[^{]+")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The two files that ``write_sample`` wrote, and how many reviews each holds."""
+
+    train: Path
+    test: Path
+    train_rows: int
+    test_rows: int
+
+
+def write_sample(
+    directory: Path,
+    *,
+    train: int,
+    test: int,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
+) -> Sample:
+    """Write ``train.ft.txt.bz2`` and ``test.ft.txt.bz2`` into ``directory``, created if missing.
+
+    A file's bytes depend on the seed and on its own number of reviews alone. Both files appear when
+    both are complete. ``progress`` is told the number of reviews so far, over both files.
+    """
+    rows = {"train": train, "test": test}
+    reviews = {split: generate_reviews(rows[split], seed=seed, split=split) for split in rows}
+    directory.mkdir(parents=True, exist_ok=True)
+    final = {split: directory / f"{split}.ft.txt.bz2" for split in rows}
+    partial = {split: directory / f".{split}.{os.getpid()}.part" for split in rows}
+    done = 0
+    try:
+        for split in rows:
+            done = _write(partial[split], reviews[split], done, progress)
+        for split in rows:
+            os.replace(partial[split], final[split])
+    finally:
+        for path in partial.values():
+            path.unlink(missing_ok=True)
+    return Sample(final["train"], final["test"], train, test)
+
+
+def generate_reviews(count: int, *, seed: int, split: str) -> Iterator[tuple[int, str]]:
+    """Return ``count`` reviews as (label, "title: body"), label 1 for good and 0 for bad.
+
+    Each split of a seed is a stream of its own; fewer reviews are the beginning of more.
+    """
+    if count < 0:
+        raise ValueError(f"{split}: the number of reviews is negative: {count}")
+    return islice(_reviews(Random(f"{split} {seed}")), count)
+
+
+def _write(
+    path: Path,
+    reviews: Iterator[tuple[int, str]],
+    done: int,
+    progress: Callable[[int], None] | None,
+) -> int:
+    """Write the reviews and return ``done`` plus their number. A thread compresses meanwhile."""
+    pending: deque[Future[int]] = deque()
+    with bz2.open(path, "wb") as file, ThreadPoolExecutor(1) as thread:
+        while lines := [f"__label__{label + 1} {text}\n" for label, text in islice(reviews, CHUNK)]:
+            if len(pending) == PENDING:
+                pending.popleft().result()
+            pending.append(thread.submit(file.write, "".join(lines).encode()))
+            done += len(lines)
+            if progress is not None:
+                progress(done)
+        for write in pending:
+            write.result()
+    return done
+
+
+def _reviews(rng: Random) -> Iterator[tuple[int, str]]:
+    """Yield reviews without end."""
+    random = rng.random  # the only draw: the fastest, and it never changes between versions
+    grammars = _grammars()
+    while True:
+        grammar = grammars[int(random() * len(grammars))]
+        label = int(random() * 2)
+        text = _expand(grammar.symbol("review", label), random)
+        text = text.replace(BOUND["item"], _expand(grammar.symbol("item", label), random))
+        text = text.replace(BOUND["brand"], _expand(grammar.symbol("name", label), random))
+        yield label, _add_habits(text, random)
+
+
+class _Grammar:
+    """The rules, compiled: one symbol per rule, opinion and case of the first letter."""
+
+    def __init__(self, rules: dict[str, str]) -> None:
+        self._rules = rules
+        self._symbols: dict[tuple[str, int, bool], list[Option]] = {}
+        for name, opinion in product(rules, (0, 1)):
+            self.symbol(name, opinion)
+
+    def symbol(self, name: str, opinion: int, capital: bool = False) -> list[Option]:
+        """Return the options of the rule ``name`` for a good (1) or a bad (0) opinion."""
+        key = name, opinion, capital
+        if key not in self._symbols:
+            options = self._symbols[key] = []  # known before it is full: a rule may use itself
+            rule = POLAR[name][1 - opinion] if name in POLAR else self._rules[name]
+            for line in _OPTION_END.split(rule):
+                weight = _WEIGHT.match(line)
+                option = self._option(line[weight.end() :] if weight else line, opinion, capital)
+                options.extend([option] * (int(weight[1]) if weight else 1))
+        return self._symbols[key]
+
+    def _option(self, line: str, opinion: int, capital: bool) -> Option:
+        parts: list[Part] = []
+        for part in _PART.finditer(line):
+            caret, minus, name = part.groups()
+            begins = capital and not parts
+            if name is None:
+                parts.append(part[0][0].upper() + part[0][1:] if begins else part[0])
+            elif name in BOUND:
+                parts.append(BOUND[name])
+            else:
+                parts.append(self.symbol(name, opinion ^ bool(minus), begins or bool(caret)))
+        if len(parts) == 1 and isinstance(parts[0], str):
+            return parts[0]
+        return tuple(reversed(parts))
+
+
+@cache
+def _grammars() -> tuple[_Grammar, ...]:
+    return tuple(_Grammar(NEUTRAL | OPINION | kind) for kind in KINDS)
+
+
+def _expand(symbol: list[Option], random: Callable[[], float]) -> str:
+    """Replace symbols by options drawn at random until only text is left."""
+    text: list[str] = []
+    stack: list[Part] = [symbol]  # no recursion: this loop takes most of the time
+    while stack:
+        part = stack.pop()
+        if type(part) is str:
+            text.append(part)
+        else:
+            option = part[int(random() * len(part))]
+            if type(option) is str:
+                text.append(option)
+            else:
+                stack.extend(option)
+    return "".join(text)
+
+
+def _add_habits(text: str, random: Callable[[], float]) -> str:
+    """Write as people do: some make typos, some shout, some never touch the shift key."""
+    if random() < 0.35:
+        for _ in range(1 + int(random() * len(text) / 40)):
+            text = _add_typo(text, int(random() * len(text)), int(random() * 3))
+    habit = random()
+    if habit < 0.04:
+        title, _, body = text.partition(": ")
+        text = f"{title.upper()}: {body}"
+    elif habit < 0.08:
+        sentences = text.split(". ")
+        shouted = int(random() * len(sentences))
+        sentences[shouted] = sentences[shouted].upper()
+        text = ". ".join(sentences)
+    elif habit < 0.09:
+        text = text.upper()
+    elif habit < 0.14:
+        text = text.lower()
+    return text
+
+
+def _add_typo(text: str, at: int, kind: int) -> str:
+    """Swap, drop or double a letter, though never in a word as short as "not"."""
+    if not text[at - 1 : at + 3].isalpha():
+        return text
+    here, after = text[at], text[at + 1]
+    return text[:at] + (after + here, after, here + here + after)[kind] + text[at + 2 :]

@@ -1,0 +1,252 @@
+"""Stage ``ingest``: one input file becomes numbered Parquet shards of valid reviews."""
+
+import hashlib
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, model_validator
+
+from sentiment.data.reviews import Reject, Review, read_reviews
+from sentiment.data.tables import table_format
+from sentiment.errors import DataError, RejectRateError
+from sentiment.progress import Progress, silent
+from sentiment.settings import Settings
+
+SPLITS = ("train", "validation", "test")
+SplitRule = Literal["train", "validation", "test", "halves", "hash"]
+
+REVIEWS = pa.schema([("row", pa.int64()), ("label", pa.int8()), ("text", pa.string())])
+REJECTS = pa.schema([("row", pa.int64()), ("reason", pa.string()), ("bytes", pa.binary())])
+REPORT_EVERY = 5_000  # rows
+
+
+class IngestConfig(Settings):
+    """What is read, and how bad a file may be."""
+
+    train_limit: int | None = Field(None, ge=1, description="First lines of the train file used.")
+    test_limit: int | None = Field(None, ge=2, description="First lines of the test file used.")
+    shard_size: int = Field(25_000, ge=1, description="Reviews in a shard.")
+    max_reject_rate: float = Field(
+        0.01, ge=0, le=1, description="Share of rejected lines in a file above which a run stops."
+    )
+    max_line_bytes: int = Field(262_144, ge=16, description="A longer line is rejected.")
+    labels: tuple[int, int] = Field(
+        (0, 1), description="The numbers for negative and positive in CSV and Parquet files."
+    )
+    held_out: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Without a test file: share of the reviews held out, half each for validation "
+        "and test, chosen by a hash of the text.",
+    )
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> "IngestConfig":
+        if self.labels[0] == self.labels[1]:
+            raise ValueError("labels: negative and positive need different numbers")
+        return self
+
+
+class ShardWriter:
+    """Writes reviews of one split into shards of a fixed number of rows."""
+
+    def __init__(self, out: Path, split: str, shard_size: int) -> None:
+        self._out, self._split, self._shard_size = out, split, shard_size
+        self._rows: list[Review] = []
+        self.paths: list[Path] = []
+        self.labels: Counter[int] = Counter()
+
+    def add(self, review: Review) -> None:
+        self._rows.append(review)
+        self.labels[review.label] += 1
+        if len(self._rows) == self._shard_size:
+            self.close()
+
+    def close(self) -> None:
+        """Write what is left as a last, shorter shard."""
+        if self._rows:
+            values = zip(*self._rows, strict=True)
+            columns = [pa.array(v, f.type) for v, f in zip(values, REVIEWS, strict=True)]
+            path = self._out / f"{self._split}-{len(self.paths):05d}.parquet"
+            pq.write_table(pa.table(columns, schema=REVIEWS), path, compression="zstd")
+            self.paths.append(path)
+            self._rows = []
+
+
+class RejectWriter:
+    """Writes rejected lines in batches, so that a file of nothing else stays within memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, REJECTS, compression="zstd")
+        self._rows: list[Reject] = []
+        self._bytes = 0
+        self.reasons: Counter[str] = Counter()
+        self.first: list[Reject] = []
+
+    def add(self, reject: Reject) -> None:
+        self._rows.append(reject)
+        self._bytes += len(reject.bytes)
+        self.reasons[reject.reason] += 1
+        if len(self.first) < 3:
+            self.first.append(reject)
+        if self._bytes > 1 << 24 or len(self._rows) == 10_000:
+            self._flush()
+
+    def _flush(self) -> None:
+        columns = [
+            pa.array([row[i] for row in self._rows], field.type) for i, field in enumerate(REJECTS)
+        ]
+        self._writer.write_table(pa.table(columns, schema=REJECTS))
+        self._rows, self._bytes = [], 0
+
+    def close(self) -> None:
+        if self._rows:
+            self._flush()
+        self._writer.close()
+
+
+def ingest_file(
+    source: Path,
+    *,
+    split: SplitRule,
+    limit: int | None,
+    ingest: IngestConfig,
+    out: Path,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write ``<split>-<number>.parquet`` (row, label, text) and ``rejects.parquet`` into ``out``.
+
+    ``split`` says where the file's reviews go: all to one split, or ``halves`` (the first half of
+    the valid ones to validation, the second to test), or ``hash`` (see ``IngestConfig.held_out``).
+    ``limit`` is the number of lines read, None for all. Returns rows per split and label, and
+    rejected lines by reason. Raises RejectRateError above ``max_reject_rate``, ArchiveError or
+    DataError for a file that cannot be read to its end.
+    """
+    rejects = RejectWriter(out / "rejects.parquet")
+    read, share = 0, 0.0
+
+    def seen(part: float) -> None:
+        nonlocal share
+        share = part
+
+    records = islice(
+        read_reviews(source, max_bytes=ingest.max_line_bytes, labels=ingest.labels, seen=seen),
+        limit,
+    )
+
+    def valid() -> Iterator[Review]:
+        nonlocal read
+        for record in records:
+            read += 1
+            if read % REPORT_EVERY == 0:
+                progress(read, limit, share=max(share, read / limit if limit else 0.0))
+            if isinstance(record, Reject):
+                rejects.add(record)
+            else:
+                yield record
+
+    try:
+        rows = _write_splits(valid(), split, ingest, out)
+    finally:
+        rejects.close()
+    progress(read, read, share=1.0)
+    _check_rejects(source, rejects, read, ingest.max_reject_rate, out / "rejects.parquet")
+    return {"read": read, "rejected": dict(sorted(rejects.reasons.items())), "rows": rows}
+
+
+def _write_splits(
+    reviews: Iterable[Review], rule: SplitRule, config: IngestConfig, out: Path
+) -> dict[str, dict[str, int]]:
+    writers = {split: ShardWriter(out, split, config.shard_size) for split in SPLITS}
+    if rule == "halves":
+        reviews, count = _spooled(reviews, out / "spool", config.shard_size)
+        half = count // 2
+        for place, review in enumerate(reviews):
+            writers["validation" if place < half else "test"].add(review)
+        shutil.rmtree(out / "spool")
+    else:
+        for review in reviews:
+            split = hashed_split(review.text, config.held_out) if rule == "hash" else rule
+            writers[split].add(review)
+    for writer in writers.values():
+        writer.close()
+    return {
+        split: {"negative": writer.labels[0], "positive": writer.labels[1]}
+        for split, writer in writers.items()
+        if writer.labels.total()
+    }
+
+
+def _spooled(
+    reviews: Iterable[Review], folder: Path, shard_size: int
+) -> tuple[Iterator[Review], int]:
+    """Pass reviews through files, to learn how many there are before the first is used."""
+    folder.mkdir()
+    writer = ShardWriter(folder, "part", shard_size)
+    for review in reviews:
+        writer.add(review)
+    writer.close()
+    return _read_shards(writer.paths), writer.labels.total()
+
+
+def _read_shards(paths: Iterable[Path]) -> Iterator[Review]:
+    for path in paths:
+        columns = (column.to_pylist() for column in pq.read_table(path).columns)
+        yield from map(Review, *columns)
+
+
+def hashed_split(text: str, held_out: float) -> str:
+    """Choose a split from the text alone: equal texts, in any file and run, share a split."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    place = int.from_bytes(digest, "big") / 2**64
+    if place >= held_out:
+        return "train"
+    return "validation" if place < held_out / 2 else "test"
+
+
+def _check_rejects(
+    source: Path, rejects: RejectWriter, read: int, max_rate: float, evidence: Path
+) -> None:
+    rejected = rejects.reasons.total()
+    if not read or rejected / read <= max_rate:
+        return
+    reasons = ", ".join(f"{reason}: {count:,}" for reason, count in rejects.reasons.most_common())
+    unit = "row" if table_format(source) else "line"  # from 1; a header is no row
+    first = ", ".join(f"{unit} {reject.row + 1:,} ({reject.reason})" for reject in rejects.first)
+    named = ""
+    if table_format(source) and "unknown label" in rejects.reasons:
+        named = ", name the two labels it has, as in ingest.labels=[1,5]"
+    error = RejectRateError(
+        f"{source}: {rejected:,} of {read:,} {unit}s rejected ({rejected / read:.2%}), more than "
+        f"ingest.max_reject_rate allows ({max_rate:.2%}). By reason: {reasons}. First: {first}. "
+        f"Mend the file{named}, or raise ingest.max_reject_rate."
+    )
+    error.evidence = evidence
+    raise error
+
+
+def check_splits(rows: Mapping[str, Mapping[str, int]]) -> None:
+    """Refuse, before anything is trained, splits that no model could be trained or judged on.
+
+    ``rows`` gives for each split the reviews of each class. Raises DataError.
+    """
+    for split in SPLITS:
+        classes = rows.get(split, {})
+        if not sum(classes.values()):
+            raise DataError(
+                f"The {split} split has no valid review. Check the input files and their "
+                "rejects.parquet, or raise the limits."
+            )
+        missing = [name for name in ("negative", "positive") if not classes.get(name)]
+        if missing and split == "train":
+            raise DataError(
+                f"All {sum(classes.values()):,} training reviews have one class; none is "
+                f"{missing[0]}. A model needs both: check the labels of the input files."
+            )

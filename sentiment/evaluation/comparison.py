@@ -1,0 +1,81 @@
+"""Whether one classifier is better than another, from their answers to the same reviews."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sentiment.evaluation.metrics import wilson_interval
+from sentiment.model.inference import binary_cross_entropy, probabilities
+
+TOGETHER = "together"
+
+Flags = npt.NDArray[np.bool_]
+
+
+def compare(right: Flags, other: Flags) -> dict[str, Any]:
+    """Compare two classifiers by which answers are right, both of shape (reviews,).
+
+    ``gained`` counts the reviews that only the first got right, ``lost`` those that only the other
+    did; ``difference`` is that of the accuracies; ``p`` is McNemar's exact two-sided test, the
+    chance of so uneven a split if both were equally good.
+    """
+    gained, lost = int((right & ~other).sum()), int((other & ~right).sum())
+    return {
+        "gained": gained,
+        "lost": lost,
+        "difference": (gained - lost) / right.size,
+        "p": mcnemar(gained, lost),
+    }
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """Return the two-sided probability of a split at least as uneven, if both sides were equal."""
+    trials = gained + lost
+    ways = term = 1  # of getting at most so few heads: whole numbers, and hence exact
+    for heads in range(1, min(gained, lost) + 1):
+        term = term * (trials - heads + 1) // heads
+        ways += term
+    return min(1.0, math.ldexp(*_halves(2 * ways, trials)))
+
+
+def _halves(number: int, exponent: int) -> tuple[float, int]:
+    """Return ``number / 2**exponent`` as a float and a power of 2, for numbers of any size."""
+    shift = max(0, number.bit_length() - 64)
+    return float(number >> shift), shift - exponent
+
+
+def contributions(
+    parts: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.uint8],
+    names: Sequence[str],
+    factors: Sequence[float],
+    threshold: float = 0.5,
+) -> list[dict[str, Any]]:
+    """Return what each part of a model reaches alone, and after them what they reach together.
+
+    ``parts`` are the parts' logits, (reviews, parts), ``labels`` 0 or 1 of shape (reviews,). Alone,
+    a part's logit counts as it is; together, each counts ``factors`` times. An answer is positive
+    from a probability of ``threshold`` on. ``together`` of a part compares all parts with it alone;
+    a model of one part has no other row.
+    """
+    logits = [*parts.T, parts @ np.asarray(factors)]
+    right = [(probabilities(column) >= threshold) == (labels == 1) for column in logits]
+    rows: list[dict[str, Any]] = []
+    for name, factor, column, answers in zip(
+        (*names, TOGETHER), (*factors, None), logits, right, strict=True
+    ):
+        correct = int(answers.sum())
+        rows.append(
+            {
+                "name": name,
+                "factor": factor,
+                "accuracy": correct / len(labels),
+                "accuracy_interval": list(wilson_interval(correct, len(labels))),
+                "loss": binary_cross_entropy(column, labels),
+                "together": None if factor is None else compare(right[-1], answers),
+            }
+        )
+    return rows if len(names) > 1 else rows[:1]

@@ -1,0 +1,159 @@
+"""Stage ``evaluate``: how good a model is on the test reviews, and where it is most wrong."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sentiment.classifier import Classifier
+from sentiment.evaluation.comparison import contributions
+from sentiment.evaluation.metrics import accuracy_by_unknown, calibration, measure
+from sentiment.explain.attribution import word_pulls
+from sentiment.model.batches import BatchSource
+from sentiment.model.bundle import Bundle
+from sentiment.model.config import EvaluateConfig
+from sentiment.model.devices import arithmetic, choose_device
+from sentiment.model.inference import combine, probabilities, score_parts
+from sentiment.model.lstm import SentimentLSTM
+from sentiment.progress import Progress, silent
+from sentiment.text.tensors import EncodedReviews
+from sentiment.text.vocabulary import PAD
+
+MISTAKES = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("label", pa.uint8()),
+        ("probability", pa.float64()),
+        ("text", pa.string()),
+        ("words", pa.list_(pa.string())),  # those that the model read
+        ("pulls", pa.list_(pa.float32())),  # see sentiment.explain.attribution
+    ]
+)
+
+
+def evaluate_model(
+    bundle: Sequence[Path],
+    test_tensors: Sequence[Path],
+    test_tokens: Sequence[Path],
+    test_reviews: Sequence[Path],
+    *,
+    evaluate: EvaluateConfig,
+    out: Path,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write ``metrics.json``, ``predictions.parquet`` and ``mistakes.parquet``.
+
+    ``bundle`` names the files of one model bundle; test tensors, tokens and reviews are shards in
+    the same order. Returns the headline figures, and the kind of device that scored.
+    """
+    loaded = Bundle.load(bundle[0].parent)
+    config = loaded.config
+    device = choose_device("auto" if config.train.device == "cuda" else config.train.device)
+    reviews = EncodedReviews.load(test_tensors)
+    source = BatchSource(
+        reviews, padding=config.train.padding, max_length=config.tensors.max_length, device=device
+    )
+    model = loaded.model.to(device)
+    with arithmetic("float32", device):  # as a CPU would
+        parts = score_parts(model, source, progress)
+    chances = probabilities(combine(parts, model))
+    metrics = {
+        **measure(reviews.labels, chances, reviews.words, threshold=evaluate.threshold),
+        "unknown_share": float(reviews.unknown.sum() / max(1, reviews.words.sum())),
+        "by_unknown": accuracy_by_unknown(
+            (chances >= evaluate.threshold) == (reviews.labels == 1),
+            reviews.unknown / np.maximum(1, reviews.words),
+        ),
+        "parts": contributions(
+            parts, reviews.labels, model.part_names, model.scale.tolist(), evaluate.threshold
+        ),
+        "ece_unscaled": calibration(reviews.labels == 1, probabilities(parts.sum(axis=1)))["ece"],
+    }
+    predictions = pd.DataFrame(
+        {"row": reviews.rows, "label": reviews.labels, "probability": chances}
+    )
+    pq.write_table(
+        pa.Table.from_pandas(predictions, preserve_index=False).replace_schema_metadata(),
+        out / "predictions.parquet",
+        compression="zstd",
+    )
+    worst = worst_mistakes(predictions, test_reviews, evaluate)
+    pulls = [_pulls(model, source, place) for place in worst.index]
+    tokens = column_at(test_tokens, "tokens", worst.index)
+    words = [found[: len(pulled)] for found, pulled in zip(tokens, pulls, strict=True)]
+    columns = {**worst.to_dict("list"), "words": words, "pulls": pulls}
+    mistakes = pa.table([pa.array(columns[f.name], f.type) for f in MISTAKES], schema=MISTAKES)
+    pq.write_table(mistakes, out / "mistakes.parquet", compression="zstd")
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    headline = ("rows", "accuracy", "accuracy_interval", "loss", "roc_auc")
+    return {**{name: metrics[name] for name in headline}, "device": device.type}
+
+
+def measure_bundle(
+    bundle: Sequence[Path],
+    test_reviews: Sequence[Path],
+    *,
+    threshold: float,
+    out: Path,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write ``accuracy.json``: how a bundle does on reviews that were not encoded for it.
+
+    It reads the texts as it would any other. Returns the same figures.
+    """
+    device = choose_device("auto")
+    classifier = Classifier.load(bundle[0].parent, device.type)
+    rows = correct = 0
+    for shard in test_reviews:
+        reviews = pq.read_table(shard, columns=["label", "text"])
+        with arithmetic("float32", device):
+            chances = classifier.predict_proba(reviews["text"].to_pylist())
+        positive = chances >= threshold
+        correct += int((positive == (reviews["label"].to_numpy() == 1)).sum())
+        rows += len(reviews)
+        progress(rows)
+    figures = {"rows": rows, "accuracy": correct / rows}
+    (out / "accuracy.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return figures
+
+
+def worst_mistakes(
+    predictions: pd.DataFrame, test_reviews: Sequence[Path], config: EvaluateConfig
+) -> pd.DataFrame:
+    """Return the wrong predictions furthest from the threshold, the worst first, with texts.
+
+    ``predictions`` has a row for each review of the shards ``test_reviews``, in their order; the
+    index of the result says which rows they are.
+    """
+    wrong = (predictions["probability"] >= config.threshold) != (predictions["label"] == 1)
+    distance = (predictions["probability"] - config.threshold).abs()
+    places = distance[wrong].sort_values(ascending=False, kind="stable").index[: config.mistakes]
+    return predictions.loc[places].assign(text=column_at(test_reviews, "text", places))
+
+
+def column_at(shards: Sequence[Path], column: str, places: Iterable[int]) -> list[Any]:
+    """Return a column's values at these rows, counted over all shards, in the order of places."""
+    wanted = list(places)
+    values: dict[int, Any] = {}
+    start = 0
+    for shard in shards:
+        end = start + pq.read_metadata(shard).num_rows
+        inside = [place for place in wanted if start <= place < end]
+        if inside:
+            found = pq.read_table(shard, columns=[column])[column]
+            values.update({place: found[place - start].as_py() for place in inside})
+        start = end
+    return [values[place] for place in wanted]
+
+
+def _pulls(model: SentimentLSTM, source: BatchSource, place: int) -> list[float]:
+    """Return how much each word of one review pulls its logit, shape (words that are read,)."""
+    batch = source.take(np.array([place]))
+    pulls = word_pulls(model, batch.ids, batch.lengths)
+    found: list[float] = pulls[batch.ids != PAD].tolist()
+    return found

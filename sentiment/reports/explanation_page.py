@@ -1,0 +1,92 @@
+"""An explanation as one HTML page, with a chart of the running probability and the gates.
+
+The words come from strangers: the template escapes them, and the page forbids itself to load or
+run anything.
+"""
+
+import unicodedata
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sentiment.explain.explanation import Activity, Explanation
+from sentiment.reports.charts import BLUE, INK, ORANGE, as_svg, house_style
+
+TEMPLATE = Path(__file__).parent / "templates" / "explanation.html.j2"
+FAINTEST = 0.01  # of the strongest contribution: what is below is shown without colour
+LONGEST_WORD, MOST_LABELS = 16, 50  # on the chart's axis
+
+
+def render_explanation(told: Explanation) -> str:
+    """Return the page; the same explanation gives the same bytes."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    words = shown_words(told.words)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        told=told,
+        words=words,
+        strengths=strengths(told),
+        chart=Markup(draw(told, words)),
+    )
+
+
+def strengths(told: Explanation) -> list[float]:
+    """Return each word's contribution as a share of the strongest one, from -1 to 1."""
+    strongest = float(abs(told.contributions).max()) or 1.0
+    shares = [float(share) for share in told.contributions / strongest]
+    return [share if abs(share) >= FAINTEST else 0.0 for share in shares]
+
+
+def shown_words(words: Sequence[str]) -> list[str]:
+    """Return the words without marks that control a terminal or turn the writing direction."""
+    kept = ["".join(m for m in w if unicodedata.category(m) not in _CONTROL) for w in words]
+    return [word or "\ufffd" for word in kept]
+
+
+_CONTROL = {"Cc", "Cf", "Cs"}
+
+
+def draw(told: Explanation, words: Sequence[str]) -> str:
+    """Draw the running probability, and the gates and the cell of each direction, as SVG."""
+    directions = [("ahead", told.ahead)]
+    if told.back is not None:
+        directions.append(("back", told.back))
+    heights = [1.3, *[1.0] * len(directions), 0.8]
+    with house_style("explanation"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the browser's fonts draw the words
+        figure = Figure(figsize=(7.6, 1.7 * len(heights)), layout="constrained")
+        panels = figure.subplots(len(heights), sharex=True, height_ratios=heights)
+        places = range(1, len(words) + 1)
+        running, *gates, cell = panels
+        running.axhline(0.5, ls="--", color=INK, alpha=0.5, lw=0.9)
+        running.plot(places, told.running, "o-", color=BLUE)
+        running.set(ylim=(-0.04, 1.04), ylabel="P(positive)\nso far")
+        for panel, (name, activity) in zip(gates, directions, strict=True):
+            _draw_gates(panel, activity, places, f"Gates,\nreading {name}")
+        for (name, activity), line, colour in zip(directions, "-:", (BLUE, ORANGE), strict=False):
+            cell.plot(places, activity.cell, line, color=colour, label=name)
+        cell.set(ylim=(0, None), ylabel="Length of\nthe cell")
+        if len(directions) > 1:
+            cell.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+        for panel in panels:
+            panel.grid(axis="y")
+        if len(words) <= MOST_LABELS:
+            labels = [w if len(w) <= LONGEST_WORD else w[: LONGEST_WORD - 1] + "…" for w in words]
+            cell.set_xticks(places, labels, rotation=90, parse_math=False)
+        else:
+            cell.set_xlabel("Word")
+        figure.align_ylabels()
+        return as_svg(figure, "explanation", "Running probability, gates and cell, word by word")
+
+
+def _draw_gates(panel: Axes, activity: Activity, places: Sequence[int], label: str) -> None:
+    for name, line, colour in (("input", "-", BLUE), ("forget", "-", ORANGE), ("output", ":", INK)):
+        panel.plot(places, getattr(activity, name), line, color=colour, label=name)
+    panel.set(ylim=(0, 1), ylabel=label)
+    panel.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)

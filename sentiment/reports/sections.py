@@ -1,0 +1,346 @@
+"""What a report tells, as texts: the same for the HTML page and for Markdown.
+
+Every figure comes from the :class:`Report`, which stands beside the page as ``metrics.json``.
+"""
+
+import json
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sentiment.evaluation.comparison import TOGETHER
+from sentiment.evaluation.metrics import length_label, unknown_label
+
+LONGEST_TEXT = 600  # characters of a review that are shown
+NO_VALUE = "—"
+GENERATED_NOTE = "Generated reviews: these figures say nothing about real ones."
+LEVELS = (0.2, 0.4, 0.7)  # shares of the strongest pull from which a colour grows stronger
+STRONGEST = 3  # words named that pulled a review the most, each way
+
+# From this many reviews on, the second decimal of a percentage is more than noise.
+MANY_ROWS = 10_000
+PART_NAMES = {"lstm": "LSTM", "ngrams": "n-grams", TOGETHER: "both"}
+# Marks that would make the text after them run the other way, outside the quote as well.
+_TURNING = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test review that the model got wrong: ``probability`` is that of a positive review.
+
+    ``words`` are those that the model read, ``pulls`` how much each pulled the logit up or down.
+    """
+
+    row: int
+    text: str
+    label: int
+    probability: float
+    words: list[str]
+    pulls: list[float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a report tells; it can be written as JSON.
+
+    ``metrics`` is what the stage ``evaluate`` wrote; ``history`` (which may be empty) holds the
+    rows that :func:`sentiment.reports.charts.training_curve` draws; ``mistakes`` start with the
+    most confident one; ``settings`` may be nested; ``data_note`` is a warning to read first;
+    ``promotion`` says what became of the model, ``champion`` what the champion that it met reaches:
+    see :func:`sentiment.reports.report.against_champion`. ``baseline`` holds the figures of a
+    linear model, and under ``model`` a comparison with it; ``data`` those of
+    :func:`tasks.data_quality.data_quality`, and under ``duplicates`` those of
+    :func:`sentiment.data.duplicates.count_duplicates`.
+    """
+
+    title: str
+    data_note: str | None
+    metrics: dict[str, Any]
+    history: list[dict[str, Any]]
+    mistakes: list[Mistake]
+    settings: dict[str, Any]
+    facts: dict[str, str]
+    promotion: str | None = None
+    champion: dict[str, Any] | None = None
+    baseline: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1, ensure_ascii=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Report":
+        content = json.loads(text)
+        return cls(**{**content, "mistakes": [Mistake(**each) for each in content["mistakes"]]})
+
+
+def headline(metrics: dict[str, Any]) -> dict[str, str]:
+    decimals = _decimals(metrics["rows"])
+    return {
+        "accuracy": percent(metrics["accuracy"], decimals),
+        "interval": f"95 % interval {_interval(metrics['accuracy_interval'], decimals)}",
+        "rows": f"{metrics['rows']:,}",
+        "majority": "positive" if metrics["positive_share"] >= 0.5 else "negative",
+        "majority_accuracy": percent(metrics["majority_accuracy"], decimals),
+    }
+
+
+def champion(report: Report) -> str | None:
+    """Say what the champion reaches on the same reviews, and how much better the model is."""
+    if report.champion is None:
+        return None
+    decimals = _decimals(report.metrics["rows"])
+    return (
+        f"The champion that it met, {report.champion['model']}, reaches "
+        f"{percent(report.champion['accuracy'], decimals)} on the same reviews (95 % interval "
+        f"{_interval(report.champion['accuracy_interval'], decimals)}); this model is "
+        f"{_better(report.champion['difference'], decimals)}."
+    )
+
+
+def baseline(report: Report) -> str | None:
+    """Say what a linear model reaches, and how much better the model is."""
+    if report.baseline is None:
+        return None
+    decimals = _decimals(report.metrics["rows"])
+    linear, model = report.baseline, report.baseline["model"]
+    return (
+        f"A linear model over words and bigrams, trained on the same reviews, reaches "
+        f"{percent(linear['accuracy'], decimals)} (95 % interval "
+        f"{_interval(linear['accuracy_interval'], decimals)}, loss {number(linear['loss'])}); "
+        f"this model is {_better(model['difference'], decimals)} (McNemar’s exact test: p "
+        f"{_chance(model['p'])})."
+    )
+
+
+def splits(report: Report) -> list[tuple[str, ...]]:
+    """Return a table of the splits of the data, one a column, with its head as the first row."""
+    if report.data is None:
+        return []
+    columns = [("", "Reviews", "Positive", "Repeated", "In training too", "In validation too",
+                "Median tokens", "95th percentile", "Longest", "Unknown tokens")]  # fmt: skip
+    for split in report.data["splits"]:
+        own, lengths = report.data["duplicates"][split["name"]], split["lengths"]
+        also_in = [own["also_in"].get(other) for other in ("train", "validation")]
+        columns.append(
+            (
+                split["name"],
+                f"{split['rows']:,}",
+                percent(split["positive_share"], 1),
+                f"{own['repeated']:,}",
+                *(NO_VALUE if count is None else f"{count:,}" for count in also_in),
+                f"{lengths['50%']:,}",
+                f"{lengths['95%']:,}",
+                f"{lengths['max']:,}",
+                percent(split["unknown_share"], 2),
+            )
+        )
+    return list(zip(*columns, strict=True))
+
+
+def leaks(report: Report) -> str:
+    """Say how many test reviews the model could know by heart."""
+    if report.data is None:
+        return ""
+    test = report.data["duplicates"]["test"]
+    count = test["also_in"]["train"]
+    if not count:
+        return "No test review stands among the training reviews as well."
+    return (
+        f"{count:,} of {test['rows']:,} test reviews ({percent(count / test['rows'], 2)}) stand "
+        "among the training reviews as well, and could be known by heart."
+    )
+
+
+def rejects(report: Report) -> list[tuple[str, ...]]:
+    """Return a row for each input file: its name, lines read and rejected, and why."""
+    files = report.data["files"] if report.data else []
+    return [
+        (
+            each["name"],
+            f"{each['read']:,}",
+            f"{sum(each['rejected'].values()):,}",
+            ", ".join(f"{why}: {count:,}" for why, count in each["rejected"].items()) or NO_VALUE,
+        )
+        for each in files
+    ]
+
+
+def measures(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    decimals = _decimals(metrics["rows"])
+    return [
+        ("Loss (nats)", number(metrics["loss"])),
+        ("ROC AUC", number(metrics["roc_auc"])),
+        ("Average precision", number(metrics["average_precision"])),
+        ("Precision", percent(metrics["precision"], decimals)),
+        ("Recall", percent(metrics["recall"], decimals)),
+        ("F1", percent(metrics["f1"], decimals)),
+        ("Calibration error", number(metrics["calibration"]["ece"])),
+        ("Threshold", f"{metrics['threshold']:g}"),
+    ]
+
+
+def parts(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return a table of the parts of the model, one a column, with its head as the first row.
+
+    It is empty where there is one part.
+    """
+    decimals = _decimals(metrics["rows"])
+    if len(metrics["parts"]) == 1:
+        return []
+    columns = [("", "Accuracy", "95 % interval", "Loss", "Factor", "Both add, points", "p")]
+    for part in metrics["parts"]:
+        against = part["together"]
+        columns.append(
+            (
+                PART_NAMES[part["name"]],
+                percent(part["accuracy"], decimals),
+                _interval(part["accuracy_interval"], decimals),
+                number(part["loss"]),
+                NO_VALUE if part["factor"] is None else f"{part['factor']:.2f}",
+                NO_VALUE if against is None else f"{against['difference'] * 100:+.{decimals}f}",
+                NO_VALUE if against is None else _chance(against["p"]).removeprefix("= "),
+            )
+        )
+    return list(zip(*columns, strict=True))
+
+
+def _chance(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def calibration_words(metrics: dict[str, Any]) -> str:
+    """Say how far probabilities are off, and what the factors fitted on validation changed."""
+    factors = [part["factor"] for part in metrics["parts"] if part["factor"] is not None]
+    given = " and ".join(f"{factor:.2f}" for factor in factors)
+    counted, they = (
+        ("the logit counted", "it counts")
+        if len(factors) == 1
+        else ("the parts’ logits counted", "they count")
+    )
+    return (
+        f"The expected calibration error, {number(metrics['calibration']['ece'])}, is the mean "
+        f"distance between the two, weighted by the number of reviews. It would be "
+        f"{number(metrics['ece_unscaled'])} if {counted} as trained; {they} {given} times, which "
+        "was best on the validation reviews."
+    )
+
+
+def by_length(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
+    return _accuracies(metrics["by_length"], length_label)
+
+
+def by_unknown(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
+    return _accuracies(metrics["by_unknown"], unknown_label)
+
+
+def _accuracies(
+    bins: list[dict[str, Any]], label: Callable[[dict[str, Any]], str]
+) -> list[tuple[str, ...]]:
+    return [
+        (
+            label(each),
+            f"{each['rows']:,}",
+            percent(each["accuracy"], 1),
+            _interval(each["interval"], 1),
+        )
+        for each in bins
+    ]
+
+
+def mistakes(report: Report) -> Iterator[dict[str, Any]]:
+    """Yield what is shown of each mistake.
+
+    ``words`` are triples: a word, its pull, and a class of the page's style for both.
+    """
+    names = ("negative", "positive")
+    for mistake in report.mistakes:
+        predicted = mistake.probability >= report.metrics["threshold"]
+        pulled = sorted(zip(mistake.pulls, mistake.words, strict=True), key=lambda pair: pair[0])
+        yield {
+            "row": f"{mistake.row:,}",
+            "text": excerpt(mistake.text),
+            "label": names[mistake.label],
+            "predicted": names[predicted],
+            "probability": _confident(mistake.probability),
+            "words": list(_highlighted(mistake)),
+            "to_positive": _strongest(p for p in pulled[: -STRONGEST - 1 : -1] if p[0] > 0),
+            "to_negative": _strongest(p for p in pulled[:STRONGEST] if p[0] < 0),
+        }
+
+
+def _strongest(pulled: Iterable[tuple[float, str]]) -> str:
+    """Name words with their pulls, leaving out those that would show as zero."""
+    named = [f"{excerpt(word)} {pull:+.2f}" for pull, word in pulled if abs(pull) >= 0.005]
+    return ", ".join(named) or NO_VALUE
+
+
+def _highlighted(mistake: Mistake) -> Iterator[tuple[str, str, str]]:
+    strongest = max(map(abs, mistake.pulls), default=0.0)
+    shown = 0
+    for word, pull in zip(mistake.words, mistake.pulls, strict=True):
+        word = excerpt(word)
+        shown += len(word) + 1
+        if shown > LONGEST_TEXT:
+            yield "…", "", ""
+            return
+        share = abs(pull) / strongest if strongest else 0.0
+        level = sum(share >= bound for bound in LEVELS)
+        yield word, f"{pull:+.2f}", f"{'up' if pull > 0 else 'down'}{level}" if level else ""
+
+
+def excerpt(text: str) -> str:
+    """Return a text on one line, cut at a word where it is long, without control characters.
+
+    Half surrogates, which no file can hold, and marks that turn the writing direction go too.
+    """
+    text = "".join(
+        mark
+        for mark in " ".join(text.split())
+        if unicodedata.category(mark) not in {"Cc", "Cs"} and mark not in _TURNING
+    )
+    if len(text) <= LONGEST_TEXT:
+        return text
+    head = text[:LONGEST_TEXT]
+    return (head.rsplit(" ", 1)[0] if " " in head[-40:] else head) + " …"
+
+
+def dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield nested settings as flat pairs: ``("train.epochs", "2")``."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from dotted(value, f"{prefix}{key}.")
+        else:
+            shown = value if isinstance(value, str) else json.dumps(value, default=str)
+            yield f"{prefix}{key}", shown
+
+
+def _decimals(rows: int) -> int:
+    return 2 if rows >= MANY_ROWS else 1
+
+
+def percent(share: float | None, decimals: int) -> str:
+    return NO_VALUE if share is None else f"{share * 100:.{decimals}f}\N{NO-BREAK SPACE}%"
+
+
+def _better(difference: float, decimals: int) -> str:
+    better = "worse" if difference < 0 else "better"
+    return f"{abs(difference) * 100:.{decimals}f} points {better}"
+
+
+def _interval(ends: Sequence[float], decimals: int) -> str:
+    return f"{ends[0] * 100:.{decimals}f}–{percent(ends[1], decimals)}"
+
+
+def number(value: float | None) -> str:
+    return NO_VALUE if value is None else f"{value:.4f}"
+
+
+def _confident(probability: float) -> str:
+    """Return a probability, without rounding 99.97 % to certainty."""
+    if probability > 0.999:
+        return "over 99.9\N{NO-BREAK SPACE}%"
+    if probability < 0.001:
+        return "under 0.1\N{NO-BREAK SPACE}%"
+    return percent(probability, 1)

@@ -1,0 +1,135 @@
+"""Texts to score as they stand in files, labelled or not: every row, the unusable ones too."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import Field
+
+from sentiment.data.archives import read_lines
+from sentiment.data.reviews import BYTE_ORDER_MARK, CLASSES, LABELS, joined, why_unusable
+from sentiment.data.tables import Table, open_table
+from sentiment.errors import DataError
+from sentiment.scoring.drift import DriftConfig
+from sentiment.settings import Settings, operational
+
+OTHER = -1  # a label that is neither negative nor positive
+
+
+class ScoreConfig(Settings):
+    """What is read of the files, and what is written of their scores."""
+
+    columns: tuple[str, ...] = Field(
+        (), description="A table's columns that make up the text, in reading order."
+    )
+    label_column: str | None = Field(None, description="A table's column of labels.")
+    labels: tuple[int | str, int | str] = Field(
+        (0, 1), description="What stands for negative and positive in the label's column."
+    )
+    threshold: float = Field(
+        0.5, ge=0, le=1, description="Probability from which a review counts as positive."
+    )
+    with_text: bool = Field(False, description="Also write the texts.")
+    chunk_size: int = Field(50_000, ge=1, description="Rows of a part of the output.")
+    max_bytes: int = Field(262_144, ge=16, description="A longer row is not scored.")
+    drift: DriftConfig = operational(
+        DriftConfig(), description="When the reviews are too far from the training reviews."
+    )
+
+
+class Entry(NamedTuple):
+    """One row: its text, or the reason why it has none; its label 0 or 1, ``OTHER``, or None."""
+
+    text: str | None
+    reason: str | None
+    label: int | None
+
+
+def read_entries(path: Path, config: ScoreConfig) -> Iterator[Entry]:
+    """Yield every line of a text file, or row of a table, in order.
+
+    A line may begin with a fastText label (``__label__1``), which is no part of its text. Raises
+    DataError at once for columns that are missing or not clear, and for a damaged file when it
+    comes to the damage.
+    """
+    table = open_table(path)
+    if table is not None:
+        columns = _text_columns(path, table.columns, config.columns)
+        return _rows(table, columns, _label_column(path, table.columns, config), config)
+    if config.columns or config.label_column:
+        raise DataError(f"{path}: has lines and no columns. Leave the names of columns out.")
+    return (_line(line, config.max_bytes) for line in _without_mark(read_lines(path)))
+
+
+def _without_mark(lines: Iterator[bytes]) -> Iterator[bytes]:
+    for first in lines:
+        yield first.removeprefix(BYTE_ORDER_MARK)
+        break
+    yield from lines
+
+
+def _line(line: bytes, max_bytes: int) -> Entry:
+    label, body = None, line
+    if line.startswith(b"__label__"):
+        head, *rest = line.split(maxsplit=1)
+        label, body = LABELS.get(head, OTHER), rest[0] if rest else b""
+    return _entry(body.decode("utf-8", "surrogateescape"), len(line), max_bytes, label)
+
+
+def _entry(text: str, size: int, max_bytes: int, label: int | None) -> Entry:
+    reason = why_unusable(text, size, max_bytes)
+    return Entry(None, reason, label) if reason else Entry(text, None, label)
+
+
+def _rows(
+    table: Table, columns: list[str], label_column: str | None, config: ScoreConfig
+) -> Iterator[Entry]:
+    classes = CLASSES | {str(name).lower(): number for number, name in enumerate(config.labels)}
+    for record in table.read([*columns, *([label_column] if label_column else [])]):
+        if record.values is None:
+            yield Entry(None, record.fault, None)
+            continue
+        parts = record.values[: len(columns)]
+        label = _label(record.values[-1], classes) if label_column else None
+        if all(part is None for part in parts):
+            yield Entry(None, "null", label)
+        elif not all(isinstance(part, str | None) for part in parts):
+            yield Entry(None, "not text", label)
+        else:
+            yield _entry(joined(parts), len(record.raw), config.max_bytes, label)
+
+
+def _label(value: object, classes: dict[str, int]) -> int | None:
+    """Return a label's class; what is null or empty is no label."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # as pandas writes whole numbers beside nulls
+    name = str(value).strip().lower()
+    if value is None or not name or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return classes.get(name, OTHER)
+
+
+def _text_columns(path: Path, present: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    if wanted:
+        return [_present(path, present, name) for name in wanted]
+    named = {name.lower(): name for name in reversed(present)}
+    texts = [named[name] for name in ("text", "content") if name in named]
+    if len(texts) == 1:  # as `sentiment run` reads such a table
+        return [*([named["title"]] if "title" in named else []), texts[0]]
+    if len(present) == 1 and not texts:
+        return list(present)
+    raise DataError(
+        f"{path}: which column holds the text? It has {', '.join(present) or 'none'}. "
+        "Name it with --column; several are joined."
+    )
+
+
+def _label_column(path: Path, present: Sequence[str], config: ScoreConfig) -> str | None:
+    return _present(path, present, config.label_column) if config.label_column else None
+
+
+def _present(path: Path, present: Sequence[str], name: str) -> str:
+    if name not in present:
+        raise DataError(f"{path}: no column {name!r}. It has {', '.join(present) or 'none'}.")
+    return name

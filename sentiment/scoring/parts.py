@@ -1,0 +1,189 @@
+"""The scores of one file: Parquet parts of a fixed number of rows, each with its own tally.
+
+A part is written in one step, with what is counted of its rows in the file's metadata. So a part
+that is there needs no second look, and a summary is a sum over parts.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from sentiment.classifier import LABELS, WINDOW, Classifier, Scores
+from sentiment.evaluation.metrics import confusion, cross_entropy
+from sentiment.scoring.drift import Profile
+from sentiment.scoring.inputs import OTHER, Entry, ScoreConfig, read_entries
+from sentiment.settings import Settings
+
+SCORES = pa.schema(
+    [
+        ("row", pa.int64()),  # in the input file, from 0
+        ("label", pa.string()),  # negative or positive; null in a row that cannot be scored
+        ("probability", pa.float64()),  # that the review is positive
+        ("reason", pa.string()),  # why a row cannot be scored
+        ("given_label", pa.string()),  # the input's own label, if it has one
+    ]
+)
+TALLY = b"sentiment.tally"
+WINDOW_CHARACTERS = 1 << 24
+NO_ANSWERS = confusion(np.zeros(0, np.bool_), np.zeros(0, np.bool_))
+
+
+class Tally(Settings):
+    """What is counted of scored rows; tallies add up."""
+
+    rows: int = 0
+    reasons: dict[str, int] = Field({})
+    profile: Profile = Profile()
+    confusion: dict[str, int] = Field(NO_ANSWERS)  # of the labelled rows
+    loss: float = 0.0  # summed over them, in nats
+    other_labels: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            rows=self.rows + other.rows,
+            reasons=dict(Counter(self.reasons) + Counter(other.reasons)),
+            profile=self.profile + other.profile,
+            confusion={
+                name: number + other.confusion[name] for name, number in self.confusion.items()
+            },
+            loss=self.loss + other.loss,
+            other_labels=self.other_labels + other.other_labels,
+        )
+
+    def figures(self) -> dict[str, Any]:
+        """Return the counts as they stand in the summary."""
+        scored = self.profile.reviews
+        return {
+            "rows": self.rows,
+            "scored": scored,
+            "bad_rows": self.rows - scored,
+            "bad_rows_by_reason": dict(sorted(self.reasons.items())),
+            "positive": self.profile.positive,
+            "positive_share": self.profile.positive / scored if scored else None,
+        }
+
+
+class FileScoring:
+    """The scoring of one file into a folder that may hold some of its parts."""
+
+    def __init__(
+        self,
+        file: Path,
+        folder: Path,
+        classifier: Classifier,
+        config: ScoreConfig,
+        advance: Callable[[int], None],
+    ) -> None:
+        self._file, self._folder, self._classifier = file, folder, classifier
+        self._config, self._advance = config, advance
+        text = [SCORES.field("row"), pa.field("text", pa.string()), *list(SCORES)[1:]]
+        self._schema = pa.schema(text) if config.with_text else SCORES
+
+    def run(self) -> Tally:
+        """Write the parts that are missing; return the tally of all."""
+        size = self._config.chunk_size
+        entries = read_entries(self._file, self._config)
+        total, behind = Tally(), 0
+        for number in count():
+            path = self._folder / f"part-{number:05d}.parquet"
+            tally = read_tally(path)
+            if tally is None:
+                deque(islice(entries, behind), maxlen=0)  # rows of parts that are there
+                tally, behind = self._write_part(path, islice(entries, size), number * size), 0
+            else:
+                behind += size
+            total += tally
+            if tally.rows < size:  # perhaps none: then the part says that the file has ended
+                break
+        return total
+
+    def _write_part(self, path: Path, entries: Iterator[Entry], row: int) -> Tally:
+        unfinished = path.with_name(f".{path.name}")
+        tally = Tally()
+        try:
+            with pq.ParquetWriter(unfinished, self._schema, compression="zstd") as writer:
+                for window in _windows(entries):
+                    table, counted = self._score(window, row + tally.rows)
+                    writer.write_table(table)
+                    tally += counted
+                    self._advance(len(window))
+                writer.add_key_value_metadata({TALLY: tally.model_dump_json()})
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return tally
+
+    def _score(self, window: list[Entry], row: int) -> tuple[pa.Table, Tally]:
+        places = np.array([n for n, entry in enumerate(window) if entry.text is not None], np.int64)
+        texts = [entry.text for entry in window if entry.text is not None]
+        scores = self._classifier.score(texts)
+        predicted = scores.probabilities >= self._config.threshold
+        chances: list[float | None] = [None] * len(window)
+        labels: list[str | None] = [None] * len(window)
+        for place, chance, positive in zip(places, scores.probabilities, predicted, strict=True):
+            chances[place], labels[place] = float(chance), LABELS[int(positive)]
+        columns = {
+            "row": np.arange(row, row + len(window)),
+            "text": [entry.text for entry in window],
+            "label": labels,
+            "probability": chances,
+            "reason": [entry.reason for entry in window],
+            "given_label": [
+                LABELS[entry.label] if entry.label in (0, 1) else None for entry in window
+            ],
+        }
+        table = pa.table(
+            [pa.array(columns[field.name], field.type) for field in self._schema],
+            schema=self._schema,
+        )
+        given = np.array([-1 if e.label is None else e.label for e in window], np.int64)[places]
+        return table, _tally(window, scores, predicted, given)
+
+
+def _tally(
+    window: list[Entry],
+    scores: Scores,
+    predicted: npt.NDArray[np.bool_],
+    given: npt.NDArray[np.int64],
+) -> Tally:
+    """Count a window; ``given`` holds the labels of its scored rows, less than 0 for none."""
+    labelled = given >= 0
+    positive, chances = given[labelled] == 1, scores.probabilities[labelled]
+    return Tally(
+        rows=len(window),
+        reasons=Counter(entry.reason for entry in window if entry.reason),
+        profile=Profile.of(predicted, scores.words, scores.unknown),
+        confusion=confusion(positive, predicted[labelled]),
+        loss=cross_entropy(positive, chances) * len(chances) if len(chances) else 0.0,
+        other_labels=sum(entry.label == OTHER for entry in window),
+    )
+
+
+def _windows(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
+    """Cut rows into lists small enough to be held and scored at once."""
+    window: list[Entry] = []
+    characters = 0
+    for entry in entries:
+        window.append(entry)
+        characters += len(entry.text or "")
+        if len(window) == WINDOW or characters > WINDOW_CHARACTERS:
+            yield window
+            window, characters = [], 0
+    if window:
+        yield window
+
+
+def read_tally(part: Path) -> Tally | None:
+    """Return a part's tally; None where the part is missing or damaged."""
+    try:
+        return Tally.model_validate_json(pq.read_metadata(part).metadata[TALLY])
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        return None

@@ -1,0 +1,141 @@
+"""Stage ``tensors``: a shard of tokens becomes ids in one flat array, without any padding."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from sentiment.progress import Progress, silent
+from sentiment.settings import Settings
+from sentiment.text.vocabulary import UNKNOWN, Vocabulary
+
+ENCODED = pa.schema(
+    [
+        ("ids", pa.list_(pa.int32())),
+        ("labels", pa.uint8()),
+        ("rows", pa.int64()),
+        ("words", pa.int32()),
+        ("unknown", pa.int32()),
+    ]
+)
+
+
+class TensorsConfig(Settings):
+    """How much of a review the model reads."""
+
+    max_length: int = Field(200, ge=1, description="Tokens kept of a review, the first ones.")
+
+
+@dataclass(frozen=True)
+class EncodedReviews:
+    """Reviews as ids, one after the other.
+
+    Review ``i`` is ``ids[offsets[i]:offsets[i + 1]]``.
+    """
+
+    ids: npt.NDArray[np.int32]  # (tokens,)
+    offsets: npt.NDArray[np.int64]  # (reviews + 1,)
+    labels: npt.NDArray[np.uint8]  # (reviews,)
+    rows: npt.NDArray[np.int64]  # (reviews,) the reviews' rows in their input file
+    words: npt.NDArray[np.int32]  # (reviews,) tokens before cutting
+    unknown: npt.NDArray[np.int32]  # (reviews,) unknown words among them
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Ids of each review, shape (reviews,)."""
+        return np.diff(self.offsets)
+
+    def save(self, path: Path) -> None:
+        """Write a Parquet file, a third of the size of the arrays as they are."""
+        ids = pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), pa.array(self.ids))
+        columns = [ids, *(pa.array(getattr(self, name)) for name in ENCODED.names[1:])]
+        pq.write_table(pa.table(columns, schema=ENCODED), path, compression="zstd")
+
+    @classmethod
+    def load(cls, paths: Sequence[Path]) -> "EncodedReviews":
+        """Read shards and join them in the order given."""
+        table = pa.concat_tables(pq.read_table(path) for path in paths)
+        columns = {name: table[name].to_numpy() for name in ENCODED.names[1:]}
+        ids = pc.list_flatten(table["ids"]).to_numpy()
+        lengths = pc.list_value_length(table["ids"]).to_numpy()
+        return cls(ids=ids, offsets=offsets_of(lengths), **columns)
+
+
+def offsets_of(lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return where each run starts and the last ends, shape (runs + 1,)."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def cut(
+    ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], max_length: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Keep the first ``max_length`` ids of each review; return the new ids and offsets."""
+    lengths = np.diff(offsets)
+    place = np.arange(len(ids)) - np.repeat(offsets[:-1], lengths)
+    return ids[place < max_length], offsets_of(np.minimum(lengths, max_length))
+
+
+def encode_words(
+    lists: pa.ListArray,
+    vocabulary: Vocabulary,
+    max_length: int,
+    *,
+    labels: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int64],
+) -> EncodedReviews:
+    """Turn each review's words into ids; ``lists`` holds a list of strings a review, no nulls."""
+    words = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int32)
+    all_ids = vocabulary.encode(lists.flatten())
+    offsets = offsets_of(words)
+    unknown = np.diff(np.concatenate([[0], np.cumsum(all_ids == UNKNOWN)])[offsets])
+    ids, cut_offsets = cut(all_ids, offsets, max_length)
+    return EncodedReviews(
+        ids=ids,
+        offsets=cut_offsets,
+        labels=labels,
+        rows=rows,
+        words=words,
+        unknown=unknown.astype(np.int32),
+    )
+
+
+def encode_shard(
+    tokens: Path,
+    vocabulary: Path,
+    *,
+    tensors: TensorsConfig,
+    out: Path,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write ``tensors.parquet`` (see ``EncodedReviews``) into ``out``.
+
+    Returns the numbers of reviews, of tokens, of unknown words among them, and of the reviews of
+    each length in tokens before cutting.
+    """
+    table = pq.read_table(tokens).combine_chunks()
+    encoded = encode_words(
+        table["tokens"].combine_chunks(),
+        Vocabulary.load(vocabulary),
+        tensors.max_length,
+        labels=table["label"].to_numpy().astype(np.uint8),
+        rows=table["row"].to_numpy(),
+    )
+    encoded.save(out / "tensors.parquet")
+    progress(len(encoded), len(encoded))
+    lengths, reviews = np.unique(encoded.words, return_counts=True)
+    return {
+        "rows": len(encoded),
+        "tokens": int(encoded.words.sum()),
+        "unknown": int(encoded.unknown.sum()),
+        "lengths": {str(length): int(n) for length, n in zip(lengths, reviews, strict=True)},
+    }

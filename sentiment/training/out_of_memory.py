@@ -1,0 +1,60 @@
+"""Memory: what a process gives back and takes again many times a second, and what to do without."""
+
+import ctypes
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from sentiment.errors import TrainingError
+from sentiment.model.config import TrainConfig
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
+
+CPU_IS_FULL = ("can't allocate memory",)
+GPU_IS_FULL = (
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
+
+def keep_freed_memory() -> None:
+    """Make glibc keep freed memory for the next allocation; elsewhere do nothing.
+
+    A training step frees and takes the gradient of the whole embedding, tens of megabytes, which
+    glibc would each time give to the system and fetch back page by page.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+@contextmanager
+def saying_what_to_lower(train: TrainConfig, max_length: int) -> Iterator[None]:
+    """Turn running out of memory into a TrainingError that names the settings to lower.
+
+    ``max_length`` is the number of tokens of the longest review in a training step.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        # Where CUDA's libraries or the CPU want memory it is a plain RuntimeError, of which only
+        # the text tells.
+        on_gpu = isinstance(error, torch.OutOfMemoryError) or _says(error, GPU_IS_FULL)
+        if not (on_gpu or isinstance(error, MemoryError) or _says(error, CPU_IS_FULL)):
+            raise
+        setting = "tensors.max_length" if train.padding == "left" else "train.max_length"
+        raise TrainingError(
+            f"Training ran out of {'GPU ' if on_gpu else ''}memory with train.batch_size "
+            f"{train.batch_size} and reviews of up to {max_length} tokens. Lower train.batch_size "
+            f"first, then {setting}, train.model.hidden_size or vocabulary.max_size."
+        ) from error
+
+
+def _says(error: BaseException, texts: Iterable[str]) -> bool:
+    return any(text in str(error) for text in texts)

@@ -1,0 +1,145 @@
+"""The Prefect task around a stage: Prefect keeps a record, the store decides and has the files."""
+
+import errno
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from prefect import Task, task
+from prefect.client.schemas.objects import State
+from prefect.context import TaskRunContext
+from prefect.task_runners import TaskRunner
+
+from sentiment.errors import SentimentError
+from sentiment.progress import Progress, silent
+from sentiment.training.signals import run_stoppable
+from tasks.manifest import Manifest
+from tasks.progress import ProgressFile
+from tasks.stage import Request, Stage
+from tasks.store.store import RUNS, Store
+
+RECORDS = "prefect"  # folder of Prefect's own records under the storage root
+# Not among them: a full disk, a missing permission or file, which a second attempt meets again.
+PASSING = {
+    errno.EAGAIN, errno.EBUSY, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EIO, errno.ENETDOWN,
+    errno.ENETUNREACH, errno.ECONNRESET, errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT,
+}  # fmt: skip
+
+
+def progress_path(root: Path, run: str, request: Request) -> Path:
+    """Return the file through which a request's task tells a run how far it is."""
+    return root / RUNS / run / "progress" / f"{request.stage.name}-{request.key}.json"
+
+
+class Work:
+    """What a task is given: a request, and the run and the storage that it is done for.
+
+    No dataclass: Prefect and Dask walk through those, looking for other tasks' results.
+    """
+
+    def __init__(self, request: Request, root: Path, *, run: str, force: bool) -> None:
+        self.request, self.root, self.run, self.force = request, root, run, force
+
+
+def cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    """Return the request's key for Prefect's cache.
+
+    When the store's files are gone or damaged, Prefect's record of the result goes too, so that the
+    task runs again.
+    """
+    work: Work = parameters["work"]
+    key = f"{work.request.stage.name}-{work.request.key}"
+    if Store(work.root).find(work.request).manifest is None:
+        (work.root / RECORDS / key).unlink(missing_ok=True)
+    return key
+
+
+def compute(work: Work, listen: Progress = silent) -> dict[str, Any]:
+    """Do a request's work in the store and return its manifest as a JSON object.
+
+    ``listen`` hears of the progress too, and may end the work by raising.
+    """
+    file = ProgressFile(progress_path(work.root, work.run, work.request))
+
+    def progress(done: int, total: int | None = None, **figures: float) -> None:
+        file(done, total, **figures)
+        listen(done, total, **figures)
+
+    build = partial(
+        Store(work.root).build, work.request, force=work.force, run=work.run, progress=progress
+    )
+    # Prefect takes a run for cancelled, and not for crashed, only if its own handler of signals is
+    # in place all the time.
+    built = run_stoppable(build) if work.request.stage.resumable else build()
+    return asdict(built.manifest)
+
+
+def is_passing(_task: Any, _task_run: Any, state: State[Any]) -> bool:
+    """Say whether a task failed by an error of a disk or a network share that may pass.
+
+    The project's own errors pass only where such an error has caused them.
+    """
+    error = state.data
+    cause = error.__cause__ if isinstance(error, SentimentError) else error
+    return isinstance(cause, OSError) and cause.errno in PASSING
+
+
+def stage_task(
+    stage: Stage,
+    root: Path,
+    *,
+    force: bool = False,
+    does: Callable[..., Any] = compute,
+    retries: int = 0,
+    retry_delay: float = 0,
+) -> Task[..., dict[str, Any]]:
+    """Return the Prefect task that does one request of a stage, through ``compute`` or like it.
+
+    It is tried again ``retries`` times, ``retry_delay`` seconds later, after a passing error.
+    """
+    return task(
+        name=stage.name,
+        cache_key_fn=cache_key,
+        persist_result=True,
+        result_storage=root / RECORDS,
+        result_serializer="json",
+        refresh_cache=force,
+        retries=retries,
+        retry_delay_seconds=retry_delay,
+        retry_condition_fn=is_passing,
+    )(does)
+
+
+def run_requests(
+    stage: Stage,
+    requests: Sequence[Request],
+    *,
+    store: Store,
+    runner: TaskRunner[Any],
+    run: str,
+    force: bool = False,
+    retries: int = 0,
+    retry_delay: float = 0,
+) -> list[Manifest]:
+    """Run a stage's requests as tasks of the current flow run; return manifests in their order.
+
+    A mapped stage's tasks go to ``runner``, another's run here. The first failure is raised, after
+    all tasks have ended.
+    """
+    base = stage_task(stage, store.root, force=force, retries=retries, retry_delay=retry_delay)
+    tasks = [base.with_options(task_run_name=f"{stage.name} {r.label}") for r in requests]
+    works = [Work(request, store.root, run=run, force=force) for request in requests]
+    if not stage.mapped:
+        return [
+            Manifest.from_dict(task(work=work)) for task, work in zip(tasks, works, strict=True)
+        ]
+    with runner:
+        futures = [
+            runner.submit(task, parameters={"work": work})
+            for task, work in zip(tasks, works, strict=True)
+        ]
+        for future in futures:
+            future.wait()
+        return [Manifest.from_dict(future.result()) for future in futures]

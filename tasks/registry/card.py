@@ -1,0 +1,28 @@
+"""The model's card, ``README.md`` in its bundle.
+
+It is no output of ``train``: test figures come later, and a better wording must train nothing anew.
+"""
+
+import json
+
+from sentiment.model.bundle import CARD, CONFIG
+from sentiment.reports.model_card import render_first_card
+from sentiment.reports.sections import GENERATED_NOTE
+from tasks.manifest import Manifest
+from tasks.store import Store
+from tasks.store.atomic import write_atomically
+
+
+def put_first_card(store: Store, trained: Manifest, *, title: str, generated: bool) -> None:
+    """Give a bundle that has no card one without test figures."""
+    folder = store.root / trained.stage / trained.key
+    if not (folder / CARD).exists():
+        settings = json.loads((folder / CONFIG).read_bytes())
+        note = GENERATED_NOTE if generated else None
+        write_atomically(folder / CARD, render_first_card(title, note, trained.facts, settings))
+
+
+def put_card(store: Store, trained: Manifest, reported: Manifest) -> None:
+    """Give a bundle the card that the stage ``report`` wrote."""
+    card = (store.root / reported.output(CARD).path).read_text(encoding="utf-8")
+    write_atomically(store.root / trained.stage / trained.key / CARD, card)

@@ -1,0 +1,85 @@
+"""The trained models of a storage folder."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sentiment.errors import ModelError
+from sentiment.model.registry import LATEST
+from tasks.manifest import Manifest, digest_outputs
+from tasks.registry.champion import Measured, measured_in, read_register
+from tasks.store.store import MANIFEST, Store
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model bundle: its path under the root, when and by which run it was trained.
+
+    ``measured`` is the newest evaluation; ``champion`` says that it is the champion, ``was`` that
+    it once was, ``latest`` that the last run trained it or found it cached.
+    """
+
+    model: str
+    created: str
+    run: str
+    measured: Measured | None
+    champion: bool
+    was: bool
+    latest: bool
+
+
+def list_models(store: Store) -> list[Model]:
+    """Return all models, the newest first."""
+    register = read_register(store)
+    ever = {entry.digest for entry in register.entries}
+    champion = register.champion
+    latest = (store.root / LATEST).resolve()
+    measured = {
+        promotion.facts["candidate"]["digest"]: measured_in(promotion.facts)
+        for promotion in _manifests(store, "promote")
+    }
+    models = []
+    for trained in _manifests(store, "train"):
+        digest = digest_outputs([trained])
+        model = f"{trained.stage}/{trained.key}"
+        models.append(
+            Model(
+                model=model,
+                created=trained.created,
+                run=trained.run,
+                measured=measured.get(digest),
+                champion=champion is not None and champion.digest == digest,
+                was=digest in ever,
+                latest=store.root / model == latest,
+            )
+        )
+    return models[::-1]
+
+
+def find_model(store: Store, name: str) -> Model:
+    """Return the model of a name: its key or the start of it, its path, or ``latest``.
+
+    Raises ModelError when there is none, or more than one.
+    """
+    models = list_models(store)
+    key = name.rstrip("/").rpartition("/")[2]
+    found = [m for m in models if (m.latest if key == "latest" else _key(m).startswith(key))]
+    if key and len(found) == 1:
+        return found[0]
+    known = ", ".join(_key(model) for model in models) or "none yet"
+    problem = f"fits {len(found)} models" if found else "is no model here"
+    raise ModelError(f"{name!r} {problem}. Models in {store.root / 'train'}: {known}.")
+
+
+def _key(model: Model) -> str:
+    return model.model.rpartition("/")[2]
+
+
+def _manifests(store: Store, stage: str) -> Iterator[Manifest]:
+    """Yield the whole results of a stage, the oldest first."""
+    manifests = []
+    for path in (store.root / stage).glob(f"*/{MANIFEST}"):
+        try:
+            manifests.append(Manifest.from_json(path.read_bytes()))
+        except (OSError, ValueError, TypeError, KeyError):
+            continue
+    yield from sorted(manifests, key=lambda manifest: (manifest.created, manifest.key))

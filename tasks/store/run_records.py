@@ -1,0 +1,118 @@
+"""Records of runs: which results each used, for explanations and for ``gc``."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tasks.manifest import Manifest
+from tasks.store.atomic import write_atomically, writing_to
+from tasks.store.store import LOCKS, MANIFEST, RUNS, Store
+
+LOCK = "run.lock"
+
+
+class RunRecord:
+    """One run's record, ``<root>/runs/<run id>/run.json``, kept up to date while it goes on.
+
+    All that time it holds a lock beside it, which the system frees if the run is killed.
+    """
+
+    def __init__(self, store: Store, run_id: str, **about: Any) -> None:
+        self.run_id = run_id
+        self._store = store
+        self._path = store.root / RUNS / run_id / "run.json"
+        self._content: dict[str, Any] = {
+            "run": run_id,
+            "state": "running",
+            "pid": os.getpid(),
+            "started": _now(),
+            **about,
+            "stages": {},
+        }
+        self._lock = FileLock(self._path.with_name(LOCK), thread_local=False)
+        with writing_to(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        self._write()
+
+    def stage(self, name: str, results: Mapping[str, str], **about: Any) -> None:
+        """Note the results (keys by label) that a stage is about to use or to make."""
+        self._content["stages"][name] = {**about, "results": dict(results)}
+        with record_lock(self._store):
+            self._write()
+
+    def finish(self, state: str) -> None:
+        """Note how the run ended; nothing of it is in use any more."""
+        self._content |= {"state": state, "finished": _now()}
+        try:
+            self._write()
+        finally:
+            self._lock.release()
+
+    def _write(self) -> None:
+        write_atomically(self._path, json.dumps(self._content, indent=1))
+
+
+def goes_on(store: Store, run: Mapping[str, Any]) -> bool:
+    """Say whether a run is at work still, by its record; one that was killed is not."""
+    return run["state"] == "running" and is_held(store.root / RUNS / run["run"] / LOCK)
+
+
+def is_held(lock: Path) -> bool:
+    """Say whether somebody holds a lock."""
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def read_runs(store: Store) -> Iterator[dict[str, Any]]:
+    """Yield the records of all runs, the newest first; an unreadable one is passed over."""
+    for path in sorted((store.root / RUNS).glob("*/run.json"), reverse=True):
+        try:
+            yield json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue
+
+
+def record_lock(store: Store) -> FileLock:
+    """Return the lock under which a run notes what it will use, and ``gc`` removes the rest."""
+    (store.root / LOCKS).mkdir(parents=True, exist_ok=True)
+    return FileLock(store.root / LOCKS / "runs.lock")
+
+
+def previous_manifests(
+    store: Store, stage: str, *, before: str | None = None
+) -> dict[str, Manifest]:
+    """Return the manifests, by label, of the last run before ``before`` that had the stage."""
+    for run in read_runs(store):
+        results = run["stages"].get(stage, {}).get("results", {})
+        if before is not None and run["run"] >= before:
+            continue
+        manifests = {}
+        for label, key in results.items():
+            try:
+                content = (store.root / stage / key / MANIFEST).read_bytes()
+                manifests[label] = Manifest.from_json(content)
+            except (OSError, ValueError, TypeError, KeyError):
+                continue
+        if manifests:
+            return manifests
+    return {}
+
+
+def new_run_id() -> str:
+    """Return a name that sorts by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

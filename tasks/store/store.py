@@ -1,0 +1,222 @@
+"""The store: results of stage runs under their keys, complete or not there at all.
+
+``<root>/<stage>/<key>/`` holds a run's files and its ``manifest.json``. A run writes into a folder
+beside it and is renamed into place, under a lock that ends with its owner.
+"""
+
+import os
+import shutil
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from sentiment.errors import SentimentError, StageError
+from sentiment.progress import Progress, silent
+from tasks.manifest import Artifact, Manifest, digest_file
+from tasks.stage import Request
+from tasks.store.atomic import writing_to
+from tasks.store.machine import describe_machine
+
+MANIFEST = "manifest.json"
+LOCKS, FAILED, RUNS = "locks", "failed", "runs"
+VERSIONS = ("torch", "numpy", "pyarrow", "nltk", "prefect")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the store has for a request: a manifest, or why it has none that can be used."""
+
+    manifest: Manifest | None
+    damage: str | None = None
+
+
+@dataclass(frozen=True)
+class Built:
+    """A manifest, and whether it was made now or had been there already."""
+
+    manifest: Manifest
+    computed: bool
+
+
+class Store:
+    """The results under one storage root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    def prepare(self) -> None:
+        """Make the root, and say so when it cannot be written."""
+        probe = self.root / LOCKS / f".probe-{uuid.uuid4().hex}"
+        with writing_to(self.root):
+            probe.parent.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+
+    def folder(self, request: Request) -> Path:
+        return self.root / request.stage.name / request.key
+
+    def find(self, request: Request, *, verify: bool = False) -> Found:
+        """Look for a usable result: its manifest is there and its files are as it says.
+
+        Sizes and modification times are compared; where a time differs, or with ``verify``
+        always, the content is read.
+        """
+        path = self.folder(request) / MANIFEST
+        try:
+            manifest = Manifest.from_json(path.read_bytes())
+        except FileNotFoundError:
+            gone = self.folder(request).exists()
+            return Found(None, f"{self._short(path)} is missing" if gone else None)
+        except (OSError, ValueError, TypeError, KeyError):
+            return Found(None, f"{self._short(path)} is damaged")
+        for artifact in manifest.outputs:
+            damage = self._damage(artifact, verify)
+            if damage:
+                return Found(None, damage)
+        return Found(manifest)
+
+    def _damage(self, artifact: Artifact, verify: bool) -> str | None:
+        path = self.root / artifact.path
+        try:
+            stat = path.stat()
+        except OSError:
+            return f"{artifact.path} is missing"
+        touched = stat.st_mtime_ns != artifact.mtime_ns
+        if stat.st_size != artifact.size or (
+            (touched or verify) and digest_file(path) != artifact.sha256
+        ):
+            return f"{artifact.path} is damaged"
+        if touched:  # copied, but whole: spare the next look the reading
+            os.utime(path, ns=(stat.st_atime_ns, artifact.mtime_ns))
+        return None
+
+    def discard(self, request: Request, *, verify: bool = False) -> None:
+        """Take a result that is still damaged out of the way, so that nothing hits it."""
+        folder = self.folder(request)
+        with writing_to(self.root), self._lock(request):
+            if folder.exists() and self.find(request, verify=verify).manifest is None:
+                shutil.rmtree(folder)
+
+    def build(
+        self,
+        request: Request,
+        *,
+        force: bool = False,
+        run: str = "",
+        progress: Progress = silent,
+    ) -> Built:
+        """Return the request's result, computing it unless a usable one is there.
+
+        Whoever asks for the same work meanwhile waits and then finds it done. Raises what the
+        stage's function raises, and StorageError when the files cannot be written.
+        """
+        folder = self.folder(request)
+        with writing_to(self.root), self._lock(request):
+            discarded = _discarded(folder)
+            if discarded.exists() and not folder.exists():  # killed between two renames
+                discarded.rename(folder)
+            found = self.find(request)
+            if found.manifest is not None and not force:
+                return Built(found.manifest, computed=False)
+            for leftover in folder.parent.glob(f".{request.key}-*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            checkpoints = request.checkpoints(self.root)
+            if force:
+                shutil.rmtree(checkpoints, ignore_errors=True)
+            manifest = self._compute(request, folder, run, progress)
+            shutil.rmtree(checkpoints, ignore_errors=True)
+            return Built(manifest, computed=True)
+
+    def _lock(self, request: Request) -> FileLock:
+        # The system frees such a lock when its owner dies, however that happens.
+        (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
+        return FileLock(self.root / LOCKS / f"{request.stage.name}-{request.key}.lock")
+
+    def _compute(self, request: Request, folder: Path, run: str, progress: Progress) -> Manifest:
+        work = folder.parent / f".{request.key}-{os.getpid()}"
+        work.mkdir(parents=True)
+        try:
+            started = time.monotonic()
+            facts = request.stage.load()(
+                **request.arguments(self.root), out=work, progress=progress
+            )
+            # What a stage that goes on from a checkpoint did before is work of this result, too.
+            seconds = time.monotonic() - started + facts.get("seconds_before", 0)
+            manifest = self._manifest(request, work, folder, facts, run=run, seconds=seconds)
+            (work / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+            if folder.exists():
+                folder.rename(_discarded(folder))
+                work.rename(folder)
+                shutil.rmtree(_discarded(folder), ignore_errors=True)
+            else:
+                work.rename(folder)
+            return manifest
+        except SentimentError as error:
+            self._keep_evidence(request, error)
+            raise
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _manifest(
+        self,
+        request: Request,
+        work: Path,
+        folder: Path,
+        facts: dict[str, Any],
+        *,
+        run: str,
+        seconds: float,
+    ) -> Manifest:
+        outputs = []
+        for path in sorted(p for p in work.rglob("*") if p.is_file()):
+            name = path.relative_to(work).as_posix()
+            stat = path.stat()
+            outputs.append(
+                Artifact(
+                    name=name,
+                    path=(folder / name).relative_to(self.root).as_posix(),
+                    sha256=digest_file(path),
+                    size=stat.st_size,
+                    mtime_ns=stat.st_mtime_ns,
+                    rows=pq.read_metadata(path).num_rows if path.suffix == ".parquet" else None,
+                )
+            )
+        if not outputs:
+            raise StageError(f"Stage {request.stage.name} wrote no file for {request.label}.")
+        return Manifest(
+            stage=request.stage.name,
+            label=request.label,
+            key=request.key,
+            **request.ingredients,
+            outputs=tuple(outputs),
+            facts=facts,
+            seconds=round(seconds, 3),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            run=run,
+            versions={"python": sys.version.split()[0], **{n: version(n) for n in VERSIONS}},
+            machine=describe_machine(),
+        )
+
+    def _keep_evidence(self, request: Request, error: SentimentError) -> None:
+        if error.evidence is None or not error.evidence.exists():
+            return
+        kept = self.root / FAILED / f"{request.stage.name}-{request.key[:12]}" / error.evidence.name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(error.evidence, kept)
+        error.args = (f"{error.args[0]} They are kept in {kept}.", *error.args[1:])
+
+    def _short(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+
+def _discarded(folder: Path) -> Path:
+    """Return where a result goes while a new one takes its place."""
+    return folder.with_name(f".{folder.name}-discarded")

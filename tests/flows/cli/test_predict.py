@@ -1,0 +1,35 @@
+"""``sentiment predict`` on lines that are no texts."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli.main import app
+from tests.conftest import write_random_bundle
+
+LINES = b"a lovely lamp\n\ncaf\xe9 lamp\r\nawful\n"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    return str(write_random_bundle(tmp_path))
+
+
+def test_what_is_no_text_keeps_its_line_and_costs_no_other_its_prediction(model: str) -> None:
+    done = CliRunner().invoke(app, ["predict", "--json", "--model", model], input=LINES)
+    entries = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [entry["text"] for entry in entries] == ["a lovely lamp", "", "caf\ufffd lamp", "awful"]
+    assert [entry["probability"] is None for entry in entries] == [False, True, True, False]
+    assert "1 texts have no prediction: empty." in done.stderr
+    assert "1 texts have no prediction: no UTF-8." in done.stderr
+    alone = CliRunner().invoke(app, ["predict", "--json", "--model", model, "awful"])
+    assert json.loads(alone.stdout)["probability"] == pytest.approx(entries[3]["probability"])
+
+
+def test_an_argument_that_is_no_utf_8_has_no_prediction(model: str) -> None:
+    done = CliRunner().invoke(app, ["predict", "--model", model, "caf\udce9", "lamp"])
+    first, second = done.stdout.splitlines()
+    assert first == "no UTF-8  P(positive)     -  caf\ufffd"
+    assert second.endswith("  lamp")

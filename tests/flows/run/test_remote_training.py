@@ -1,0 +1,130 @@
+"""Training requests that are sent to another machine."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from prefect.client.schemas.objects import State, StateType
+
+from flows.run import remote_training
+from flows.steps import Job, walk
+from sentiment.errors import StageError
+from tasks.stage import Request
+from tests.conftest import run_plainly
+
+Make = Callable[..., Job]
+
+
+class Notes:
+    """A reporter that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, line: str) -> None:
+        self.lines.append(line)
+
+    def progress(self, *_: Any) -> None: ...
+
+    def interval(self) -> float:
+        return 1.0
+
+
+class Server:
+    """Answers with one state after the other, then with the last."""
+
+    def __init__(self, *states: State[Any] | Exception) -> None:
+        self._next = list(states)
+
+    def read_flow_run(self, _: Any) -> SimpleNamespace:
+        state = self._next.pop(0) if len(self._next) > 1 else self._next[0]
+        if isinstance(state, Exception):
+            raise state
+        return SimpleNamespace(state=state)
+
+
+def training_request(job: Job) -> Request:
+    """Return the request for training, the stages before it done."""
+    done = run_plainly(job, until="tensors")
+    way = walk(job)
+    stage, requests = next(way)
+    while stage.name != "train":
+        stage, requests = way.send(done[stage.name])
+    return requests[0]
+
+
+def test_a_request_arrives_as_it_was_sent(make_job: Make, data: Path) -> None:
+    request = training_request(make_job(data))
+    sent = json.loads(json.dumps(remote_training.to_json(request)))
+    arrived = remote_training.from_json(sent)
+    assert arrived.key == request.key
+    assert arrived.arguments(data) == request.arguments(data)
+
+
+def test_a_worker_with_other_code_or_settings_refuses(make_job: Make, data: Path) -> None:
+    sent = remote_training.to_json(training_request(make_job(data)))
+    sent["settings"]["train"]["seed"] += 1
+    with pytest.raises(StageError, match="same commit"):
+        remote_training.from_json(sent)
+
+
+def test_a_worker_without_the_files_says_that_storage_must_be_shared(
+    make_job: Make, data: Path, tmp_path: Path
+) -> None:
+    job = make_job(data)
+    request = training_request(job)
+    remote_training.check_shared(request, job.store.root)
+    with pytest.raises(StageError, match="share the run's storage"):
+        remote_training.check_shared(request, tmp_path / "elsewhere")
+
+
+def test_the_wait_reports_states_and_a_missing_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_training, "POLL", 0)
+    monkeypatch.setattr(remote_training, "PATIENCE", -1)
+    late = State(type=StateType.SCHEDULED, name="Late")
+    running, failed = State(type=StateType.RUNNING), State(type=StateType.FAILED, message="why")
+    server: Any = Server(late, late, running, running, failed)
+    notes = Notes()
+    assert remote_training.wait_for(server, uuid4(), notes) is failed
+    assert [line.split(": ")[-1] for line in notes.lines if "pool gpu:" in line] == [
+        "Late",
+        "Running",
+        "Failed",
+    ]
+    assert sum("no worker" in line for line in notes.lines) == 2
+
+
+def answer(status: int) -> httpx.HTTPStatusError:
+    request = httpx.Request("GET", "http://127.0.0.1:9")
+    response = httpx.Response(status, request=request)
+    return httpx.HTTPStatusError("no", request=request, response=response)
+
+
+def test_the_wait_outlives_the_servers_absence_and_no_refusal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote_training, "POLL", 0)
+    running, done = State(type=StateType.RUNNING), State(type=StateType.COMPLETED)
+    gone = httpx.ConnectError("refused")
+    server: Any = Server(running, gone, gone, answer(503), running, gone, done)
+    notes = Notes()
+    assert remote_training.wait_for(server, uuid4(), notes) is done
+    assert sum("does not answer" in line for line in notes.lines) == 2
+    refusing: Any = Server(running, answer(404))
+    with pytest.raises(httpx.HTTPStatusError):
+        remote_training.wait_for(refusing, uuid4(), notes)
+
+
+def test_the_build_of_a_library_leaves_the_key_alone(
+    make_job: Make, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = []
+    for version in ("2.13.0", "2.13.0+cpu", "2.14.0"):
+        monkeypatch.setattr("importlib.metadata.version", lambda _, v=version: v)
+        keys.append(training_request(make_job(data)).key)
+    assert keys[0] == keys[1] != keys[2]

@@ -1,0 +1,303 @@
+"""What a run leaves in Prefect: its name, tables, the report, progress; the log says why."""
+
+import io
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import Artifact, FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+from rich.console import Console
+
+import flows.ui.artifacts
+import flows.ui.progress_bars
+from flows.pipeline import pipeline
+from flows.run.decision import decide
+from flows.run.execution import at_work
+from flows.steps import STAGE_NAMES, Job, walk
+from flows.ui.artifacts import file_links, file_rows, metric_rows, split_rows
+from flows.ui.progress_bars import ProgressArtifact, progress_artifact
+from flows.ui.reporters import LineReporter, Running, chosen
+from flows.ui.run_name import run_name
+from sentiment.reports.run_section import PLACE
+from tasks.manifest import Artifact as File
+from tasks.progress import ProgressFile, Snapshot, snapshot
+from tasks.store.machine import describe_machine
+from tests.conftest import TINY, good_lines, run_plainly, write_bz2, write_small_data
+
+
+class Ran(NamedTuple):
+    """A run: its result, its log, its flow run in Prefect."""
+
+    result: dict[str, Any]
+    log: list[str]
+    flow_run: FlowRun
+
+    def artifacts(self) -> dict[str, Artifact]:
+        with get_client(sync_client=True) as client:
+            found = client.read_artifacts(
+                artifact_filter=ArtifactFilter(
+                    flow_run_id=ArtifactFilterFlowRunId(any_=[self.flow_run.id])
+                )
+            )
+        return {str(artifact.key): artifact for artifact in found if artifact.key}
+
+
+def run_on(folder: Path, *overrides: str) -> Ran:
+    written = io.StringIO()
+    before = chosen.set(LineReporter(Console(file=written)))
+    try:
+        result = pipeline(
+            preset="sample",
+            data=str(folder / "data"),
+            storage=str(folder / "storage"),
+            overrides=[*TINY, "ingest.shard_size=25", "train.epochs=2", *overrides],
+        )
+    finally:
+        chosen.reset(before)
+    with get_client(sync_client=True) as client:
+        (flow_run,) = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)
+    return Ran(result, written.getvalue().splitlines(), flow_run)
+
+
+@pytest.fixture(scope="module")
+def folder(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    write_small_data(folder / "data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> Ran:
+    return run_on(folder)
+
+
+@pytest.fixture(scope="module")
+def second(first: Ran, folder: Path) -> Ran:
+    return run_on(folder)
+
+
+def test_runs_on_equal_data_share_their_name_but_for_its_end(first: Ran, second: Ran) -> None:
+    names = [run.flow_run.name.split("-") for run in (first, second)]
+    assert all(re.fullmatch(r"sample-[0-9a-f]{8}-[0-9a-f]{6}", "-".join(name)) for name in names)
+    assert names[0][1] == names[1][1]
+    assert names[0][2] != names[1][2]
+
+
+def test_a_name_follows_the_data_and_not_their_place() -> None:
+    run = UUID(int=1)
+
+    def name(preset: str, path: str, digest: str) -> str:
+        return run_name(preset, [File("train.csv", path, digest, 1, 1)], run)
+
+    assert name("mine/my.yaml", "/a/train.csv", "1") == name("my", "/b/train.csv", "1")
+    assert name("my", "/a/train.csv", "1") != name("my", "/a/train.csv", "2")
+
+
+def test_the_log_says_of_each_stage_why_it_ran_or_that_nothing_changed(
+    first: Ran, second: Ran
+) -> None:
+    begun = [line for line in first.log if "to run" in line]
+    assert begun == [f"{stage:<11}to run: first run" for stage in STAGE_NAMES]
+    cached = [line for line in second.log if "cached" in line]
+    assert cached[:-1] == [f"{stage:<11}cached: nothing changed" for stage in STAGE_NAMES]
+    assert cached[-1] == second.log[-1] == "run        nothing new: every stage was cached"
+
+
+def test_figures_and_report_are_artifacts_of_every_run(first: Ran, second: Ran) -> None:
+    for run in (first, second):
+        artifacts = run.artifacts()
+        splits = json.loads(str(artifacts["data-quality"].data))
+        assert splits[0] == {"figure": "reviews", "train": "60", "validation": "10", "test": "10"}
+        files = json.loads(str(artifacts["input-files"].data))
+        assert [row["lines"] for row in files] == ["20", "60"]
+        metrics = {r["figure"]: r["value"] for r in json.loads(str(artifacts["metrics"].data))}
+        assert metrics["accuracy"] == f"{run.result['accuracy']:.2%}"
+        assert metrics["loss (nats)"] == f"{run.result['loss']:.4f}"
+        report = Path(run.result["report"])
+        (markdown,) = report.parents[2].glob("report/*/report.md")
+        assert artifacts["evaluation"].data == markdown.read_text(encoding="utf-8")
+        assert report.as_uri() in str(artifacts["files"].data)
+        assert str(run.result["model"]) in str(artifacts["files"].data)
+
+
+def test_a_runs_report_is_that_of_the_stage_with_what_the_run_did(first: Ran, second: Ran) -> None:
+    (stage,) = Path(first.result["report"]).parents[2].glob("report/*/report.html")
+    before, _, after = stage.read_text(encoding="utf-8").rpartition(PLACE)
+    model = Path(first.result["model"]).name
+    for run, reason in ((first, "first run"), (second, "nothing changed")):
+        report = Path(run.result["report"])
+        page = report.read_text(encoding="utf-8")
+        assert page.startswith(before) and page.endswith(after)
+        facts, _, stages = page[len(before) : -len(after)].partition('<div class="wide">')
+        assert report.parent.name in facts
+        assert facts.count(describe_machine()) == 2  # of the run, and of the training
+        assert re.findall(r'<th scope="row">(\w+)</th>', stages) == list(STAGE_NAMES)
+        assert stages.count(f"<td>{reason}</td>") == len(STAGE_NAMES)
+        assert f"<td>{model}</td>" in stages
+        figures = json.loads(report.with_name("metrics.json").read_bytes())
+        told = figures.pop("run")
+        assert figures == json.loads(stage.with_name("metrics.json").read_bytes())
+        assert told["facts"]["Run"] == report.parent.name
+        for row in told["stages"]:
+            assert all(f"{text}</t" in stages for text in row.values())
+
+
+def test_long_stages_that_ran_have_a_full_bar(first: Ran, second: Ran) -> None:
+    bars = {k: a for k, a in first.artifacts().items() if k.startswith("progress")}
+    assert set(bars) == {f"progress-{stage}" for stage in flows.ui.progress_bars.STAGES}
+    assert {bar.data for bar in bars.values()} == {100.0}
+    assert str(bars["progress-train"].description).startswith("120 of 120 reviews")
+    assert not [key for key in second.artifacts() if key.startswith("progress")]
+
+
+@pytest.fixture
+def bars(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[float, str]]]:
+    """Collect what would go to Prefect's API as a bar's percentage and description."""
+    sent: list[tuple[float, str]] = []
+
+    def create(progress: float, key: str, description: str) -> UUID:
+        sent.append((progress, description))
+        return UUID(int=1)
+
+    def update(artifact_id: UUID, progress: float, description: str) -> UUID:
+        sent.append((progress, description))
+        return artifact_id
+
+    monkeypatch.setattr(flows.ui.progress_bars, "create_progress_artifact", create)
+    monkeypatch.setattr(flows.ui.progress_bars, "update_progress_artifact", update)
+    yield sent
+
+
+def test_a_bar_moves_with_the_work(
+    prefect_server: None, bars: list[tuple[float, str]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(flows.ui.progress_bars, "UPDATE_EVERY", 0.01)
+    file = tmp_path / "progress.json"
+    running = Running("train", [file], None, time.monotonic())
+    with progress_artifact(running, wanted=True):
+        ProgressFile(file)(30, 120, loss=0.5)
+        while bars[-1][0] != 25:
+            time.sleep(0.01)
+    assert bars[0] == (0, "has begun")
+    assert "30 of 120 reviews" in bars[-2][1] and "loss 0.500" in bars[-2][1]
+    assert bars[-1][0] == 100
+    assert all(0 <= percent <= 100 for percent, _ in bars)
+
+
+def test_a_bar_of_unknown_length_stays_at_its_beginning(bars: list[tuple[float, str]]) -> None:
+    running = Running("ingest", [], None, time.monotonic())
+    ProgressArtifact(running).progress(running, Snapshot(5_000))
+    assert bars[-1][0] == 0
+    assert bars[-1][1].startswith("5,000 reviews")
+
+
+def test_a_bar_of_files_follows_the_bytes_that_were_read(
+    bars: list[tuple[float, str]], tmp_path: Path
+) -> None:
+    """A small file that is done, a large one at work, one not begun: no total is known."""
+    files = [tmp_path / f"{name}.json" for name in ("small", "large", "next")]
+    running = Running("ingest", files, None, time.monotonic() - 10, sizes=[100, 600, 300])
+    ProgressFile(files[0])(20, 20, share=1.0)
+    ProgressFile(files[1])(5_000, None, share=0.25)
+    bar = ProgressArtifact(running)
+    bar.progress(running, snapshot(running.files, running.sizes))
+    percent, text = bars[-1]
+    assert percent == 25
+    assert re.fullmatch(r"5,020 reviews \(25%\), 50\d/s, 30 s left", text)
+    ProgressFile(files[1])(80_000, 80_000, share=1.0)
+    ProgressFile(files[2])(40_000, 40_000, share=1.0)
+    bar.finish(running)
+    assert bars[-1][0] == 100
+    assert bars[-1][1].startswith("120,020 of 120,020 reviews, ")
+
+
+def test_of_shards_only_those_at_work_are_watched(make_job: Callable[..., Job], data: Path) -> None:
+    job = make_job(data)
+    run_plainly(job, until="ingest")
+    write_bz2(data / "more-train.ft.txt.bz2", good_lines(30, start=500))
+    way = walk(job)
+    stage, requests = next(way)
+
+    def watched(*, force: bool) -> Running:
+        return at_work(stage, requests, decide(job.store, stage, requests, force=force), data, "r")
+
+    (size,) = watched(force=False).sizes
+    assert size == (data / "more-train.ft.txt.bz2").stat().st_size
+    assert len(watched(force=True).files) == len(requests) == 3
+
+
+def test_an_api_that_fails_costs_the_artifacts_and_not_the_run(
+    first: Ran, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionError("the server went away")
+
+    for name in ("create_table_artifact", "create_markdown_artifact"):
+        monkeypatch.setattr(flows.ui.artifacts, name, fail)
+    for name in ("create_progress_artifact", "update_progress_artifact"):
+        monkeypatch.setattr(flows.ui.progress_bars, name, fail)
+    monkeypatch.setattr("flows.ui.run_name.get_client", fail)
+    run = run_on(folder, "train.seed=2")
+    states = {stage["stage"]: stage["state"] for stage in run.result["stages"]}
+    assert states["train"] == states["evaluate"] == "completed"
+    assert run.artifacts() == {}
+
+
+QUALITY = {
+    "files": [
+        {"name": "a", "read": 1_000, "rejected": {"empty line": 2}},
+        {"name": "b", "read": 10, "rejected": {"no label": 1}},
+    ],
+    "splits": [
+        {
+            "name": "train",
+            "rows": 1_007,
+            "positive_share": 0.5,
+            "tokens": 90_000,
+            "unknown_share": 0.0123,
+            "lengths": {"50%": 80, "max": 1_234},
+        }
+    ],
+}
+
+
+def test_tables_of_the_data() -> None:
+    assert split_rows(QUALITY) == [
+        {"figure": "reviews", "train": "1,007"},
+        {"figure": "positive", "train": "50.00%"},
+        {"figure": "tokens", "train": "90,000"},
+        {"figure": "unknown words", "train": "1.23%"},
+        {"figure": "length, 50%", "train": "80"},
+        {"figure": "length, max", "train": "1,234"},
+    ]
+    assert file_rows(QUALITY) == [
+        {"file": "a", "lines": "1,000", "rejected": "2", "empty line": "2", "no label": "0"},
+        {"file": "b", "lines": "10", "rejected": "1", "empty line": "0", "no label": "1"},
+    ]
+
+
+def test_a_metric_that_the_test_reviews_leave_undefined_is_called_so() -> None:
+    import numpy as np
+
+    from sentiment.evaluation.metrics import measure
+
+    one_class = np.array([1, 1])
+    metrics = measure(one_class, np.array([0.9, 0.8]), np.array([3, 4]))
+    rows = {row["figure"]: row["value"] for row in metric_rows(metrics)}
+    assert rows["ROC AUC"] == "undefined"
+    assert rows["accuracy"] == "100.00%"
+
+
+def test_links_survive_odd_paths(tmp_path: Path) -> None:
+    markdown = file_links({"report": tmp_path / "a b" / "report.html"})
+    assert "a%20b/report.html)" in markdown
+    assert f"`{tmp_path}/a b/report.html`" in markdown

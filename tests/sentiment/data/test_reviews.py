@@ -1,0 +1,375 @@
+"""What a valid review is, and the reason and the bytes of every other line."""
+
+import csv
+import gzip
+import json
+from collections.abc import Sequence
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sentiment.data.reviews import Reject, Review, parse_line, read_reviews
+from sentiment.errors import DataError
+from tests.sentiment.conftest import as_line
+
+MAX_BYTES = 10_000
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\n")).filter(str.strip)
+
+
+@given(st.integers(0, 10**12), st.sampled_from([0, 1]), texts)
+@example(0, 1, "Ends with a carriage return\r")
+@example(7, 0, " starts and ends with a space ")
+@example(7, 0, "__label__2 of another review")
+def test_a_formatted_review_reads_back_unchanged(row: int, label: int, text: str) -> None:
+    assert parse_line(row, as_line(label, text), MAX_BYTES) == Review(row, label, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "one\u2028line",
+        "next\x85line",
+        "a NUL \x00 inside",
+        "great \N{GRINNING FACE}\N{ZERO WIDTH JOINER}\N{FIRE}",
+        "tab\tinside",
+        "\ufeffmark inside",
+        "Titre : très bon, “vraiment”",
+        "null",
+    ],
+)
+def test_unusual_characters_stay(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "reviews.ft.txt"
+    path.write_bytes(as_line(1, text) + b"\n" + as_line(0, text) + b"\n")
+    assert from_file(path) == [Review(0, 1, text), Review(1, 0, text)]
+
+
+REASONS = {
+    b"The plot is thin: I slept": "no label",
+    b"__label__": "unknown label",
+    b"__label__3 Fine: so so": "unknown label",
+    b"__label__0 Bad: awful": "unknown label",
+    b"__label__12 Bad: awful": "unknown label",
+    b"__label__2: Fine": "unknown label",
+    b"__LABEL__2 Fine: lovely": "no label",
+    b"_label__2 Fine: lovely": "no label",
+    b"\t__label__2 Fine: lovely": "white space before the label",
+    b" __label__2 Fine: lovely": "white space before the label",
+    b"\r__label__2 Fine: lovely": "white space before the label",
+    b"\xef\xbb\xbf__label__2 Fine: lovely": "byte order mark before the label",
+    b"__label__2\tFine: lovely": "tab after the label",
+    b"__label__1\tBad:\tawful": "tab after the label",
+    b"__label__2 caf\xe9": "invalid UTF-8",
+    b"__label__2 \xff\xfe": "invalid UTF-8",
+    b"__label__2 \xed\xa0\x80": "invalid UTF-8",  # half a surrogate pair
+    b"__label__2 \xc0\xaf": "invalid UTF-8",  # longer than need be
+    b"__label__2 cut off \xf0\x9f\x98": "invalid UTF-8",
+    b"__label__1": "empty text",
+    b"__label__1 ": "empty text",
+    b"__label__2  \t \r": "empty text",
+    "__label__2 \u2003\u00a0\u2028".encode(): "empty text",
+    b"": "empty line",
+    b" \t ": "empty line",
+    b"__label__2 " + b"x" * MAX_BYTES: f"longer than {MAX_BYTES:,} bytes",
+}
+
+
+@pytest.mark.parametrize(("line", "reason"), REASONS.items(), ids=range(len(REASONS)))
+def test_a_bad_line_has_its_reason_and_keeps_its_bytes(line: bytes, reason: str) -> None:
+    assert parse_line(41, line, MAX_BYTES) == Reject(41, reason, line)
+
+
+def test_a_line_of_exactly_the_longest_size_is_valid() -> None:
+    line = b"__label__2 " + b"x" * (MAX_BYTES - 11)
+    assert isinstance(parse_line(0, line, MAX_BYTES), Review)
+    assert isinstance(parse_line(0, line + b"x", MAX_BYTES), Reject)
+
+
+almost = st.tuples(
+    st.sampled_from([b"", b" ", b"\t", b"\xef\xbb\xbf", b"\x00"]),
+    st.sampled_from([b"__label__1", b"__label__2", b"__label__", b"__label__9", b"label"]),
+    st.sampled_from([b" ", b"", b"\t", b"  ", b"\xa0"]),
+    st.binary(max_size=30),
+).map(b"".join)
+
+
+@given(st.binary(max_size=60) | almost, st.integers(16, 50))
+def test_any_line_is_a_review_that_formats_back_or_a_reject_with_its_bytes(
+    line: bytes, max_bytes: int
+) -> None:
+    record = parse_line(3, line, max_bytes)
+    if isinstance(record, Review):
+        assert as_line(record.label, record.text) == line
+        assert record.row == 3
+        assert record.text.strip()
+        assert len(line) <= max_bytes
+    else:
+        assert record == Reject(3, record.reason, line)
+        assert record.reason
+
+
+def from_file(
+    path: Path, max_bytes: int = MAX_BYTES, labels: Sequence[int] = (0, 1)
+) -> list[Review | Reject]:
+    return list(read_reviews(path, max_bytes=max_bytes, labels=labels))
+
+
+def from_csv(tmp_path: Path, content: str | bytes, **options: Any) -> list[Review | Reject]:
+    path = tmp_path / "reviews.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return from_file(path, **options)
+
+
+class TestCsv:
+    def test_title_and_text_become_one_text(self, tmp_path: Path) -> None:
+        records = from_csv(tmp_path, "label,title,text\n1,Bright lamp,Lights it all\n0,,No title\n")
+        assert records == [Review(0, 1, "Bright lamp: Lights it all"), Review(1, 0, "No title")]
+
+    def test_columns_may_stand_in_any_order_beside_others(self, tmp_path: Path) -> None:
+        content = "stars,Text,id, LABEL ,title\n5,Lights it all,b7,1,Bright lamp\n"
+        assert from_csv(tmp_path, content) == [Review(0, 1, "Bright lamp: Lights it all")]
+
+    def test_content_stands_for_text(self, tmp_path: Path) -> None:
+        assert from_csv(tmp_path, "label,content\n0,Broke\n") == [Review(0, 0, "Broke")]
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    def test_quotes_hold_commas_quotes_and_line_ends(self, tmp_path: Path, end: str) -> None:
+        lines = ["label,text", '1,"Warm, ""soft""', "", 'and light"', "0,Thin"]
+        records = from_csv(tmp_path, end.join(lines))
+        assert records == [Review(0, 1, 'Warm, "soft"\n\nand light'), Review(1, 0, "Thin")]
+
+    def test_rows_count_records_not_lines(self, tmp_path: Path) -> None:
+        records = from_csv(tmp_path, 'label,text\n1,"a\nb\nc"\n7,"d\ne"\n0,f\n')
+        assert records == [
+            Review(0, 1, "a\nb\nc"),
+            Reject(1, "unknown label", b'7,"d\ne"'),
+            Review(2, 0, "f"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("line", "reason"),
+        [
+            (b"1,Fine", "not 3 fields"),
+            (b"1,Fine,so,so", "not 3 fields"),
+            (b"", "not 3 fields"),
+            (b"2,Fine,so so", "unknown label"),
+            (b"-1,Fine,so so", "unknown label"),
+            (b"1.0,Fine,so so", "unknown label"),
+            (b"good,Fine,so so", "unknown label"),
+            (b",Fine,so so", "unknown label"),
+            (b"1,,", "empty text"),
+            (b"1,  , ", "empty text"),
+            (b"1,caf\xe9,so so", "invalid UTF-8"),
+            (b"0,Fine,\xff", "invalid UTF-8"),
+            (b'0,Fine,"two\nlines\xff"', "invalid UTF-8"),
+            (b"1,Long," + b"x" * MAX_BYTES, f"longer than {MAX_BYTES:,} bytes"),
+            (b"1,Fine,a carriage return \r within", "not valid CSV"),
+        ],
+    )
+    def test_a_bad_row_has_its_reason_and_its_bytes(
+        self, tmp_path: Path, line: bytes, reason: str
+    ) -> None:
+        content = b"label,title,text\n1,Fine,before\n" + line + b"\n0,Poor,after\n"
+        assert from_csv(tmp_path, content) == [
+            Review(0, 1, "Fine: before"),
+            Reject(1, reason, line),
+            Review(2, 0, "Poor: after"),
+        ]
+
+    def test_bytes_that_are_no_text_do_no_harm_in_other_columns(self, tmp_path: Path) -> None:
+        assert from_csv(tmp_path, b"label,who,text\n1,\xff,Warm\n") == [Review(0, 1, "Warm")]
+
+    def test_a_byte_order_mark_before_the_header_is_no_harm(self, tmp_path: Path) -> None:
+        content = "\ufefflabel,text\n1,Warm\n"
+        assert from_csv(tmp_path, content) == [Review(0, 1, "Warm")]
+
+    def test_the_labels_may_be_words(self, tmp_path: Path) -> None:
+        records = from_csv(tmp_path, "label,text\nPositive,Warm\n negative ,Thin\n1,Odd\n")
+        assert records == [Review(0, 1, "Warm"), Review(1, 0, "Thin"), Review(2, 1, "Odd")]
+
+    def test_the_labels_may_be_other_numbers(self, tmp_path: Path) -> None:
+        records = from_csv(tmp_path, "label,text\n1,Thin\n 2 ,Warm\n0,Odd\n", labels=(1, 2))
+        assert records == [
+            Review(0, 0, "Thin"),
+            Review(1, 1, "Warm"),
+            Reject(2, "unknown label", b"0,Odd"),
+        ]
+
+    def test_unusual_characters_stay(self, tmp_path: Path) -> None:
+        text = "NUL \x00, \u2028, \x85, \N{FIRE}"
+        assert from_csv(tmp_path, f'label,text\n1,"{text}"\n') == [Review(0, 1, text)]
+
+    def test_a_very_long_field_is_a_reject(self, tmp_path: Path) -> None:
+        line = b"1," + b"x" * 200_000
+        records = from_csv(tmp_path, b"label,text\n" + line + b"\n0,Thin\n")
+        assert records == [
+            Reject(0, f"longer than {MAX_BYTES:,} bytes", line),
+            Review(1, 0, "Thin"),
+        ]
+
+    def test_a_quote_never_closed_is_one_reject(self, tmp_path: Path) -> None:
+        records = from_csv(
+            tmp_path, 'label,text\n1,Warm\n0,"Thin\n1,Soft\n1,Light\n' + "x\n" * 9_999
+        )
+        assert records[0] == Review(0, 1, "Warm")
+        assert reasons(records) == [(1, "longer than 10,000 bytes")]
+
+    @pytest.mark.parametrize(
+        "content",
+        ["stars,text\n1,Warm\n", "label,body\n1,Warm\n", "label,text\r1,Warm\r", "\n", ""],
+    )
+    def test_missing_columns_are_an_error(self, tmp_path: Path, content: str) -> None:
+        with pytest.raises(DataError, match=r"reviews\.csv: needs columns 'label' and 'text'"):
+            from_csv(tmp_path, content)
+
+    def test_a_packed_table_is_read_as_a_table(self, tmp_path: Path) -> None:
+        path = tmp_path / "reviews.csv.gz"
+        path.write_bytes(gzip.compress(b"label,text\n1,Warm\n"))
+        assert from_file(path) == [Review(0, 1, "Warm")]
+
+    @given(st.lists(st.tuples(st.sampled_from([0, 1]), texts), min_size=1, max_size=5))
+    def test_what_the_csv_module_writes_reads_back(
+        self, tmp_path_factory: pytest.TempPathFactory, reviews: list[tuple[int, str]]
+    ) -> None:
+        # A carriage return before a line feed is part of the line's end, in quotes as well.
+        reviews = [(label, text.replace("\r", " ")) for label, text in reviews]
+        reviews = [(label, text if text.strip() else "x") for label, text in reviews]
+        path = tmp_path_factory.getbasetemp() / "written.csv"
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("label", "text"), *reviews])
+        assert from_file(path) == [Review(row, *review) for row, review in enumerate(reviews)]
+
+
+def from_parquet(tmp_path: Path, columns: dict[str, Any], **options: Any) -> list[Review | Reject]:
+    path = tmp_path / "reviews.parquet"
+    pq.write_table(pa.table(columns), path)
+    return from_file(path, **options)
+
+
+class TestParquet:
+    def test_title_and_text_become_one_text(self, tmp_path: Path) -> None:
+        columns = {"title": ["Bright", None], "text": ["Lights it", "Thin"], "label": [1, 0]}
+        records = from_parquet(tmp_path, columns)
+        assert records == [Review(0, 1, "Bright: Lights it"), Review(1, 0, "Thin")]
+
+    def test_content_stands_for_text_and_other_columns_are_left(self, tmp_path: Path) -> None:
+        columns = {"label": [0, 1], "content": ["Thin", "Warm"], "blob": [b"\xff", None]}
+        assert from_parquet(tmp_path, columns) == [Review(0, 0, "Thin"), Review(1, 1, "Warm")]
+
+    def test_the_labels_may_be_other_numbers(self, tmp_path: Path) -> None:
+        columns = {"label": [1, 2, 0], "text": ["Thin", "Warm", "Odd"]}
+        records = from_parquet(tmp_path, columns, labels=(1, 2))
+        assert records[:2] == [Review(0, 0, "Thin"), Review(1, 1, "Warm")]
+        assert reasons(records) == [(2, "unknown label")]
+
+    @pytest.mark.parametrize(
+        ("label", "kind"), [([True, False], "bool"), ([1.0, 0.0], "double"), ([1, nan], "double")]
+    )
+    def test_labels_that_only_look_like_numbers_are_an_error(
+        self, tmp_path: Path, label: list[Any], kind: str
+    ) -> None:
+        with pytest.raises(DataError, match=rf"'label' holds {kind} values.*Cast it"):
+            from_parquet(tmp_path, {"label": label, "text": ["Warm", "Thin"]})
+
+    def test_labels_may_be_text(self, tmp_path: Path) -> None:
+        records = from_parquet(tmp_path, {"label": ["1", "0"], "text": ["Warm", "Thin"]})
+        assert records == [Review(0, 1, "Warm"), Review(1, 0, "Thin")]
+
+    def test_nulls_are_rejected_with_the_record_as_json(self, tmp_path: Path) -> None:
+        columns = {"label": [1, None, 0], "text": [None, "Warm é", "Thin"]}
+        records = from_parquet(tmp_path, columns)
+        assert reasons(records) == [(0, "empty text"), (1, "unknown label")]
+        kept = [json.loads(record.bytes) for record in records if isinstance(record, Reject)]
+        assert kept == [{"label": 1, "text": None}, {"label": None, "text": "Warm é"}]
+        assert records[2] == Review(2, 0, "Thin")
+
+    @pytest.mark.parametrize(
+        ("text", "reason"), [(" ", "empty text"), ("x" * 99, "longer than 50 bytes")]
+    )
+    def test_bad_texts_are_rejected(self, tmp_path: Path, text: str, reason: str) -> None:
+        columns = {"label": [1, 0], "text": [text, "Thin"]}
+        assert reasons(from_parquet(tmp_path, columns, max_bytes=50)) == [(0, reason)]
+
+    def test_rows_go_on_over_batches_and_row_groups(self, tmp_path: Path) -> None:
+        path = tmp_path / "many.parquet"
+        texts = [f"Number {n}" for n in range(9_000)]
+        table = pa.table({"label": [n % 2 for n in range(9_000)], "text": texts})
+        pq.write_table(table, path, row_group_size=2_500)
+        assert from_file(path) == [Review(n, n % 2, text) for n, text in enumerate(texts)]
+
+    def test_missing_columns_are_an_error(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"needs columns .* and has stars, text\."):
+            from_parquet(tmp_path, {"stars": [1], "text": ["Warm"]})
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"label,text\n1,Warm\n", b"PAR1" + bytes(40) + b"PAR1"]
+    )
+    def test_another_format_is_an_error(self, tmp_path: Path, content: bytes) -> None:
+        path = tmp_path / "reviews.parquet"
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"reviews\.parquet: cannot be read as Parquet"):
+            from_file(path)
+
+    def test_a_missing_file_is_an_error(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"missing\.parquet: cannot be read"):
+            from_file(tmp_path / "missing.parquet")
+
+    def test_damage_in_the_middle_is_an_error(self, tmp_path: Path) -> None:
+        path = tmp_path / "reviews.parquet"
+        texts = [f"Number {n * n}" for n in range(500)]
+        table = pa.table({"label": [1] * 500, "text": texts})
+        pq.write_table(table, path, use_dictionary=False)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 3 : len(content) // 2] = bytes(
+            len(content) // 2 - len(content) // 3
+        )
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"reviews\.parquet: cannot be read as Parquet"):
+            from_file(path)
+
+    def test_text_that_is_no_text_is_an_error(self, tmp_path: Path) -> None:
+        buffers = pa.array([b"Warm", b"caf\xe9"], pa.binary()).buffers()
+        text = pa.Array.from_buffers(pa.string(), 2, buffers)
+        with pytest.raises(DataError, match=r"reviews\.parquet: cannot be read .*decode byte"):
+            from_parquet(tmp_path, {"label": [1, 0], "text": text})
+
+
+def reasons(records: Sequence[Review | Reject]) -> list[tuple[int, str]]:
+    return [(record.row, record.reason) for record in records if isinstance(record, Reject)]
+
+
+FORMATS = {
+    "reviews.txt": lambda rows: b"\n".join(as_line(*row) for row in rows),
+    "reviews.txt.gz": lambda rows: gzip.compress(b"\n".join(as_line(*row) for row in rows)),
+    "reviews.csv": lambda rows: (
+        b"label,text\n" + b"".join(b"%d,%s\n" % (n, t.encode()) for n, t in rows)
+    ),
+    "reviews.jsonl": lambda rows: b"".join(
+        json.dumps({"label": label, "text": text}).encode() + b"\n" for label, text in rows
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "reviews.parquet"])
+def test_whoever_reads_is_told_how_much_was_read(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiment.data.archives.READ_BYTES", 8_000)
+    rows = [(n % 2, f"Number {n * n * 7919 % 10_007}") for n in range(9_000)]
+    path, told = tmp_path / name, [0.0]
+    if name in FORMATS:
+        path.write_bytes(FORMATS[name](rows))
+        steps = -(-path.stat().st_size // 8_000)
+    else:
+        labels, texts = zip(*rows, strict=True)
+        pq.write_table(pa.table({"label": labels, "text": texts}), path)
+        steps = 3
+    records = read_reviews(path, max_bytes=MAX_BYTES, labels=(0, 1), seen=told.append)
+    assert sum(isinstance(record, Review) for record in records) == 9_000
+    assert told == sorted(told)
+    assert (len(told), told[0], told[-1]) == (steps + 1, 0, 1)

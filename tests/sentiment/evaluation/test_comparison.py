@@ -1,0 +1,74 @@
+"""Comparisons of two classifiers beside plain enumeration."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentiment.evaluation.comparison import compare, contributions, mcnemar
+from sentiment.evaluation.metrics import measure
+from sentiment.model.inference import probabilities
+
+
+@pytest.mark.parametrize("trials", range(9))
+def test_p_counts_the_splits_that_are_as_uneven(trials: int) -> None:
+    for gained in range(trials + 1):
+        distance = abs(2 * gained - trials)
+        splits = [abs(2 * sum(heads) - trials) for heads in product((0, 1), repeat=trials)]
+        expected = sum(split >= distance for split in splits) / len(splits)
+        assert mcnemar(gained, trials - gained) == pytest.approx(expected, rel=1e-12)
+
+
+def test_p_of_many_reviews() -> None:
+    assert mcnemar(5_000, 5_000) == 1
+    # The normal approximation: twice the tail beyond (5,100 - 4,900 - 1) / 100.
+    assert mcnemar(5_100, 4_900) == pytest.approx(0.0466, abs=2e-4)
+    assert 0 <= mcnemar(20_000, 0) < 1e-300
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
+def test_comparing_counts_who_alone_was_right(pairs: list[tuple[bool, bool]]) -> None:
+    one, other = (np.array(column) for column in zip(*pairs, strict=True))
+    found = compare(one, other)
+    assert found["gained"] == pairs.count((True, False))
+    assert found["lost"] == pairs.count((False, True))
+    assert found["difference"] == pytest.approx(one.mean() - other.mean())
+    turned = compare(other, one)
+    assert (turned["gained"], turned["lost"]) == (found["lost"], found["gained"])
+    assert turned["p"] == found["p"]
+
+
+def test_each_part_alone_and_all_together() -> None:
+    random = np.random.default_rng(3)
+    labels = (random.random(400) < 0.5).astype(np.uint8)
+    parts = np.where(labels, 1.0, -1.0)[:, None] + random.normal(size=(400, 2)) * [1.0, 2.0]
+    rows = contributions(parts, labels, ("lstm", "ngrams"), (0.8, 0.3))
+    assert [row["name"] for row in rows] == ["lstm", "ngrams", "together"]
+    assert [row["factor"] for row in rows] == [0.8, 0.3, None]
+    together = parts @ [0.8, 0.3]
+    for row, logits in zip(rows, (parts[:, 0], parts[:, 1], together), strict=True):
+        expected = measure(labels, probabilities(logits), labels)
+        assert row["accuracy"] == expected["accuracy"]
+        assert row["accuracy_interval"] == expected["accuracy_interval"]
+        assert row["loss"] == pytest.approx(expected["loss"], rel=1e-6)
+    wide = (parts[:, 1] >= 0) == (labels == 1)
+    assert rows[1]["together"] == compare((together >= 0) == (labels == 1), wide)
+    assert rows[1]["together"]["difference"] > 0.05
+
+
+def test_parts_are_judged_at_the_threshold() -> None:
+    parts, labels = np.array([[2.0, 0.0], [0.5, 0.5], [0.1, -3.0]]), np.array([1, 0, 0], np.uint8)
+    at_half, at_more = (
+        contributions(parts, labels, ("lstm", "ngrams"), (1.0, 1.0), threshold)
+        for threshold in (0.5, 0.8)
+    )
+    assert [row["accuracy"] for row in at_half] == [1 / 3, 2 / 3, 2 / 3]
+    assert [row["accuracy"] for row in at_more] == [1, 2 / 3, 1]
+
+
+def test_a_model_of_one_part_has_one_row() -> None:
+    (row,) = contributions(np.array([[2.0], [-1.0]]), np.array([1, 1], np.uint8), ("lstm",), (0.5,))
+    assert row["accuracy"] == 0.5
+    assert row["together"]["p"] == 1

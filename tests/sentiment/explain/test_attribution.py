@@ -1,0 +1,81 @@
+"""Pulls of words: the n-grams' add up to the logit, the LSTM's are its slope by differences."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentiment.explain.attribution import gradient_times_input, ngram_pulls, word_pulls
+from sentiment.model.config import ModelConfig, NgramsConfig
+from sentiment.model.lstm import SentimentLSTM
+from sentiment.text.vocabulary import PAD
+
+WORDS = 12
+
+
+def make(longest: int = 2) -> SentimentLSTM:
+    """Return a model of random weights, some of whose n-grams do not count."""
+    torch.manual_seed(5)
+    wide = NgramsConfig(longest=longest, buckets=16)
+    config = ModelConfig(embedding_size=6, hidden_size=4, head_dropout=0.5, ngrams=wide)
+    model = SentimentLSTM(config, WORDS).eval()
+    assert model.ngrams is not None
+    with torch.no_grad():
+        torch.nn.init.normal_(model.ngrams.weight)
+        torch.nn.init.uniform_(model.ngrams.idf, 0.5, 2.0)
+        model.ngrams.idf[::5] = 0.0
+        model.ngrams.bias.fill_(0.7)
+        model.scale.copy_(torch.tensor([0.5, 2.0]))
+    return model
+
+
+@given(
+    st.lists(st.lists(st.integers(1, WORDS - 1), max_size=7), min_size=1, max_size=3),
+    st.integers(1, 4),
+)
+def test_the_pulls_of_ngrams_add_up_to_their_logit(reviews: list[list[int]], longest: int) -> None:
+    ngrams = make(longest).ngrams
+    assert ngrams is not None
+    ids = torch.tensor([review + [PAD] * (8 - len(review)) for review in reviews])
+    pulls = ngram_pulls(ngrams, ids)
+    assert torch.allclose(pulls.sum(dim=1) + ngrams.bias, ngrams(ids), atol=1e-5)
+    assert not pulls[ids == PAD].any()
+
+
+def test_an_ngram_pulls_at_each_of_its_places_and_words_alike() -> None:
+    ngrams = make().ngrams
+    assert ngrams is not None
+    with torch.no_grad():
+        ngrams.weight.zero_()
+        ngrams.weight[ngrams.by_place(torch.tensor([[2, 3]]))[1]] = 1.0  # the bigram "2 3" alone
+    pulls = ngram_pulls(ngrams, torch.tensor([[2, 3, 4, 2, 3]]))[0]
+    assert pulls[2] == 0
+    assert pulls[0] > 0
+    assert torch.allclose(pulls[[0, 1, 3, 4]], pulls[0])
+
+
+def test_gradient_times_input_is_the_slope_along_each_words_embedding() -> None:
+    model = make().double()
+    ids, lengths = torch.tensor([[3, 4, 5, 4], [7, 8, PAD, PAD]]), torch.tensor([4, 2])
+    found = gradient_times_input(model, ids, lengths)
+    words, step = model.embedding(ids).detach(), 1e-6
+    for row, place in [(0, 0), (0, 1), (0, 3), (1, 1)]:
+        logits = []
+        for factor in (1 + step, 1 - step):
+            stretched = words.clone()
+            stretched[row, place] *= factor
+            logits.append(model.read(stretched, lengths)[row].item())
+        slope = (logits[0] - logits[1]) / (2 * step)
+        assert found[row, place].item() == pytest.approx(slope, rel=1e-6, abs=1e-12)
+
+
+def test_a_words_pull_counts_each_part_as_the_model_does() -> None:
+    model = make()
+    ids, lengths = torch.tensor([[3, 4, 5], [7, PAD, PAD]]), torch.tensor([3, 1])
+    assert model.ngrams is not None
+    with torch.no_grad():
+        pulls = word_pulls(model, ids, lengths)
+    expected = 0.5 * gradient_times_input(model, ids, lengths) + 2 * ngram_pulls(model.ngrams, ids)
+    assert torch.allclose(pulls[0], expected[0])
+    assert pulls[1, 1:].tolist() == [0, 0]
+    assert model.embedding.weight.grad is None

@@ -1,0 +1,207 @@
+"""A model bundle reads back as it was written, or says what is wrong with it."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from sentiment.errors import ModelError
+from sentiment.model.bundle import FORMAT, Bundle, BundleConfig, digest_bundle, save_bundle
+from sentiment.model.config import ModelConfig, TrainConfig
+from sentiment.model.lstm import SentimentLSTM
+from sentiment.text.cleaning import TokenizeConfig
+from sentiment.text.tensors import EncodedReviews, TensorsConfig
+from sentiment.text.vocabulary import VOCABULARY, Vocabulary
+from tests.sentiment.conftest import TENSORS, TOKENIZE, TRAIN, Trained, contents
+
+FILES = ("model.safetensors", "config.json", "vocabulary.parquet")
+
+
+@pytest.fixture
+def bundle(trained: Trained, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(trained.bundle, tmp_path / "bundle"))
+
+
+def test_a_bundle_holds_what_it_says(trained: Trained) -> None:
+    assert set(contents(trained.bundle)) == {*FILES, "profile.json", "history.parquet"}
+
+
+def test_settings_and_words_read_back(trained: Trained) -> None:
+    loaded = Bundle.load(trained.bundle)
+    assert loaded.config == BundleConfig(tokenize=TOKENIZE, tensors=TENSORS, train=TRAIN)
+    vocabulary = Vocabulary.load(trained.vocabulary)
+    assert len(loaded.vocabulary) == len(vocabulary)
+    words = [vocabulary.word(number) for number in range(len(vocabulary))]
+    assert [loaded.vocabulary.word(number) for number in range(len(vocabulary))] == words
+
+
+def test_a_loaded_model_is_ready_for_use(trained: Trained) -> None:
+    assert not Bundle.load(trained.bundle).model.training
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ModelConfig(embedding_size=5, hidden_size=3),
+        ModelConfig(embedding_size=5, hidden_size=3, layers=2, bidirectional=False, pooling="last"),
+    ],
+)
+def test_weights_read_back_bit_for_bit(
+    trained: Trained, tmp_path: Path, model: ModelConfig
+) -> None:
+    config = BundleConfig(
+        tokenize=TokenizeConfig(urls="article", lowercase=False),
+        tensors=TensorsConfig(max_length=7),
+        train=TrainConfig(model=model, epochs=9, max_length=5),
+    )
+    network = SentimentLSTM(model, len(Vocabulary.load(trained.vocabulary)))
+    save_bundle(tmp_path, config, trained.vocabulary, network)
+    loaded = Bundle.load(tmp_path)
+    assert loaded.config == config
+    kept, weights = loaded.model.state_dict(), network.state_dict()
+    assert kept.keys() == weights.keys()
+    assert all(torch.equal(kept[name], weights[name]) for name in weights)
+
+
+def test_the_same_model_gives_the_same_bytes(trained: Trained, tmp_path: Path) -> None:
+    loaded = Bundle.load(trained.bundle)
+    save_bundle(tmp_path, loaded.config, trained.vocabulary, loaded.model)
+    again = contents(tmp_path)
+    assert again == {name: contents(trained.bundle)[name] for name in again}
+    assert set(again) == set(FILES)
+
+
+def test_the_profile_counts_the_training_reviews(trained: Trained) -> None:
+    profile = Bundle.load(trained.bundle).profile
+    assert profile is not None
+    assert (profile.reviews, profile.positive) == (240, 120)
+    assert profile.words == sum(EncodedReviews.load(trained.train_tensors).words)
+
+
+def test_a_bundle_without_a_profile_can_be_used(bundle: Path) -> None:
+    (bundle / "profile.json").unlink()
+    assert Bundle.load(bundle).profile is None
+
+
+def test_the_digest_is_that_of_what_decides_a_probability(bundle: Path) -> None:
+    digest = digest_bundle(bundle)
+    (bundle / "history.parquet").unlink()
+    assert digest_bundle(bundle) == digest
+    change_config(bundle, lambda config: config["tensors"].update(max_length=3))
+    assert digest_bundle(bundle) != digest
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"nowhere: no model bundle.*sentiment run"):
+        Bundle.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
+    (bundle / name).unlink()
+    with pytest.raises(ModelError, match=f"no model bundle, {name} missing"):
+        Bundle.load(bundle)
+
+
+def test_all_missing_files_are_named(bundle: Path) -> None:
+    for name in FILES:
+        (bundle / name).unlink()
+    with pytest.raises(ModelError, match=" and ".join(FILES)):
+        Bundle.load(bundle)
+
+
+def halved(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def overwritten(path: Path) -> None:
+    path.write_bytes(b"\x80\x04not what it was\xff" * 9)
+
+
+def replaced_by_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("name", [*FILES, "profile.json"])
+@pytest.mark.parametrize("damage", [halved, emptied, overwritten, replaced_by_a_folder])
+def test_a_damaged_file_is_an_error(
+    bundle: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    damage(bundle / name)
+    with pytest.raises(ModelError, match="model bundle"):
+        Bundle.load(bundle)
+
+
+@pytest.mark.parametrize("other", [None, 0, FORMAT + 1, "1"])
+def test_another_format_is_an_error(bundle: Path, other: Any) -> None:
+    change_config(bundle, lambda config: config.update(format=other))
+    with pytest.raises(ModelError, match=f"bundle format {other}, this version reads {FORMAT}"):
+        Bundle.load(bundle)
+
+
+def test_a_config_without_a_format_is_an_error(bundle: Path) -> None:
+    change_config(bundle, lambda config: config.pop("format"))
+    with pytest.raises(ModelError, match="bundle format None"):
+        Bundle.load(bundle)
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "3", '"text"', "[{}]"])
+def test_a_config_that_is_no_object_is_an_error(bundle: Path, content: str) -> None:
+    (bundle / "config.json").write_text(content)
+    with pytest.raises(ModelError, match="damaged model bundle"):
+        Bundle.load(bundle)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: config.pop("train"),
+        lambda config: config["train"].update(momentum=0.9),
+        lambda config: config["tensors"].update(max_length="long"),
+        # Weights of another shape, more of them, fewer of them
+        lambda config: config["train"]["model"].update(hidden_size=9),
+        lambda config: config["train"]["model"].update(layers=2),
+        lambda config: config["train"]["model"].update(bidirectional=False, pooling="mean"),
+    ],
+)
+def test_settings_that_do_not_fit_are_an_error(
+    bundle: Path, change: Callable[[dict[str, Any]], Any]
+) -> None:
+    change_config(bundle, change)
+    with pytest.raises(ModelError, match=r"damaged model bundle \("):
+        Bundle.load(bundle)
+
+
+@pytest.mark.parametrize(
+    "vocabulary",
+    [
+        pa.table([["_PAD", "_UNK", "lamp"], [0, 0, 9]], schema=VOCABULARY),  # of another size
+        pa.table([["lamp", "works"], [5, 4]], schema=VOCABULARY),
+        pa.table({"token": ["_PAD", "_UNK"]}),
+        pa.table({"word": [0, 1]}),
+    ],
+)
+def test_a_vocabulary_that_does_not_fit_is_an_error(bundle: Path, vocabulary: pa.Table) -> None:
+    pq.write_table(vocabulary, bundle / "vocabulary.parquet")
+    with pytest.raises(ModelError, match="damaged model bundle"):
+        Bundle.load(bundle)
+
+
+def change_config(bundle: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    path = bundle / "config.json"
+    config = json.loads(path.read_text())
+    change(config)
+    path.write_text(json.dumps(config))

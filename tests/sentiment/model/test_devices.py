@@ -1,0 +1,111 @@
+"""Where training runs and how exact it is there; what needs a GPU is skipped without one."""
+
+import pytest
+import torch
+
+from sentiment.errors import ConfigError
+from sentiment.model.batches import Batch, BatchSource
+from sentiment.model.config import ModelConfig, NgramsConfig, TrainConfig
+from sentiment.model.devices import arithmetic, autocast
+from sentiment.model.lstm import SentimentLSTM
+from sentiment.text.tensors import EncodedReviews
+from sentiment.training.trainer import make_optimiser, training_step
+from tests.sentiment.conftest import Trained
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+
+
+def flags() -> tuple[str, bool]:
+    return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_coarse_arithmetic_on_the_cpu_is_an_error(precision: str) -> None:
+    with (
+        pytest.raises(ConfigError, match=rf"train\.precision is {precision}.*needs a CUDA GPU"),
+        arithmetic(precision, CPU),
+    ):
+        pass
+
+
+def test_an_old_gpu_without_bf16_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla V100")
+    with pytest.raises(ConfigError, match="Tesla V100 does not have"), arithmetic("bf16", GPU):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("precision", "inside"),
+    [("float32", ("highest", False)), ("tf32", ("high", True)), ("bf16", ("high", True))],
+)
+def test_pytorchs_flags_follow_and_come_back(
+    monkeypatch: pytest.MonkeyPatch, precision: str, inside: tuple[str, bool]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    before = flags()
+    with pytest.raises(KeyError), arithmetic(precision, GPU):
+        assert flags() == inside
+        raise KeyError
+    assert flags() == before
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+def test_only_bf16_casts(precision: str) -> None:
+    """The CPU has the same autocast, which training does not use there."""
+    with autocast(precision, CPU):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if precision == "bf16" else torch.float32)
+
+
+RECIPE = TrainConfig(
+    model=ModelConfig(
+        embedding_size=16, hidden_size=16, layers=2, ngrams=NgramsConfig(buckets=1_000)
+    ),
+    batch_size=32,
+)
+
+
+def two_losses(trained: Trained, device: torch.device, precision: str) -> list[float]:
+    """Take two steps and return their losses."""
+    torch.manual_seed(1)
+    config = RECIPE.model_copy(update={"precision": precision})
+    source = source_of(trained, device)
+    model = SentimentLSTM(config.model, 500).to(device)
+    optimiser = make_optimiser(model, config)
+    with arithmetic(precision, device):
+        return [float(training_step(model, batch_of(source), optimiser, config)) for _ in range(2)]
+
+
+def source_of(trained: Trained, device: torch.device) -> BatchSource:
+    reviews = EncodedReviews.load(trained.train_tensors)
+    return BatchSource(reviews, padding="right", max_length=40, device=device)
+
+
+def batch_of(source: BatchSource) -> Batch:
+    return source.take(torch.arange(32).numpy())
+
+
+@gpu
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("float32", 1e-4), ("tf32", 1e-2), ("bf16", 3e-2)]
+)
+def test_a_gpu_gives_the_cpus_losses(trained: Trained, precision: str, tolerance: float) -> None:
+    expected = two_losses(trained, CPU, "float32")
+    assert two_losses(trained, GPU, precision) == pytest.approx(expected, abs=tolerance)
+
+
+@gpu
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_step_never_waits_for_the_gpu(trained: Trained, precision: str) -> None:
+    source = source_of(trained, GPU)
+    config = RECIPE.model_copy(update={"precision": precision})
+    model = SentimentLSTM(config.model, 500).to(GPU)
+    optimiser = make_optimiser(model, config)
+    training_step(model, batch_of(source), optimiser, config)  # the first may set things up
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        training_step(model, batch_of(source), optimiser, config)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -1,0 +1,98 @@
+"""Scoring in several threads gives what one thread gives, and leaves PyTorch's settings alone."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from sentiment.model import inference
+from sentiment.model.batches import BatchSource
+from sentiment.model.bundle import Bundle
+from sentiment.model.inference import Parts, Places, score_parts, side_by_side
+from sentiment.text.tensors import EncodedReviews
+from tests.sentiment.conftest import TENSORS, Trained
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def source(trained: Trained) -> BatchSource:
+    reviews = EncodedReviews.load(trained.train_tensors)
+    return BatchSource(reviews, padding="right", max_length=TENSORS.max_length, device=CPU)
+
+
+def test_any_number_of_threads_gives_the_same_logits(
+    trained: Trained, source: BatchSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "BATCH_SIZE", 7)  # so that there are many batches
+    model = Bundle.load(trained.bundle).model.train()
+    told: list[int] = []
+    torch.set_num_threads(1)
+    alone = score_parts(model, source)
+    torch.set_num_threads(2)
+    together = score_parts(model, source, lambda done, total: told.append(done))
+    np.testing.assert_array_equal(together, alone)
+    assert told == [*range(7, len(source), 7), len(source)]
+    assert model.training
+
+
+def test_batches_are_answered_at_the_same_time_and_told_in_order() -> None:
+    meeting = threading.Barrier(2, timeout=60)
+
+    def answer(places: Places) -> tuple[Places, Parts]:
+        meeting.wait()  # broken unless two threads are at work
+        assert torch.get_num_threads() == 1
+        return places, places.astype(np.float64)
+
+    batches = [np.array([number]) for number in range(8)]
+    found = [int(places[0]) for places, _ in side_by_side(answer, batches)]
+    assert found == list(range(8))
+    assert torch.get_num_threads() == 2
+
+
+def test_threads_that_come_meanwhile_and_later_have_all_cores() -> None:
+    seen: list[int] = []
+    begun = threading.Event()
+
+    def look() -> None:
+        thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+
+    def answer(places: Places) -> tuple[Places, Parts]:
+        if places[0] > 0:
+            begun.wait(60)
+            look()
+        return places, places.astype(np.float64)
+
+    meanwhile = side_by_side(answer, [np.array([number]) for number in range(4)])
+    next(meanwhile)
+    begun.set()
+    list(meanwhile)
+    look()
+    assert seen == [2, 2, 2, 2]
+
+
+def test_after_an_error_no_further_batch_is_begun() -> None:
+    begun: list[int] = []
+
+    def answer(places: Places) -> tuple[Places, Parts]:
+        begun.append(int(places[0]))
+        time.sleep(0.001)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        list(side_by_side(answer, [np.array([number]) for number in range(1000)]))
+    assert len(begun) < 1000
+    assert torch.get_num_threads() == 2

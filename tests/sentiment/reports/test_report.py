@@ -1,0 +1,506 @@
+import json
+import re
+from dataclasses import replace
+from html import escape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sentiment.evaluation.baseline import train_baseline
+from sentiment.evaluation.evaluate import evaluate_model
+from sentiment.evaluation.metrics import wilson_interval
+from sentiment.model.config import EvaluateConfig
+from sentiment.reports.markdown import render_markdown
+from sentiment.reports.model_card import render_card
+from sentiment.reports.report import (
+    GENERATED_NOTE,
+    TEMPLATE,
+    against_baseline,
+    against_champion,
+    render_html,
+    write_report,
+)
+from sentiment.reports.sections import LONGEST_TEXT, Mistake, Report
+from tests.sentiment.conftest import TRAIN, Trained, contents, evaluated_metrics, metrics_of
+
+HOSTILE = [
+    "<script>alert('boo')</script><img src=x onerror=alert(1)>",
+    "</blockquote></li></ol></main><iframe src='http://example.invalid'></iframe>",
+    '"><svg onload=alert(1)> &lt;b&gt; &amp; {{ 7 * 7 }} {% raw %}',
+    "*bold* _soft_ `code` ~~gone~~ [link](http://example.invalid) ![x](http://example.invalid/x)",
+    "http://example.invalid www.example.invalid <http://example.invalid> me@example.invalid",
+    "# Heading\n\n> quote\n\n---\n\n1. one\n- two\n\n```\ncode\n```\n\n| a | b |\n| --- | --- |",
+    "1. a list? + no - just words | and \\ back\\\\slashes \\",
+    "turned \u202e around, \x00 \x1b[31m \ud800 and \x85 hidden",
+]
+
+
+DATA = {
+    "files": [
+        {"name": "test.ft.txt.bz2", "read": 3_001, "rejected": {"empty line": 1}},
+        {"name": "train.ft.txt.bz2", "read": 12_000, "rejected": {}},
+    ],
+    "splits": [
+        {"name": name, "rows": rows, "positive_share": 0.5, "tokens": 90 * rows,
+         "unknown_share": 0.0123, "lengths": {"50%": 80, "95%": 210, "max": 1_234}}
+        for name, rows in (("train", 12_000), ("validation", 1_500), ("test", 1_500))
+    ],
+    "duplicates": {
+        "train": {"rows": 12_000, "repeated": 17, "also_in": {"validation": 2, "test": 3}},
+        "validation": {"rows": 1_500, "repeated": 0, "also_in": {"train": 2, "test": 1}},
+        "test": {"rows": 1_500, "repeated": 4, "also_in": {"train": 3, "validation": 1}},
+    },
+}  # fmt: skip
+
+
+def mistake(
+    text: str,
+    *,
+    row: int = 0,
+    label: int = 0,
+    probability: float = 0.9,
+    words: list[str] | None = None,
+    pulls: list[float] | None = None,
+) -> Mistake:
+    return Mistake(row, text, label, probability, words or [], pulls or [])
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    history = [
+        {
+            "step": 50 * at,
+            "epoch": at / 4,
+            "train_loss": 0.6 / at,
+            "validation_loss": 0.7 / at if at % 2 == 0 else None,
+            "validation_accuracy": 1 - 0.3 / at if at % 2 == 0 else None,
+            "learning_rate": 0.001,
+        }
+        for at in range(1, 10)
+    ]
+    return Report(
+        title="Review sentiment: preset sample",
+        data_note="Generated reviews: these figures say nothing about real ones.",
+        metrics=evaluated_metrics(1_500, seed=11),
+        history=history,
+        mistakes=[
+            mistake(
+                "The kettle leaks & hums. Lovely, truly lovely.",
+                row=1_204,
+                probability=0.9997,
+                words=["leaks", "&", "hums", "lovely"],
+                pulls=[-0.3, 0.001, -0.5, 1.25],
+            ),
+            mistake(
+                "Not what I feared at all; I would not part with it.",
+                row=88,
+                label=1,
+                probability=0.004,
+            ),
+        ],
+        settings={"train": {"epochs": 2, "betas": [0.9, 0.999]}, "vocabulary": {"max_size": None}},
+        facts={"Training reviews": "12,000", "Vocabulary": "8,123 words"},
+        baseline={
+            "rows": 1_500,
+            "accuracy": 0.8,
+            "accuracy_interval": [0.779, 0.819],
+            "loss": 0.45,
+            "model": {"gained": 300, "lost": 45, "difference": 0.17, "p": 1e-9},
+        },
+        champion={
+            "model": "train/12ab",
+            "accuracy": 0.975,
+            "accuracy_interval": [0.966, 0.982],
+            "difference": -0.005,
+        },
+        data=DATA,
+    )
+
+
+@pytest.fixture(scope="module")
+def page(report: Report) -> str:
+    return render_html(report)
+
+
+def hostile(report: Report) -> Report:
+    return replace(
+        report,
+        title=HOSTILE[0],
+        data_note=HOSTILE[3],
+        mistakes=[
+            mistake(text, row=row, words=HOSTILE, pulls=[at - 3.5 for at in range(len(HOSTILE))])
+            for row, text in enumerate(HOSTILE)
+        ],
+        promotion=HOSTILE[1],
+        settings={"a|b": {"<i>": "x | y <script>"}},
+        facts={"<u>fact</u>": "`one` | two"},
+        data={
+            **DATA,
+            "files": [{"name": "<b>a|b</b>.csv", "read": 2, "rejected": {"<i>|</i>": 1}}],
+        },
+    )
+
+
+class Page(HTMLParser):
+    """The elements of a page with their attributes, and its visible text."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def tags(self) -> list[str]:
+        return [tag for tag, _ in self.elements]
+
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+class TestHtml:
+    def test_tells_the_headline_with_its_interval_and_the_majority(
+        self, report: Report, page: str
+    ) -> None:
+        text = Page(page).text().replace("\N{NO-BREAK SPACE}", " ")
+        low, high = report.metrics["accuracy_interval"]
+        assert f"{report.metrics['accuracy'] * 100:.1f} %" in text
+        assert f"95 % interval {low * 100:.1f}–{high * 100:.1f} %" in text
+        assert f"would reach {report.metrics['majority_accuracy'] * 100:.1f} %" in text
+        assert "Generated reviews: these figures say nothing about real ones." in text
+
+    def test_holds_every_part_in_order(self, page: str) -> None:
+        parts = ["What each part contributes", "Training curve", "ROC curve",
+                 "Precision and recall", "Confusion matrix", "Accuracy by length",
+                 "Accuracy by unknown words", "Calibration", "Most confident mistakes", "Data",
+                 "Facts", "Settings"]  # fmt: skip
+        body = page[page.index("<dl") :]
+        places = [body.index(f">{part}<") for part in parts if f">{part}<" in body]
+        assert len(places) == len(parts) and places == sorted(places)
+        assert Page(page).tags().count("svg") == 7
+
+    def test_needs_nothing_from_outside(self, page: str) -> None:
+        parsed = Page(page)
+        assert not {"script", "img", "iframe", "object", "embed"} & set(parsed.tags())
+        for tag, attributes in parsed.elements:
+            for name, value in attributes.items():
+                assert not name.startswith("on"), tag
+                if name in {"src", "href", "xlink:href"}:
+                    assert value is not None and re.match(r"#|data:,$", value), (tag, value)
+        assert "@import" not in page
+        assert set(re.findall(r"url\((.)", page)) == {"#"}
+        policy = [a["content"] for t, a in parsed.elements if t == "meta" and "http-equiv" in a]
+        assert policy and str(policy[0]).startswith("default-src 'none'")
+
+    def test_ids_are_unique(self, page: str) -> None:
+        ids = [attributes["id"] for _, attributes in Page(page).elements if "id" in attributes]
+        assert ids and len(ids) == len(set(ids))
+
+    def test_same_report_same_bytes(self, report: Report, page: str) -> None:
+        assert render_html(report) == page
+
+    def test_mistakes_show_label_answer_and_probability(self, page: str) -> None:
+        text = Page(page).text().replace("\N{NO-BREAK SPACE}", " ")
+        first = "labelled negative predicted positive probability of positive over 99.9 % row 1,204"
+        assert first in text
+        assert "predicted negative probability of positive 0.4 % row 88" in text
+        assert "The kettle leaks &amp; hums." in page
+
+    def test_words_are_marked_by_their_pull_in_colour_and_line(self, page: str) -> None:
+        for span in (
+            '<span class="down1" title="-0.30">leaks</span>',
+            '<span class="down2" title="-0.50">hums</span>',
+            '<span class="up3" title="+1.25">lovely</span>',
+        ):
+            assert span in page
+        assert "\n&amp;\n" in page  # hardly any pull
+        assert "Towards positive: lovely +1.25 ." in Page(page).text()
+        assert "Towards negative: hums -0.50, leaks -0.30 ." in Page(page).text()
+
+    def test_parts_are_compared(self, report: Report, page: str) -> None:
+        text = Page(page).text().replace("\N{NO-BREAK SPACE}", " ")
+        deep, wide, both = report.metrics["parts"]
+        shares = [f"{part['accuracy'] * 100:.1f} %" for part in (deep, wide, both)]
+        for row in (
+            "LSTM n-grams both",
+            " ".join(["Accuracy", *shares]),
+            f"Loss {deep['loss']:.4f} {wide['loss']:.4f} {both['loss']:.4f}",
+            "Factor 0.60 0.60 —",
+            f"Both add, points {deep['together']['difference'] * 100:+.1f} "
+            f"{wide['together']['difference'] * 100:+.1f} —",
+            "p < 0.001 < 0.001 —",
+        ):  # fmt: skip
+            assert row in text
+        alone = replace(report, metrics=evaluated_metrics(1_500, seed=11, parts=1))
+        assert "n-grams" not in Page(render_html(replace(alone, mistakes=[]))).text()
+
+    def test_the_baseline_is_compared_with(self, page: str) -> None:
+        text = Page(page).text().replace("\N{NO-BREAK SPACE}", " ")
+        assert "reaches 80.0 % (95 % interval 77.9–81.9 %, loss 0.4500)" in text
+        assert "this model is 17.0 points better (McNemar’s exact test: p < 0.001)." in text
+
+    def test_the_champion_is_compared_with(self, report: Report, page: str) -> None:
+        for shown in (Page(page).text(), render_markdown(report)):
+            assert (
+                "The champion that it met, train/12ab, reaches 97.5 % on the same reviews (95 % "
+                "interval 96.6–98.2 %); this model is 0.5 points worse."
+            ) in shown.replace("\N{NO-BREAK SPACE}", " ")
+        alone = replace(report, champion=None, mistakes=[])
+        assert "that it met" not in render_html(alone) + render_markdown(alone)
+
+    def test_the_data_is_described(self, report: Report, page: str) -> None:
+        for shown in (Page(page).text(), re.sub(r"[|\s]+", " ", render_markdown(report))):
+            shown = shown.replace("\N{NO-BREAK SPACE}", " ")
+            for row in (
+                "Reviews 12,000 1,500 1,500",
+                "Positive 50.0 % 50.0 % 50.0 %",
+                "Repeated 17 0 4",
+                "In training too — 2 3",
+                "In validation too 2 — 1",
+                "Median tokens 80 80 80",
+                "Longest 1,234 1,234 1,234",
+                "Unknown tokens 1.23 % 1.23 % 1.23 %",
+            ):
+                assert row in shown
+            assert "3 of 1,500 test reviews (0.20 %) stand among the training reviews" in shown
+            assert "test.ft.txt.bz2 3,001 1 empty line: 1" in shown.replace("\\", "")
+
+    def test_calibration_says_what_scaling_changed(self, page: str) -> None:
+        text = Page(page).text()
+        assert "It would be 0.1230 if the parts’ logits counted as trained" in text
+        assert "they count 0.60 and 0.60 times, which was best on the validation" in text
+
+    def test_every_figure_is_in_the_json(self, report: Report, page: str) -> None:
+        again = Report.from_json(report.to_json())
+        assert again == report
+        assert render_html(again) == page
+        attacked = hostile(report)
+        assert Report.from_json(attacked.to_json()) == attacked
+
+    def test_settings_are_flat_with_dotted_names(self, page: str) -> None:
+        text = Page(page).text()
+        assert "train.epochs 2" in text
+        assert "train.betas [0.9, 0.999]" in text
+        assert "vocabulary.max_size null" in text
+
+    def test_strangers_texts_stay_texts(self, report: Report, page: str) -> None:
+        attacked = render_html(hostile(report))
+        attacked.encode("utf-8")
+        assert "<script" not in attacked
+        harmless = set(Page(page).tags())
+        assert set(Page(attacked).tags()) <= harmless
+        text = Page(attacked).text()
+        assert "<script>alert('boo')</script><img src=x onerror=alert(1)>" in text
+        assert "&lt;b&gt; &amp; {{ 7 * 7 }} {% raw %}" in text
+        assert not re.search("[\x00\x1b\u202e]", attacked)
+        pulled = [a for t, a in Page(attacked).elements if t == "span" and "title" in a]
+        assert len(pulled) == 8 * 6 and {a["class"] for a in pulled} >= {"up3", "down3"}
+
+    def test_the_smallest_report(self, report: Report) -> None:
+        one = np.ones(1, np.uint8)
+        metrics = metrics_of(one, np.full((1, 1), -2.0), one.astype(np.int64), np.zeros(1))
+        bare = Report("Bare", None, metrics, [], [], {}, {})
+        text = Page(render_html(bare)).text()
+        assert "ROC AUC —" in text
+        for absent in ("contributes", "Training", "Most confident", "Facts", "Settings"):
+            assert absent not in text
+
+    def test_the_template_lies_beside_the_module(self) -> None:
+        assert TEMPLATE.is_file() and TEMPLATE.parent.name == "templates"
+        assert TEMPLATE.parent.parent == Path(render_html.__code__.co_filename).parent
+
+
+class TestExcerpts:
+    def shown(self, report: Report, text: str) -> str:
+        lines = render_markdown(replace(report, mistakes=[mistake(text)])).split("\n")
+        start = next(n for n, line in enumerate(lines) if line.startswith("**Labelled"))
+        return lines[start + 2].removeprefix("> ")
+
+    def test_long_texts_end_at_a_word_with_an_ellipsis(self, report: Report) -> None:
+        shown = self.shown(report, "seven times " * 200)
+        assert len(shown) <= LONGEST_TEXT + 2
+        assert shown.endswith((" seven …", " times …"))
+
+    def test_a_long_text_without_spaces_is_cut_as_well(self, report: Report) -> None:
+        assert self.shown(report, "a" * 5_000) == "a" * LONGEST_TEXT + " …"
+
+    def test_a_text_that_fits_is_whole(self, report: Report) -> None:
+        assert self.shown(report, "b" * LONGEST_TEXT) == "b" * LONGEST_TEXT
+
+
+class TestMarkdown:
+    def test_gives_the_same_figures(self, report: Report) -> None:
+        shown = render_markdown(report).replace("\N{NO-BREAK SPACE}", " ")
+        counts = report.metrics["confusion"]
+        assert f"**Accuracy {report.metrics['accuracy'] * 100:.1f} %**" in shown
+        assert f"| ROC AUC | {report.metrics['roc_auc']:.4f} |" in shown
+        assert f"| {counts['true_negative']:,} | {counts['false_positive']:,} |" in shown
+        assert "| 200 | 1.00 | 0.1500 | 0.1750 | 92.50 % |" in shown
+        assert "| 450 | 2.25 | 0.0667 | — | — |" in shown
+        assert "probability of positive over 99.9 % · row 1,204" in shown
+        assert "| train.epochs | 2 |" in shown
+        assert "![" not in shown and "<svg" not in shown
+
+    def test_every_table_is_rectangular(self, report: Report) -> None:
+        for table in re.findall(r"(?:^\|.*\n)+", render_markdown(hostile(report)), re.MULTILINE):
+            widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+            assert len(widths) == 1, table
+
+    def test_strangers_texts_stay_texts(self, report: Report) -> None:
+        library = pytest.importorskip("markdown_it")
+        reader = library.MarkdownIt("commonmark", {"html": True}).enable("table")
+        attacked = render_markdown(hostile(report))
+        attacked.encode("utf-8")
+        assert "<script" not in attacked and "http://" not in attacked
+        tags = set(Page(reader.render(attacked)).tags())
+        assert tags <= {"h1", "h2", "p", "strong", "blockquote"} | {
+            "table", "thead", "tbody", "tr", "th", "td"
+        }  # fmt: skip
+
+    @settings(deadline=None)
+    @given(
+        st.text(
+            st.one_of(st.sampled_from("\\`*_[]()#+-.!|~<>&:/@=\"'1 \n\tw"), st.characters()),
+            max_size=40,
+        )
+    )
+    def test_a_reader_sees_every_text_as_it_was(self, report: Report, text: str) -> None:
+        library = pytest.importorskip("markdown_it")
+        reader = library.MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+        shown = TestExcerpts().shown(report, text)
+        visible = re.sub("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]", "",
+                         " ".join(text.split()))  # fmt: skip
+        if visible.strip():
+            quoted = escape(" ".join(visible.split()), quote=False).replace('"', "&quot;")
+            assert reader.render(f"> {shown}") == f"<blockquote>\n<p>{quoted}</p>\n</blockquote>\n"
+
+
+def test_the_card_tells_figures_recipe_and_limits(report: Report) -> None:
+    told = replace(report, settings={"train": {"epochs": 2}, "evaluate": {"threshold": 0.5}})
+    card = render_card(told)
+    assert card == render_card(told)
+    assert f"**Accuracy {report.metrics['accuracy'] * 100:.1f}" in card
+    assert "> **Note:** Generated reviews" in card
+    assert "| train.epochs | 2 |" in card
+    assert "evaluate.threshold" not in card
+    assert "\n## Limits\n" in card and "\n## Use\n" in card
+    assert "Note" not in render_card(replace(told, data_note=None))
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("evaluated")
+    bundle = sorted(trained.bundle.iterdir())
+    shards = trained.test_tensors, trained.test_tokens, trained.test_reviews
+    evaluate_model(bundle, *shards, evaluate=EvaluateConfig(mistakes=3), out=out)
+    return out
+
+
+MET = {"model": "train/12ab", "digest": "34cd", "accuracy": 0.6, "generated": False}
+PROMOTION = {
+    "reason": "champion kept: 50% against 60%",
+    "accuracy": 0.5,
+    "rows": 1_500,
+    "champion": MET,
+}
+
+
+def test_the_champions_figures_are_those_of_the_same_reviews() -> None:
+    told = against_champion(PROMOTION)
+    assert told == {
+        "model": "train/12ab",
+        "accuracy": 0.6,
+        "accuracy_interval": list(wilson_interval(900, 1_500)),
+        "difference": pytest.approx(-0.1),
+    }
+    for unknown in (None, {**MET, "accuracy": None}):
+        assert against_champion({**PROMOTION, "champion": unknown}) is None
+
+
+def test_model_and_baseline_are_judged_at_the_same_threshold(tmp_path: Path) -> None:
+    model, linear = tmp_path / "model.parquet", tmp_path / "linear.parquet"
+    pq.write_table(pa.table({"label": [1, 1, 0, 0], "probability": [0.9, 0.8, 0.6, 0.1]}), model)
+    pq.write_table(pa.table({"logit": [2.0, 0.1, 0.1, -2.0]}), linear)
+    at_half, at_more = (against_baseline(model, linear, threshold) for threshold in (0.5, 0.7))
+    assert (at_half["accuracy"], at_half["model"]["difference"]) == (0.75, 0)
+    # From 0.7 on the model has all four, the baseline, of 0.525 twice, three.
+    assert (at_more["accuracy"], at_more["model"]["difference"]) == (0.75, 0.25)
+    assert at_more["accuracy_interval"] == list(wilson_interval(3, 4))
+
+
+class TestStage:
+    """What the stage writes, from the files of a real training and evaluation."""
+
+    def write(
+        self, trained: Trained, evaluated: Path, out: Path, generated: bool = False
+    ) -> dict[str, str]:
+        out.mkdir(exist_ok=True)
+        promotion = out.with_suffix(".json")
+        promotion.write_text(json.dumps(PROMOTION))
+        linear = out.with_suffix(".linear")
+        linear.mkdir(exist_ok=True)
+        train_baseline(trained.train_tensors, trained.test_tensors, trained.vocabulary, out=linear)
+        duplicates = out.with_suffix(".duplicates")
+        duplicates.write_text(json.dumps(DATA["duplicates"]))
+        write_report(
+            evaluated / "metrics.json",
+            evaluated / "mistakes.parquet",
+            trained.bundle / "history.parquet",
+            trained.bundle / "config.json",
+            promotion,
+            evaluated / "predictions.parquet",
+            out.with_suffix(".linear") / "baseline.json",
+            out.with_suffix(".linear") / "predictions.parquet",
+            duplicates,
+            evaluate=EvaluateConfig(mistakes=3),
+            title="Lamps and tents",
+            generated=generated,
+            facts={"Lines read": "360"},
+            quality={name: DATA[name] for name in ("files", "splits")},
+            out=out,
+        )
+        return {name: content.decode() for name, content in contents(out).items()}
+
+    def test_title_facts_settings_training_and_mistakes(
+        self, trained: Trained, evaluated: Path, tmp_path: Path
+    ) -> None:
+        pages = self.write(trained, evaluated, tmp_path)
+        assert set(pages) == {"report.html", "metrics.json", "report.md", "README.md"}
+        worst = pq.read_table(evaluated / "mistakes.parquet")["text"].to_pylist()
+        for text in (
+            "Lamps and tents",
+            "Lines read",
+            "train.learning_rate",
+            f"{TRAIN.learning_rate}",
+            "evaluate.mistakes",
+            *(text[:60] for text in worst),
+        ):
+            assert text in pages["report.html"]
+        assert "Promotion: champion kept: 50% against 60%." in pages["report.html"]
+        assert "Promotion: champion kept: 50% against 60%." in pages["report.md"]
+        assert "## Training" in pages["report.md"]
+        assert pages["report.md"].count("**Labelled") == len(worst) == 3
+
+    @pytest.mark.parametrize("generated", [True, False])
+    def test_only_reports_on_generated_reviews_say_so(
+        self, trained: Trained, evaluated: Path, tmp_path: Path, generated: bool
+    ) -> None:
+        for page in self.write(trained, evaluated, tmp_path, generated).values():
+            assert (GENERATED_NOTE in page) is generated
+
+    def test_the_same_figures_give_the_same_bytes(
+        self, trained: Trained, evaluated: Path, tmp_path: Path
+    ) -> None:
+        pages = [self.write(trained, evaluated, tmp_path / name) for name in ("one", "other")]
+        assert pages[0] == pages[1]

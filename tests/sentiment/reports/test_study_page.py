@@ -1,0 +1,86 @@
+"""The report of a search: self-contained, complete, escaped."""
+
+import re
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import pytest
+
+from sentiment.reports import study_charts
+from sentiment.reports.study_page import Trial, best_of, render_study
+
+PATHS = ("train.learning_rate", "train.model.pooling", "train.max_length")
+
+
+def trial(number: int, loss: float | None, state: str = "complete", **given: Any) -> Trial:
+    values = {
+        "train.learning_rate": 0.001 * number,
+        "train.model.pooling": ("mean", "max")[number % 2],
+        "train.max_length": (None, 20)[number % 2],
+    }
+    return Trial(
+        **{
+            "number": number,
+            "state": state,
+            "loss": loss,
+            "accuracy": None if loss is None else 1 - loss,
+            "seconds": 12.0,
+            "values": values,
+            "losses": [loss or 0.0],
+            **given,
+        }
+    )
+
+
+TRIALS = [
+    trial(1, 0.5),
+    trial(2, 0.7, "pruned"),
+    trial(3, 0.25),
+    trial(4, None, "failed", note="loss is <nan>"),
+    trial(20, 0.25),
+]
+
+
+def test_the_best_is_the_first_of_the_lowest_loss_among_the_complete() -> None:
+    assert best_of([trial(1, 0.1, "pruned"), *TRIALS[2:]]) is TRIALS[2]
+    assert best_of([TRIALS[1], TRIALS[3]]) is None
+
+
+def test_the_page_needs_nothing_else_and_escapes() -> None:
+    page = render_study("mine", TRIALS, {"train.learning_rate": 0.8}, {"preset": "<b>"})
+    assert not re.search(r'(src|href)="(?!#|data:)', page)
+    assert "<script" not in page
+    assert "loss is &lt;nan&gt;" in page and "&lt;b&gt;" in page
+    assert page.count("<svg") == 3
+    assert "number 3: validation loss" in page
+    assert page == render_study("mine", TRIALS, {"train.learning_rate": 0.8}, {"preset": "<b>"})
+    identifiers = re.findall(r' id="([^"]+)"', page)
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_a_study_without_a_complete_trial_has_a_page() -> None:
+    page = render_study("mine", [TRIALS[3]], {}, {})
+    assert "None of 1 trials came to its end" in page
+
+
+@pytest.mark.parametrize("trials", [TRIALS, TRIALS[:1], TRIALS[:2]])
+def test_figures_are_valid_and_name_every_setting(trials: list[Trial]) -> None:
+    ET.fromstring(study_charts.history(trials))
+    drawn = study_charts.slices(trials, PATHS)
+    ET.fromstring(drawn)
+    assert all(path in drawn for path in PATHS)
+    ET.fromstring(study_charts.importances(dict.fromkeys(PATHS, 1 / 3)))
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ((1, 2, 3, 4), ["1", "2", "3", "4"]),
+        ((0.0003, 0.002, 0.6), ["0.001", "0.01", "0.1"]),
+        ((0.001, 0.004, 0.01), ["0.001", "0.002", "0.005", "0.01"]),
+    ],
+)
+def test_ticks_are_few_and_round(values: tuple[float, ...], ticks: list[str]) -> None:
+    trials = [trial(n, 0.1 * n, values={"x": value}) for n, value in enumerate(values, 1)]
+    shown = re.findall(r">([0-9.]+)</text>", study_charts.slices(trials, ("x",)))
+    assert shown[: len(ticks) + 1] == [*ticks, "0.10"]  # then those of the losses

@@ -1,0 +1,216 @@
+"""What is remembered is what NLTK says, for every text: compared with it over and over."""
+
+import os
+import random
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sentiment.data.archives import read_lines
+from sentiment.text import cached_tokenizer
+from sentiment.text.cached_tokenizer import LONGEST, MARK, RememberingTokenizer, is_steady
+from sentiment.text.cleaning import TokenizeConfig, clean
+from sentiment.text.nltk_words import word_tokenize
+from tests.sentiment.conftest import made_up_reviews
+
+# Pieces that NLTK's rules look at, alone or with what stands beside them.
+WORDS = (
+    "a b I J k foo Bar The the smith Smith zimmer Zimmer who abreast in é ñandú ß İ K ſ ﬁ ² ½ ª "
+    "中文 \u0301 e\u0301 😀 \u200b \u00ad \ue000 \ue001 0 1 00 0.0 0,0 1:2 $5 50% _ ##number##"
+)
+ABBREVIATIONS = (
+    "mr mr. Mr. dr. st. u.s u.s. U.S. e.g. i.e. ph.d. a.m. o.k. no. No. inc. corp. Jan. vs. etc. "
+    "j. J. b. B. 0. 10. 5. -mr. foo-mr. x/inc. foo. it! it? it... 'n. don't."
+)
+CONTRACTIONS = (
+    "cannot Cannot gonna wanna gimme gotta lemme more'n d'ye 'tis 'Twas don't can't N'T n't it's "
+    "x's a's' dogs' we'll I'd o'clock 's 't 'll 't's rock'n'roll"
+)
+SIGNS = (
+    ". .. ... .... , ; : ! ? !! ?! \" ' '' `` ` ( ) [ ] { } < > - -- --- – — ― ‘ ’ “ ” „ « » & "
+    "&amp; @ # $ % * ** / \\ ^ ~ + = | <br /> http://x.com/ a.b.c 。 ¿ ¡"
+)
+SPACES = [" "] * 12 + [*"\t\n\r\x0b\x0c\x1c\x1f\x85\u00a0\u2028\u3000\u200a", "  ", "\n\n", " \n"]
+
+pieces = st.sampled_from(" ".join((WORDS, ABBREVIATIONS, CONTRACTIONS, SIGNS, SIGNS)).split(" "))
+
+
+def joined(spaces: list[str]) -> st.SearchStrategy[str]:
+    return st.lists(st.tuples(pieces, st.sampled_from(spaces)), max_size=14).map(
+        lambda parts: "".join(piece + space for piece, space in parts)
+    )
+
+
+texts = joined([" "]) | joined([" ", " ", ""]) | joined(SPACES) | joined(["", "", *SPACES])
+
+# One for many texts: what it remembers from one must hold for the next.
+warmed = RememberingTokenizer()
+
+ODD_TEXTS = {
+    "nothing": "",
+    "spaces": "   ",
+    "white space": " \n\t\u00a0\u2028 \x1c ",
+    "all punctuation": "".join(chr(code) for code in range(33, 127) if not chr(code).isalnum()),
+    "punctuation apart": " ".join("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~«»‘’“”–—…"),
+    "closing signs": 'No. ) Yes! " ) Mr. ) ] "Well." \' ) (Mrs. ) So?) ) ...) " End. " )',
+    "closing signs only": ") ] } '' \" > ) . ) ' .) .\" ). ).",
+    "quotes": "\"\"a\"\" ''b'' ' ''c '' \" d \" \"e. \"f.\" 'g.' `h` ``i'' “j.” ‘k.’ «l.» \"m.\"n.",
+    "quote at the start": "'' Fine. '' \"\"Good\"\" ''Bad''",
+    "one open chunk": ")",
+    "one open chunk of two": "'' ''",
+    "HTML": (
+        'Liked it.<br /><br />Would <b>not</b> buy&nbsp;again.<br/>"Why?"<br>See <a href='
+        '"http://example.com/a.html?b=1&c=2">here</a>&quot;!&quot; &lt;3 &#39;tis <!-- x. -->'
+    ),
+    "ASCII art": " /\\_/\\  \n( o.o ) \n > ^ <\n** 5/5 ** ==> :-) <== (._.) ¯\\_(ツ)_/¯ ... .. .",
+    "code": (
+        "if (a[i] != 'x' && b->c() == \"y.\") { return f(0.5, -1)[::2]; } // e.g. foo.bar()\n"
+        "#include <stdio.h>\n\tprintf(\"%d\\n\", x++); $ rm -rf ./* | grep -v '^#' > out.txt"
+    ),
+    "Spanish": "¿Quién lo diría? ¡Qué ñoña!, dijo él. «No.» Sr. Núñez pagó 3,5 €. ¿Sí?",
+    "Chinese": "这本书很好。我喜欢它！ 但是，价格太贵了？ “不错。” 五星. 推荐 (真的) 给朋友.",
+    "emoji": "Love it 😀😀. 👍🏽! ❤️ 'so' 👩‍👩‍👧 good. 🎉",
+    "abbreviations": "Mr. J. K. Smith, Foo Inc., met Dr. B. Levine at 5 p.m. He paid $5. I",
+    "numbers": 'No. 5. In 1999. Who? 10. abreast 3.14. The 1,000. 2:30. 7... 8.) 9." (1.) -5. 0',
+    "contractions": "cannot, can't; gonna! (wanna) gim. \"lemme\" more'n d'ye 'tis dogs' a's' 's",
+    "ellipses": "Well... Then .. so ... The end.... But...but ...no . . . yes . .. (...) ...! ...?",
+    "inner breaks": 'good.The bad!the what?"she no.)so yes!!!Then it).but etc.,and so."-So a.:b',
+    "the mark": f"a {MARK} b. {MARK}. Mr. {MARK} x{MARK}y ( {MARK} ) {MARK}",
+    "long chunks": "x" * 500 + ". " + "ab." * 200 + " " + "'\"(" * 100 + " " + "é" * 50 + ".",
+    "ten thousand words": " ".join(text for _, text in made_up_reviews(550, seed=3)),
+    "ten thousand open chunks": ") ( mr. '' " * 2_500,
+}
+
+
+def differences(tokenizer: RememberingTokenizer, batch: list[str]) -> list[str]:
+    found = tokenizer.tokenize_all(batch)
+    return [text for text, words in zip(batch, found, strict=True) if words != word_tokenize(text)]
+
+
+@settings(max_examples=1_000)
+@given(texts)
+@example('Sorry. " . x')
+@example('More. " why" that\'s')
+@example("x .\u00a0.  .")
+@example("''a")
+def test_every_token_is_nltks(text: str) -> None:
+    assert warmed.tokenize(text) == word_tokenize(text)
+    assert RememberingTokenizer().tokenize(text) == word_tokenize(text)
+
+
+@settings(max_examples=200)
+@given(st.text(max_size=30), st.text(st.sampled_from("ab .,!?'\"()`-:0\n"), max_size=30))
+def test_every_token_is_nltks_for_any_characters(text: str, narrow: str) -> None:
+    assert differences(warmed, [text, narrow]) == []
+
+
+@pytest.mark.parametrize("name", ODD_TEXTS)
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_odd_texts(name: str, lowercase: bool) -> None:
+    for urls in ("whole", "article", "keep"):
+        text = clean(ODD_TEXTS[name], TokenizeConfig(lowercase=lowercase, urls=urls))
+        assert RememberingTokenizer().tokenize(text) == word_tokenize(text)
+    assert RememberingTokenizer().tokenize(ODD_TEXTS[name]) == word_tokenize(ODD_TEXTS[name])
+
+
+@settings(max_examples=60)
+@given(st.lists(texts, max_size=8), st.randoms(use_true_random=False))
+def test_a_warmed_tokenizer_answers_as_a_fresh_one(batch: list[str], chance: random.Random) -> None:
+    tokenizer = RememberingTokenizer()
+    expected = tokenizer.tokenize_all(batch)
+    assert tokenizer.tokenize_all(batch) == expected
+    order = chance.sample(range(len(batch)), len(batch))
+    assert tokenizer.tokenize_all([batch[at] for at in order]) == [expected[at] for at in order]
+    assert [RememberingTokenizer().tokenize(text) for text in batch] == expected
+
+
+@settings(max_examples=60)
+@given(st.lists(texts, max_size=8), st.integers(0, 12))
+def test_a_small_memory_stays_small_and_right(batch: list[str], capacity: int) -> None:
+    tokenizer = RememberingTokenizer(capacity)
+    for text in batch * 2:
+        assert tokenizer.tokenize(text) == word_tokenize(text)
+        assert len(tokenizer) <= capacity
+    assert differences(tokenizer, batch) == []
+    assert len(tokenizer) <= capacity
+
+
+def test_what_is_used_stays_and_what_is_not_goes() -> None:
+    tokenizer = RememberingTokenizer(capacity=20)
+    for number in range(50):
+        tokenizer.tokenize(f"often seldom{number}")
+    remembered = {*tokenizer._recent, *tokenizer._older}
+    assert {"often", "seldom49"} <= remembered
+    assert "seldom0" not in remembered
+
+
+def test_nltk_is_not_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "So-called 'music' by Mr. Smith, e.g. it's \" well... \" made; isn't it?"
+    tokenizer = RememberingTokenizer()
+    expected = tokenizer.tokenize(text)
+    monkeypatch.delattr(cached_tokenizer, "word_tokenize")
+    assert tokenizer.tokenize(text) == expected
+
+
+def test_long_chunks_are_not_remembered() -> None:
+    tokenizer = RememberingTokenizer()
+    tokenizer.tokenize("x" * (LONGEST + 1) + " " + "y" * LONGEST)
+    assert len(tokenizer) == 1
+
+
+STEADY = (
+    'foo foo, foo. (foo "foo foo! foo?! foo!" foo.) foo... foo). don\'t 0,0 a.b étés - , . ... ?!'
+)
+OPEN = "mr. J. u.s. 0. inc. ) \" '' dogs' foo!,\" foo.\"bar foo.)bar été. a\tb a\u00a0b :)"
+
+
+@pytest.mark.parametrize("chunk", STEADY.split(" "))
+def test_steady_chunks(chunk: str) -> None:
+    assert is_steady(chunk)
+
+
+@pytest.mark.parametrize("chunk", OPEN.split(" "))
+def test_open_chunks(chunk: str) -> None:
+    assert not is_steady(chunk)
+
+
+@settings(max_examples=500)
+@given(joined([""]), pieces, pieces)
+def test_a_steady_chunk_has_the_same_tokens_beside_anything_steady(
+    chunk: str, before: str, after: str
+) -> None:
+    if is_steady(chunk) and is_steady(before) and is_steady(after):
+        parts = [word_tokenize(part) for part in (before, chunk, after)]
+        assert word_tokenize(f"{before} {chunk} {after}") == [*chain.from_iterable(parts)]
+
+
+def real_texts() -> Iterator[str]:
+    folder = os.environ.get("SENTIMENT_DATA")
+    paths = sorted(Path(folder).glob("*.bz2")) if folder else []
+    if not paths:
+        pytest.skip("SENTIMENT_DATA names no folder with real reviews (*.bz2)")
+    for path in paths:
+        for line in read_lines(path):
+            yield line.partition(b" ")[2].decode("utf-8", "replace")
+
+
+def test_real_reviews() -> None:
+    tokenizer, config = RememberingTokenizer(), TokenizeConfig()
+    batch: list[str] = []
+    for text in real_texts():
+        batch.append(clean(text, config))
+        if len(batch) == 1_000:
+            assert differences(tokenizer, batch) == []
+            batch.clear()
+    assert differences(tokenizer, batch) == []
+
+
+def test_real_reviews_cleaned_otherwise_or_not() -> None:
+    tokenizer, article = RememberingTokenizer(), TokenizeConfig(urls="article")
+    some = [text for number, text in enumerate(real_texts()) if number % 20 == 0]
+    assert differences(tokenizer, some) == []
+    assert differences(tokenizer, [clean(text, article) for text in some]) == []

@@ -1,0 +1,198 @@
+"""Checkpoints come back, and training that was stopped ends as if it had not been."""
+
+import errno
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sentiment.errors import StorageError, TrainingError
+from sentiment.model.config import TrainConfig
+from sentiment.training import trainer
+from sentiment.training.checkpoints import Checkpoints
+from sentiment.training.train import train_model
+from tests.sentiment.conftest import TENSORS, TOKENIZE, TRAIN, Trained, contents
+
+STEPS = 45  # of the training below: 3 epochs of 240 reviews, 16 in a batch
+
+
+def test_the_newest_comes_back_and_old_ones_go(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    assert checkpoints.load() is None
+    for step in (5, 10, 100):
+        checkpoints.save(step, {"a": torch.full((3,), float(step))}, {"step": step, "best": None})
+    loaded = checkpoints.load()
+    assert loaded is not None
+    assert loaded.state == {"step": 100, "best": None}
+    assert loaded.tensors["a"].tolist() == [100.0] * 3
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", None])
+def test_a_damaged_one_gives_way_to_the_one_before(
+    tmp_path: Path, damage: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=3)
+    for step in (1, 2):
+        checkpoints.save(step, {"a": torch.ones(9)}, {"step": step})
+    newest = checkpoints.newest()
+    assert newest is not None
+    newest.write_bytes(newest.read_bytes()[:-4] if damage is None else damage)
+    loaded = checkpoints.load()
+    assert loaded is not None and loaded.state == {"step": 1}
+    assert not newest.exists()
+    assert f"{newest.name} is damaged" in caplog.text
+
+
+def test_one_that_the_system_cannot_read_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=3)
+    for step in (1, 2):
+        checkpoints.save(step, {"a": torch.ones(9)}, {"step": step})
+
+    def broken(path: Path, framework: str) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sentiment.training.checkpoints.safe_open", broken)
+        with pytest.raises(StorageError, match=r"step-0*2\.safetensors.*Input/output") as raised:
+            checkpoints.load()
+    assert isinstance(raised.value.__cause__, OSError)  # for those who may try again
+    loaded = checkpoints.load()
+    assert loaded is not None and loaded.state == {"step": 2}
+
+
+def test_nothing_half_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(tensors: Any, path: Path, metadata: Any) -> None:
+        path.write_bytes(b"half")
+        raise OSError("full")
+
+    monkeypatch.setattr("sentiment.training.checkpoints.save_file", full)
+    with pytest.raises(OSError, match="full"):
+        Checkpoints(tmp_path, keep=1).save(1, {"a": torch.ones(1)}, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+class Crash(Exception):
+    """Stands for a kill at a step."""
+
+
+def train(trained: Trained, folder: Path, crash_at: int | None = None, **changes: Any) -> Path:
+    """Train as ``facts_of`` does and return ``out``."""
+    facts_of(trained, folder, crash_at, **changes)
+    return folder / "out"
+
+
+def facts_of(
+    trained: Trained, folder: Path, crash_at: int | None = None, **changes: Any
+) -> dict[str, Any]:
+    """Train with checkpoints beside ``out``; raise Crash when a step is reached."""
+    out = folder / "out"
+    out.mkdir(parents=True, exist_ok=True)
+    recipe = {**TRAIN.model_dump(), "epochs": 3, "log_every": 4, "checkpoint_every": 7, **changes}
+
+    def progress(done: int, total: int | None = None, **figures: float) -> None:
+        if crash_at is not None and done >= crash_at * TRAIN.batch_size:
+            raise Crash
+
+    return train_model(
+        trained.train_tensors,
+        trained.validation_tensors,
+        trained.vocabulary,
+        train=TrainConfig(**recipe),
+        tensors=TENSORS,
+        tokenize=TOKENIZE,
+        out=out,
+        checkpoints=folder / "checkpoints",
+        progress=progress,
+    )
+
+
+RECIPES: list[dict[str, Any]] = [
+    {},
+    {"optimiser": "adam", "validate_every": 5, "schedule": "constant"},
+    {
+        "model": {
+            **TRAIN.model.model_dump(),
+            "layers": 2,
+            "word_dropout": 0.1,
+            "embedding_dropout": 0.2,
+            "layer_dropout": 0.3,
+            "head_dropout": 0.4,
+        }
+    },
+    {
+        "model": {
+            **TRAIN.model.model_dump(),
+            "ngrams": {"longest": 3, "buckets": 256, "prior": 4.0},
+            "word_dropout": 0.1,
+        },
+        "excerpts": 2,
+    },
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=["plain", "adam", "dropouts", "ngrams, excerpts"])
+def test_stopped_at_random_steps_it_ends_with_the_same_bytes(
+    trained: Trained, tmp_path: Path, recipe: dict[str, Any]
+) -> None:
+    expected = contents(train(trained, tmp_path / "through", **recipe))
+    rng = random.Random(len(recipe))
+    for number in range(4):
+        folder = tmp_path / str(number)
+        for step in sorted(rng.sample(range(1, STEPS), 3)):
+            with pytest.raises(Crash):
+                train(trained, folder, crash_at=step, **recipe)
+        assert contents(train(trained, folder, **recipe)) == expected
+
+
+def test_steps_before_the_checkpoint_are_not_done_again(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Crash):
+        train(trained, tmp_path, crash_at=30)
+    steps: list[int] = []
+    step = trainer.training_step
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        steps.append(1)
+        return step(*arguments, **named)
+
+    monkeypatch.setattr(trainer, "training_step", counted)
+    train(trained, tmp_path)
+    assert len(steps) == STEPS - 28  # the last checkpoint before step 30
+
+
+def test_the_seconds_before_a_stop_count(trained: Trained, tmp_path: Path) -> None:
+    before = []
+    for crash_at in (20, 40):
+        with pytest.raises(Crash):
+            train(trained, tmp_path, crash_at=crash_at)
+        last = Checkpoints(tmp_path / "checkpoints", keep=1).load()
+        assert last is not None
+        before.append(last.state["seconds"])
+    assert 0 < before[0] < before[1] == facts_of(trained, tmp_path)["seconds_before"]
+
+
+def test_how_often_it_is_saved_changes_no_byte(trained: Trained, tmp_path: Path) -> None:
+    one = train(trained, tmp_path / "1", checkpoint_every=1, keep_checkpoints=1)
+    other = train(trained, tmp_path / "2", checkpoint_every=10_000)
+    assert contents(one) == contents(other)
+
+
+def test_a_ruined_loss_names_the_last_checkpoint(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = trainer.training_step
+
+    def ruined(*arguments: Any, **named: Any) -> Any:
+        return step(*arguments, **named) * float("nan")
+
+    with pytest.raises(Crash):
+        train(trained, tmp_path, crash_at=15)
+    monkeypatch.setattr(trainer, "training_step", ruined)
+    with pytest.raises(TrainingError, match=r"loss is nan at step 15 .*step-000000000014"):
+        train(trained, tmp_path)

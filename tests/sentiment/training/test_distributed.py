@@ -1,0 +1,92 @@
+"""Two processes learn what one learns, go on after a kill, and never wait for a dead one."""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sentiment.errors import ConfigError, TrainingError
+from sentiment.model.config import NgramsConfig
+from sentiment.progress import Progress, silent
+from sentiment.training.distributed import Team, team_of
+from tests.sentiment.conftest import MODEL, TRAIN, Trained, contents, train_again
+
+
+def train(trained: Trained, folder: Path, progress: Progress = silent, **changes: Any) -> Path:
+    train_again(trained, folder / "out", folder / "checkpoints", progress, **changes)
+    return folder / "out"
+
+
+def test_two_processes_take_the_steps_of_one(trained: Trained, tmp_path: Path) -> None:
+    """240 reviews in batches of 239: the second has one row, which is no row for rank 1."""
+    model = MODEL.model_copy(update={"ngrams": NgramsConfig()})
+    recipe = {"model": model, "batch_size": 239, "epochs": 4}
+    one = train(trained, tmp_path / "1", **recipe)
+    two = train(trained, tmp_path / "2", processes=2, **recipe)
+    expected, found = (load_file(out / "model.safetensors") for out in (one, two))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    start = train(trained, tmp_path / "0", **{**recipe, "learning_rate": 1e-9})
+    assert not torch.allclose(
+        load_file(start / "model.safetensors")["head.weight"], expected["head.weight"], atol=1e-2
+    )
+
+
+def test_a_dead_process_ends_the_run_which_goes_on_later(trained: Trained, tmp_path: Path) -> None:
+    model = MODEL.model_copy(update={"word_dropout": 0.1, "head_dropout": 0.3})
+    recipe = {"model": model, "epochs": 1, "processes": 2, "checkpoint_every": 4}
+    expected = contents(train(trained, tmp_path / "through", **recipe))
+
+    def kill(done: int, total: int | None = None, **figures: float) -> None:
+        if done >= 6 * TRAIN.batch_size:
+            for child in multiprocessing.active_children():
+                os.kill(child.pid or 0, signal.SIGKILL)
+
+    with pytest.raises(TrainingError, match=r"process 1 of 2 ended with exit code -9.*000004\."):
+        train(trained, tmp_path / "killed", kill, **recipe)
+    assert multiprocessing.active_children() == []
+    assert contents(train(trained, tmp_path / "killed", **recipe)) == expected
+
+
+def fail(team: Team) -> None:
+    raise TrainingError("nothing to train on")
+
+
+def test_what_went_wrong_in_another_process_is_told() -> None:
+    with (
+        pytest.raises(TrainingError, match=r"process 1 of 2 ended .*: nothing to train on"),
+        team_of(2, torch.device("cpu"), fail) as team,
+    ):
+        team.wait()
+
+
+def test_each_needs_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with (
+        pytest.raises(ConfigError, match=r"processes is 2, and there are 1 GPUs"),
+        team_of(2, torch.device("cuda"), fail),
+    ):
+        pass
+
+
+def test_shares_join_to_the_batch() -> None:
+    places = np.arange(7)
+    shares = [Team(rank, 3).share(places) for rank in range(3)]
+    assert sorted(place for own, _ in shares for place in own) == places.tolist()
+    assert sum(part for _, part in shares) == pytest.approx(1)
+    assert [Team(rank, 3).share(places[:2])[1] for rank in range(3)] == [0.5, 0.5, 0.0]
+
+
+def test_random_numbers_follow_seed_step_and_rank() -> None:
+    def drawn(rank: int, seed: int, step: int) -> float:
+        with torch.random.fork_rng(devices=[]):
+            Team(rank, 2).seed(seed, step)
+            return float(torch.rand(()))
+
+    assert drawn(0, 1, 5) == drawn(0, 1, 5)
+    assert len({drawn(0, 1, 5), drawn(1, 1, 5), drawn(0, 2, 5), drawn(0, 1, 6)}) == 4

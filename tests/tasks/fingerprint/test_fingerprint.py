@@ -1,0 +1,902 @@
+import importlib
+import itertools
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sentiment.errors import StageError
+from tasks.fingerprint.reach import Fingerprint, fingerprint
+
+Files = dict[str, str]
+_TICKS = itertools.count(1)
+
+
+class Package:
+    """A package on disk whose files a test writes and edits; its stage is ``shop.stage:run``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.write({"__init__.py": ""})
+
+    def write(self, files: Files) -> None:
+        for name, text in files.items():
+            path = self.root / "shop" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            os.utime(path, ns=(next(_TICKS), next(_TICKS)))  # edits within one tick of the clock
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        text = (self.root / "shop" / name).read_text()
+        assert old in text
+        self.write({name: text.replace(old, new, 1)})
+
+    def take(self, function: str = "shop.stage:run") -> Fingerprint:
+        return fingerprint(function, ["shop"])
+
+    def names(self) -> set[str]:
+        return {name.removeprefix("shop/") for name in self.take().definitions}
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
+    monkeypatch.syspath_prepend(tmp_path)
+    return Package(tmp_path)
+
+
+BASE: Files = {
+    "stage.py": '''"""The stage."""
+
+import math
+import os
+from shop.text import clean
+
+LIMIT = 3
+
+
+def run(rows):
+    """Do it."""
+    return [clean(row, LIMIT) for row in rows]
+''',
+    "text.py": '''from shop.words import split
+
+
+class Base:
+    def size(self):
+        return 1
+
+
+class Cleaner(Base):
+    """Cleans."""
+
+    marks = "!"
+
+    def clean(self, text):
+        # Marks go first.
+        return split(text.strip(self.marks))
+
+
+def clean(text, limit):
+    return Cleaner().clean(text)[:limit]
+
+
+def unrelated():
+    return 1
+''',
+    "words.py": """def split(text, separator=" "):
+    return text.split(separator)
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("stage.py", '"""Do it."""', '"""Do it, in other words."""'),
+        ("stage.py", '    """Do it."""\n', ""),
+        ("stage.py", '"""The stage."""', ""),
+        ("text.py", '    """Cleans."""\n', ""),
+        ("text.py", "# Marks go first.", "# Marks go last."),
+        ("text.py", "class Base:\n", "class Base:\n    pass\n"),
+        ("stage.py", "    return [clean(row, LIMIT) for row in rows]",
+         "    return [\n        clean( row, (LIMIT), )   # all\n        for row in rows\n    ]"),
+        ("text.py", '"!"', "'!'"),
+        ("stage.py", "LIMIT = 3", "LIMIT = 0x3"),
+        ("text.py", "    return 1\n\n\nclass Cleaner", "    return (1)\n\n\nclass Cleaner"),
+        ("stage.py", "import math\nimport os\nfrom shop.text import clean",
+         "from shop.text import clean\nimport os\nimport math\nimport re"),
+        ("stage.py", "LIMIT = 3", "LIMIT = 3\nOTHER = 4\n\ndef helper(): return clean('', OTHER)"),
+        ("text.py", "def unrelated():\n    return 1", "def unrelated():\n    return 2"),
+        ("words.py", "def split", "def unused(): return 1\n\nclass Unused: pass\n\ndef split"),
+        ("stage.py", "LIMIT = 3", "LIMIT = 3\nif __name__ == '__main__':\n    print(run([]))"),
+        ("stage.py", "LIMIT = 3", "LIMIT = 3\n__all__ = ['run']"),
+        ("stage.py", "from shop.text import clean", "from .text import clean"),
+    ],
+)  # fmt: skip
+def test_what_changes_no_behaviour_changes_no_digest(
+    shop: Package, file: str, old: str, new: str
+) -> None:
+    shop.write(BASE)
+    before = shop.take()
+    shop.edit(file, old, new)
+    assert shop.take() == before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("stage.py", "LIMIT = 3", "LIMIT = 4"),
+        ("stage.py", "for row in rows", "for row in rows if row"),
+        ("text.py", "[:limit]", "[limit:]"),
+        ("text.py", "return 1", "return 2"),  # a method of a base class
+        ("text.py", '"!"', '"?"'),
+        ("text.py", "Cleaner(Base)", "Cleaner"),
+        ("words.py", "text.split(separator)", "text.rsplit(separator)"),
+        ("words.py", '" "', '"\\t"'),  # a default
+        ("stage.py", "def run", "import functools\n\n@functools.cache\ndef run"),
+    ],
+)
+def test_what_the_function_reaches_counts(shop: Package, file: str, old: str, new: str) -> None:
+    shop.write(BASE)
+    before = shop.take()
+    shop.edit(file, old, new)
+    after = shop.take()
+    assert after.digest != before.digest
+    changed = set(after.definitions.items()) ^ set(before.definitions.items())
+    assert f"shop/{file}" in {name.partition(":")[0] for name, _ in changed}
+
+
+def test_definitions_are_named_by_file_and_name(shop: Package) -> None:
+    shop.write(BASE)
+    assert shop.names() == {
+        "stage.py:LIMIT", "stage.py:run", "text.py:Base", "text.py:Cleaner", "text.py:clean",
+        "words.py:split",
+    }  # fmt: skip
+    taken = shop.take()
+    assert list(taken.definitions) == sorted(taken.definitions)
+    assert all(len(value) == 16 for value in taken.definitions.values())
+    assert len(taken.digest) == 64
+
+
+# Ways from a stage's function to F, a definition whose change has to count.
+WAYS: dict[str, Files] = {
+    "decorator": {
+        "stage.py": "from shop.a import f\n@f\ndef run(): pass",
+        "a.py": "def f(g): return g",
+    },
+    "decorator of a method, called with arguments": {
+        "stage.py": "from shop.a import f\nclass C:\n @f(1)\n def m(self): pass\ndef run(): C()",
+        "a.py": "def f(n): return lambda g: g",
+    },
+    "default": {
+        "stage.py": "from shop.a import f\ndef run(x, *, y=f): pass",
+        "a.py": "def f(): pass",
+    },
+    "annotation": {
+        "stage.py": "from shop.a import f\ndef run(x: list[f]): pass",
+        "a.py": "class f: pass",
+    },
+    "string annotation": {
+        "stage.py": "from shop.a import f\ndef run(x: 'list[f]') -> 'None': pass",
+        "a.py": "class f: pass",
+    },
+    "annotation within a string annotation": {
+        "stage.py": "from shop import a\ndef run():\n x: 'dict[str, \"a.f\"]' = {}",
+        "a.py": "class f: pass",
+    },
+    "annotation of a nested function, under the name of a local variable": {
+        "stage.py": "from shop.a import f\ndef run():\n def g(f: f): return f\n return g",
+        "a.py": "class f: pass",
+    },
+    "cast": {
+        "stage.py": "from typing import cast\nfrom shop.a import f\n"
+        "def run(x): return cast('f', x)",
+        "a.py": "class f: pass",
+    },
+    "alias in a string": {
+        "stage.py": "from typing import TypeAlias\nfrom shop.a import f\n"
+        "T: TypeAlias = 'list[f]'\ndef run(x: T): pass",
+        "a.py": "class f: pass",
+    },
+    "import for annotations only": {
+        "stage.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n from shop.a import f\n"
+        "def run(x: 'f'): pass",
+        "a.py": "class f: pass",
+    },
+    "base class, metaclass argument": {
+        "stage.py": "from shop.a import f\nclass C(metaclass=f): pass\ndef run(): C()",
+        "a.py": "class f(type): pass",
+    },
+    "class body": {
+        "stage.py": "from shop.a import f\nclass C:\n x = f()\ndef run(): C()",
+        "a.py": "def f(): pass",
+    },
+    "class body that binds the name itself": {
+        "stage.py": "from shop.a import f\ndef run():\n class C:\n  f = f\n return C",
+        "a.py": "def f(): pass",
+    },
+    "lambda in a table": {
+        "stage.py": "from shop.a import f\nTABLE = {'a': lambda x: f(x)}\ndef run(): TABLE['a'](1)",
+        "a.py": "def f(x): pass",
+    },
+    "nested function": {
+        "stage.py": "from shop.a import f\ndef run():\n def g():\n  def h(): return f()\n return g",
+        "a.py": "def f(): pass",
+    },
+    "comprehension with the same name as target elsewhere": {
+        "stage.py": "from shop.a import f\ndef run():\n f()\n return [f for f in ()]",
+        "a.py": "def f(): pass",
+    },
+    "f-string": {
+        "stage.py": "from shop.a import f\ndef run(x): return f'{x:{f}}'",
+        "a.py": "f = 10",
+    },
+    "match pattern": {
+        "stage.py": "from shop import a\ndef run(x):\n match x:\n  case a.f(): pass",
+        "a.py": "class f: pass",
+    },
+    "except and with": {
+        "stage.py": "from shop.a import f\ndef run():\n try: pass\n except f: pass",
+        "a.py": "class f(Exception): pass",
+    },
+    "global": {
+        "stage.py": "f = 1\ndef run():\n global f\n f += 1",
+    },
+    "import a.b as c": {
+        "stage.py": "import shop.sub.a as c\ndef run(): c.f()",
+        "sub/__init__.py": "",
+        "sub/a.py": "def f(): pass",
+    },
+    "import a.b.c": {
+        "stage.py": "import shop.sub.a\ndef run(): shop.sub.a.f()",
+        "sub/__init__.py": "",
+        "sub/a.py": "def f(): pass",
+    },
+    "from package import module": {
+        "stage.py": "from shop.sub import a as b\ndef run(): b.f.g()",
+        "sub/a.py": "class f: pass",  # and a namespace package
+    },
+    "relative import": {
+        "sub/stage.py": "from ..other.a import f as g\ndef run(): g()",
+        "stage.py": "from .sub import stage\nfrom .sub.stage import run",
+        "other/a.py": "def f(): pass",
+    },
+    "import in a function": {
+        "stage.py": "def run():\n from shop.a import f as g\n return g()",
+        "a.py": "def f(): pass",
+    },
+    "module imported in a function": {
+        "stage.py": "def run():\n import shop.a\n return shop.a.f()",
+        "a.py": "def f(): pass",
+    },
+    "global import in another function": {
+        "stage.py": "def load():\n global a\n import shop.a as a\ndef run():\n load()\n a.f()",
+        "a.py": "def f(): pass",
+    },
+    "import in a class": {
+        "stage.py": "class C:\n from shop.a import f\ndef run(): C.f()",
+        "a.py": "def f(): pass",
+    },
+    "import in try": {
+        "stage.py": "try:\n from fast import f\nexcept ImportError:\n from shop.a import f\n"
+        "def run(): f()",
+        "a.py": "def f(): pass",
+    },
+    "import in with": {
+        "stage.py": "import contextlib\nwith contextlib.suppress(ImportError):\n"
+        " from shop.a import f\ndef run(): f()",
+        "a.py": "def f(): pass",
+    },
+    "chained, renamed re-export": {
+        "stage.py": "from shop.api import h\ndef run(): h()",
+        "api/__init__.py": "from .inner import g as h",
+        "api/inner/__init__.py": "from ...a import f as g",
+        "a.py": "def f(): pass",
+    },
+    "star import": {
+        "stage.py": "from shop.a import *\ndef run(): f()",
+        "a.py": "def f(): pass",
+    },
+    "star import of a star import": {
+        "stage.py": "from shop.b import *\ndef run(): f()",
+        "b.py": "from shop.a import *",
+        "a.py": "def f(): pass",
+    },
+    "star import with __all__": {
+        "stage.py": "from shop.a import *\ndef run(): _g()",
+        "a.py": "__all__ = ['_g']\ndef f(): pass\ndef _g(): f()",
+    },
+    "circular imports and calls": {
+        "stage.py": "from shop import a\ndef run(): a.g()\ndef back(): run()",
+        "a.py": "from shop import stage\ndef g(): stage.back(); f()\ndef f(): g()",
+    },
+    "module as a value": {
+        "stage.py": "from shop import a\ndef run(name): return getattr(a, name)",
+        "a.py": "def f(): pass",
+    },
+    "package as a value": {
+        "stage.py": "import pkgutil\nimport shop.sub\n"
+        "def run(): return list(pkgutil.iter_modules(shop.sub.__path__))",
+        "sub/__init__.py": "",
+        "sub/a.py": "def f(): pass",
+    },
+    "module's dictionary": {
+        "stage.py": "from shop import a\ndef run(name): return a.__dict__[name]",
+        "a.py": "def f(): pass",
+    },
+    "name imported by a module that is used as a value": {
+        "stage.py": "from shop import b\ndef run(name): return vars(b)[name]",
+        "b.py": "from shop.a import f",
+        "a.py": "def f(): pass",
+    },
+    "import_module": {
+        "stage.py": "import importlib\ndef run(): return importlib.import_module('shop.a')",
+        "a.py": "def f(): pass",
+    },
+    "import_module under another name, relative": {
+        "stage.py": "from importlib import import_module\n"
+        "def run(): return import_module('.a', __package__)",
+        "a.py": "def f(): pass",
+    },
+    "__import__": {
+        "stage.py": "def run(): return __import__('shop.a')",
+        "a.py": "def f(): pass",
+    },
+    "own function that is called import_module": {
+        "stage.py": "from shop.a import import_module\ndef run(): return import_module('os')",
+        "a.py": "def import_module(name): return f\ndef f(): pass",
+    },
+    "import_module of a computed name": {
+        "stage.py": "import importlib as i\ndef run(n): return i.import_module(n)\ndef f(): pass",
+    },
+    "globals": {"stage.py": "def run(name): return globals()[name]\ndef f(): pass"},
+    "eval": {"stage.py": "def run(text): return eval(text)\ndef f(): pass"},
+    "vars of the module": {"stage.py": "def f(): pass\nT = vars()\ndef run(name): return T[name]"},
+    "sys.modules": {
+        "stage.py": "import sys\ndef run(n): return getattr(sys.modules[__name__], n)\n"
+        "def f(): pass",
+    },
+    "name in a string": {
+        "stage.py": "WHERE = 'shop.a:f'\ndef run(load): return load(WHERE)",
+        "a.py": "def f(): pass",
+    },
+    "lazy export": {
+        "stage.py": "import shop\ndef run(): shop.thing()",
+        "__init__.py": "def __getattr__(name):\n from shop.a import f\n return f",
+        "a.py": "def f(): pass",
+    },
+    "registry: decorator": {
+        "stage.py": "from shop.a import REGISTRY, add\nimport shop.b\n"
+        "def run(name): return REGISTRY[name]()",
+        "a.py": "REGISTRY = {}\ndef add(g):\n REGISTRY[g.__name__] = g\n return g",
+        "b.py": "from shop.a import add\n@add\ndef f(): pass",
+    },
+    "registry: method as a decorator": {
+        "stage.py": "from shop.a import registry\ndef run(): return registry.all()\n"
+        "@registry.add\ndef f(): pass",
+        "a.py": "class Registry:\n def add(self, g): return g\nregistry = Registry()",
+    },
+    "registry: call": {
+        "stage.py": "from shop.a import REGISTRY, add\ndef run(name): REGISTRY[name]()\n"
+        "def f(): pass\nadd(f)",
+        "a.py": "REGISTRY = {}\ndef add(g): REGISTRY[g.__name__] = g",
+    },
+    "registry: assigned call": {
+        "stage.py": "from shop.a import REGISTRY, add\ndef run(name): REGISTRY[name]()\n"
+        "def f(): pass\n_done = add(f)",
+        "a.py": "REGISTRY = {}\ndef add(g): REGISTRY[g.__name__] = g",
+    },
+    "registry: subclasses": {
+        "stage.py": "from shop.a import Base\ndef run(): return Base.known\nclass f(Base): pass",
+        "a.py": "class Base:\n known = []\n def __init_subclass__(cls): Base.known.append(cls)",
+    },
+    "registry: __subclasses__": {
+        "stage.py": "from shop.a import Base\ndef run(): return Base.__subclasses__()\n"
+        "class f(Base): pass",
+        "a.py": "class Base: pass",
+    },
+    "single dispatch": {
+        "stage.py": "import functools\n@functools.singledispatch\ndef run(x): pass\n"
+        "@run.register\ndef f(x: int): pass",
+    },
+    "table: item": {
+        "stage.py": "T = {}\ndef run(name): T[name]()\ndef f(): pass\nT['f'] = f",
+    },
+    "table: item, from another module": {
+        "stage.py": "from shop.a import T\nimport shop.b\ndef run(name): T[name]()",
+        "a.py": "T = {}",
+        "b.py": "from shop.a import T\ndef f(): pass\nT['f'] = f",
+    },
+    "table: update": {
+        "stage.py": "T = {}\ndef run(name): T[name]()\ndef f(): pass\nT.update(f=f)",
+    },
+    "table: append in a loop": {
+        "stage.py": "T = []\ndef run(): T[0]()\ndef f(): pass\nfor g in (f,):\n T.append(g)",
+    },
+    "table: +=": {
+        "stage.py": "T = []\ndef run(): T[0]()\ndef f(): pass\nT += [f]",
+    },
+    "attribute of another module": {
+        "stage.py": "import shop.b\nimport json\ndef run(): json.loads('')",
+        "b.py": "import json\ndef f(): pass\njson.loads = f",
+    },
+    "condition": {
+        "stage.py": "from shop.a import f\nif f():\n def g(): pass\nelse:\n def g(): return 1\n"
+        "def run(): g()",
+        "a.py": "def f(): pass",
+    },
+    "second definition": {
+        "stage.py": "from shop.a import f\ndef g(): pass\ng = f(g)\ndef run(): g()",
+        "a.py": "def f(g): return g",
+    },
+    "tuple target, walrus": {
+        "stage.py": "from shop.a import f\nA, (B, *C) = (x := f())\nD = x\ndef run(): B, D",
+        "a.py": "def f(): return 1, (2, 3)",
+    },
+    "work on import": {
+        "stage.py": "import shop.a\ndef run(): pass",
+        "a.py": "import torch\ndef f(): return 1\ntorch.set_num_threads(f())",
+    },
+    "work of a package on import": {
+        "sub/__init__.py": "from shop.a import f\nfor x in range(3):\n f(x)",
+        "sub/b.py": "def g(): pass",
+        "stage.py": "from shop.sub.b import g\ndef run(): g()",
+        "a.py": "def f(x): print(x)",
+    },
+}
+
+
+def _with_f_changed(files: Files) -> tuple[str, str, str]:
+    for name, text in files.items():
+        for kind in ("def f(", "class f", "def import_module("):
+            if kind in text:
+                return name, kind, f"@staticmethod\n{kind}"
+    name = next(name for name, text in files.items() if "f = 1" in text)
+    return name, "f = 1", "f = 2"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_a_definition_is_found(shop: Package, way: str) -> None:
+    shop.write(WAYS[way])
+    before = shop.take()
+    shop.edit(*_with_f_changed(WAYS[way]))
+    assert shop.take().digest != before.digest
+
+
+# What the names in a function stand for, with the function's own text unchanged.
+MEANINGS: dict[str, tuple[Files, str, str, str]] = {
+    "two functions change names": (
+        {
+            "stage.py": "from shop.a import low as x, high as y\ndef run(): return x() - y()",
+            "a.py": "def low(): return 1\ndef high(): return 2",
+        },
+        "stage.py", "low as x, high as y", "high as x, low as y",
+    ),
+    "a re-export changes, both functions in use": (
+        {
+            "stage.py": "from shop.a import f\nfrom shop import b, c\ndef run(): b.g(); c.g(); f()",
+            "a.py": "from shop.b import g as f",
+            "b.py": "def g(): return 1",
+            "c.py": "def g(): return 2",
+        },
+        "a.py", "from shop.b", "from shop.c",
+    ),
+    "another library's function": (
+        {"stage.py": "from math import floor as whole\ndef run(x): return whole(x)"},
+        "stage.py", "floor", "ceil",
+    ),
+    "another library": (
+        {"stage.py": "import json as format\ndef run(x): return format.dumps(x)"},
+        "stage.py", "json", "pickle",
+    ),
+    "star import of another library": (
+        {"stage.py": "from math import *\ndef run(x): return sqrt(x)"},
+        "stage.py", "math", "cmath",
+    ),
+    "__all__ loses a name": (
+        {
+            "stage.py": "from shop.a import *\nfrom shop.b import *\nfrom shop import b\n"
+            "def run(): f(); b.f()",
+            "a.py": "def f(): return 1",
+            "b.py": "__all__ = ['f']\ndef f(): return 2",
+        },
+        "b.py", "['f']", "[]",
+    ),
+    "the later import wins": (
+        {
+            "stage.py": "from shop.a import f\nfrom shop.b import f\ndef run(): f()",
+            "a.py": "def f(): return 1",
+            "b.py": "def f(): return 2",
+        },
+        "stage.py", "from shop.a import f\nfrom shop.b import f",
+        "from shop.b import f\nfrom shop.a import f",
+    ),
+    "a builtin is shadowed": (
+        {"stage.py": "def run(x): return len(x)"},
+        "stage.py", "def run", "def len(x): return 0\ndef run",
+    ),
+    "a value is taken before it changes": (
+        {"stage.py": "A = 1\nB = A\nA = 2\ndef run(): return A, B"},
+        "stage.py", "B = A\nA = 2", "A = 2\nB = A",
+    ),
+    "a value is taken before a call": (
+        {"stage.py": "import random\nrandom.seed(1)\nA = random.random()\ndef run(): return A"},
+        "stage.py", "random.seed(1)\nA = random.random()", "A = random.random()\nrandom.seed(1)",
+    ),
+    "docstrings that are read": (
+        {"stage.py": "def run(): return f.__doc__\ndef f():\n '''One.'''"},
+        "stage.py", "One", "Two",
+    ),
+    "a module's docstring that is read": (
+        {"stage.py": "'''One.'''\ndef run(): return __doc__"},
+        "stage.py", "One", "Two",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MEANINGS)
+def test_what_a_name_stands_for_counts(shop: Package, case: str) -> None:
+    files, *edit = MEANINGS[case]
+    shop.write(files)
+    before = shop.take()
+    shop.edit(*edit)
+    assert shop.take().digest != before.digest
+
+
+# Neighbours of reached definitions, which must not count themselves.
+SPARED: dict[str, tuple[Files, set[str]]] = {
+    "star import": (
+        {"stage.py": "from shop.a import *\ndef run(): f()", "a.py": "def f(): 0\ndef g(): 1"},
+        {"stage.py:run", "a.py:f"},
+    ),
+    "local variables with a definition's name": (
+        {
+            "stage.py": "def g(): pass\ndef h(): pass\n"
+            "def run(g):\n h = 1\n return [g for g in (h,)]"
+        },
+        {"stage.py:run"},
+    ),
+    "module used by attribute": (
+        {
+            "stage.py": "from shop import a\ndef run(): return a.f(), a.__name__",
+            "a.py": "def f(): 0\ndef g(): 1",
+        },
+        {"stage.py:run", "a.py:f"},
+    ),
+    "a module below a package with lazy exports": (
+        {
+            "__init__.py": "def __getattr__(name):\n if name == 'other':\n  return 1\n"
+            " raise AttributeError(name)",
+            "stage.py": "from shop import a\ndef run(): return a.f()",
+            "a.py": "def f(): 0",
+        },
+        {"stage.py:run", "a.py:f"},
+    ),
+    "a registry that nothing reads": (
+        {
+            "stage.py": "from shop.a import add\n@add\ndef g(): pass\ndef run(): pass",
+            "a.py": "T = []\ndef add(g): T.append(g)",
+        },
+        {"stage.py:run"},
+    ),
+    "subclasses of a plain base": (
+        {"stage.py": "class Base: pass\nclass A(Base): pass\nclass B(Base): pass\ndef run(): A()"},
+        {"stage.py:run", "stage.py:A", "stage.py:Base"},
+    ),
+    "another table": (
+        {"stage.py": "T = {}\nU = {}\nU['a'] = 1\nU['b'] = len(T)\ndef run(): T"},
+        {"stage.py:run", "stage.py:T"},
+    ),
+    "words in strings": (
+        {
+            "stage.py": "from typing import Literal\ndef right(): pass\n"
+            "def run(x: Literal['left', 'right']): return 'shop', 'right', 'shop.log'"
+        },
+        {"stage.py:run"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPARED)
+def test_little_counts_in_vain(shop: Package, case: str) -> None:
+    files, names = SPARED[case]
+    shop.write(files)
+    assert shop.names() == names
+
+
+def test_a_module_counts_whole_when_it_is_a_value(shop: Package) -> None:
+    shop.write(
+        {
+            "stage.py": "from shop import a\ndef run(name): return getattr(a, name)",
+            "a.py": "import os\nimport re\nfrom shop.b import g\ndef f(): return g()",
+            "b.py": "def g(): pass\ndef h(): pass",
+        }
+    )
+    assert shop.names() == {"stage.py:run", "a.py:*", "b.py:g"}
+    before = shop.take()
+    shop.edit("a.py", "import os\nimport re\n", "# none\nimport re\n\nimport os\n")
+    assert shop.take() == before
+    shop.edit("a.py", "def f()", "def new(): pass\ndef f()")
+    assert shop.take() != before
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "PAGE = Path(__file__).parent / 'templates' / 'page.html'\ndef run(): PAGE",
+        "PAGE = Path(__file__).parent.joinpath('templates/page.html')\ndef run(): PAGE",
+        "def run(): return Path(__file__).parent / 'templates/page.html'",
+        "FOLDER = Path(__file__).parent / 'templates'\ndef run(name): return FOLDER / name",
+        "def run(files): return files('shop').joinpath('templates', 'page.html')",
+        "def run(x: str = 'templates/page.html'): pass",
+    ],
+)
+def test_a_data_file_counts(shop: Package, code: str) -> None:
+    shop.write(
+        {
+            "stage.py": f"from pathlib import Path\n{code}",
+            "templates/page.html": "<p>",
+            "other.html": "",
+        }
+    )
+    before = shop.take()
+    assert {name for name in before.definitions if "html" in name} == {"shop/templates/page.html"}
+    shop.write({"other.html": "<b>"})
+    assert shop.take() == before
+    shop.write({"templates/page.html": "<q>"})
+    assert shop.take() != before
+
+
+def test_a_data_file_beside_a_module_further_down_counts(shop: Package) -> None:
+    shop.write(
+        {
+            "stage.py": "from shop.sub.a import DATA, ROOT\ndef run(): return DATA, ROOT",
+            "sub/a.py": "DATA = __file__ + '/../words.txt', 'more.txt'\nROOT = '../../root.txt'",
+            "sub/more.txt": "a",
+            "words.txt": "b",
+            "../root.txt": "c",
+        }
+    )
+    assert {name for name in shop.take().definitions if name.endswith(".txt")} == {
+        "shop/sub/more.txt",
+        "root.txt",
+    }
+
+
+def test_conditional_definitions_all_count(shop: Package) -> None:
+    shop.write(
+        {
+            "stage.py": "import sys\nfrom shop.a import low, high\n"
+            "if sys.platform == 'win32':\n def f(): return low()\n"
+            "else:\n def f(): return high()\n"
+            "try:\n import fast\nexcept ImportError:\n fast = None\n"
+            "def run(): return f(), fast",
+            "a.py": "def low(): 0\ndef high(): 1",
+        }
+    )
+    assert shop.names() == {"stage.py:run", "stage.py:f", "stage.py:fast", "a.py:low", "a.py:high"}
+    before = shop.take()
+    shop.edit("stage.py", "fast = None", "fast = 0")
+    after = shop.take()
+    assert {n for n, d in after.definitions.items() if before.definitions[n] != d} == {
+        "shop/stage.py:fast"
+    }
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("shop.nothing:run", "no module 'shop.nothing'"),
+        ("shop.stage:runs", "shop/stage.py defines no runs"),
+        ("shop.stage:Job.runs", "shop/stage.py defines no Job.runs"),
+        ("shop.stage", "shop/stage.py defines no function"),
+        ("other.stage:run", "no module 'other.stage' in shop"),
+        ("shop.broken:run", "shop.broken: its source cannot be read"),
+    ],
+)
+def test_a_missing_function_is_an_error(shop: Package, function: str, message: str) -> None:
+    shop.write(
+        {
+            "stage.py": "def run(): pass\nclass Job:\n def run(self): pass",
+            "broken.py": "def run(:",
+        }
+    )
+    assert shop.take("shop.stage:Job.run").definitions
+    with pytest.raises(StageError, match=message):
+        shop.take(function)
+    with pytest.raises(StageError, match="no source of a package"):
+        fingerprint("nowhere_to_be_found:run", ["nowhere_to_be_found"])
+
+
+def test_nothing_is_imported_or_run(shop: Package) -> None:
+    shop.write({"__init__.py": "raise SystemExit", "stage.py": "raise SystemExit\ndef run(): pass"})
+    assert shop.names() == {"__init__.py:<module>", "stage.py:<module>", "stage.py:run"}
+    assert "shop" not in sys.modules
+
+
+def test_the_digest_is_the_same_in_every_process(shop: Package) -> None:
+    shop.write(WAYS["registry: decorator"])
+    code = (
+        "from tasks.fingerprint.reach import fingerprint as f; print(f('shop.stage:run', ['shop']))"
+    )
+    paths = os.pathsep.join([str(shop.root), str(Path(__file__).parents[3])])
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }
+    assert printed == {str(shop.take())}
+
+
+def _reformatted(text: str, rng: random.Random) -> str:
+    """Put comments and blank lines between lines, and spaces and comments at their ends."""
+    lines = []
+    for line in text.splitlines():
+        for _ in range(rng.randrange(3)):
+            lines.append(rng.choice(["", "# word", "        # deep", "  "]))
+        lines.append(line + rng.choice(["", "  ", "  # why", "\t#"]))
+    return "\n".join(lines) + "\n" * rng.randrange(4)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 2**32))
+def test_white_space_and_comments_never_count(shop: Package, seed: int) -> None:
+    shop.write(BASE)
+    before = shop.take()
+    rng = random.Random(seed)
+    shop.write({name: _reformatted(text, rng) for name, text in BASE.items()})
+    assert shop.take() == before
+
+
+SMALL_PROJECT: Files = {
+    "__init__.py": "from collections.abc import Callable\nHOOKS: list[Callable[[], int]] = []",
+    "stage.py": """
+from live_shop import parts, registry
+from live_shop.shapes import make
+from live_shop.plugins import *
+
+def run():
+    def inner(value):
+        return parts.double(value)
+    total = sum(map(inner, [1, 2]))
+    total += make("square").area() + len(list(parts.numbers()))
+    with parts.opened() as number:
+        total += number
+    total += registry.call("plugin") + getattr(parts, "hid" + "den")()
+    class Local(parts.Counter):
+        pass
+    return total + Local().count + named()
+""",
+    "parts.py": """
+import contextlib
+import functools
+
+def double(x):
+    return 2 * x
+
+def numbers():
+    yield from (n for n in range(3))
+
+@contextlib.contextmanager
+def opened():
+    yield helper()
+
+@functools.cache
+def helper():
+    return 1
+
+def hidden():
+    return 7
+
+class Counter:
+    def __init__(self):
+        self._count = 1
+
+    @property
+    def count(self):
+        return self._count
+
+def unused():
+    return 0
+""",
+    "registry.py": """
+PLUGINS = {}
+
+def add(function):
+    PLUGINS[function.__name__] = function
+    return function
+
+def call(name):
+    return PLUGINS[name]()
+""",
+    "plugins.py": """
+from live_shop.registry import add
+
+@add
+def plugin():
+    return _behind()
+
+def _behind():
+    return 3
+
+def named():
+    return 4
+
+def unused():
+    return 0
+""",
+    "shapes.py": """
+class Shape:
+    known = {}
+
+    def __init_subclass__(cls):
+        Shape.known[cls.__name__.lower()] = cls
+
+    def area(self):
+        return self.side() ** 2
+
+class Square(Shape):
+    def side(self):
+        return 2
+
+def make(name):
+    return Shape.known[name]()
+""",
+}
+
+
+def _executed(function: Callable[[], Any], folder: Path) -> set[str]:
+    """Run a function and return ``<file>:<top-level name>`` of all code that ran in a folder."""
+    codes: set[CodeType] = set()
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        codes.add(frame.f_code)
+
+    sys.setprofile(note)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    inside = [code for code in codes if Path(code.co_filename).is_relative_to(folder)]
+    return {
+        f"{Path(code.co_filename).relative_to(folder.parent).as_posix()}:"
+        + code.co_qualname.partition(".")[0]
+        for code in inside
+        if not code.co_qualname.startswith("<")
+    }
+
+
+def test_all_that_runs_is_in_the_definitions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "live_shop"
+    folder.mkdir()
+    for name, text in SMALL_PROJECT.items():
+        (folder / name).write_text(text)
+    definitions = fingerprint("live_shop.stage:run", ["live_shop"]).definitions
+    try:
+        run = importlib.import_module("live_shop.stage").run
+        executed = _executed(run, folder)
+    finally:
+        for name in [name for name in sys.modules if name.startswith("live_shop")]:
+            del sys.modules[name]
+    assert len(executed) >= 10
+    whole = {name.removesuffix(":*") for name in definitions if name.endswith(":*")}
+    assert {name for name in executed if name.partition(":")[0] not in whole} <= {*definitions}
+    assert "live_shop/plugins.py:unused" not in definitions

@@ -1,0 +1,324 @@
+"""The champion's file: whole or as it was, one change after the other, and the way back."""
+
+import json
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentiment.errors import ModelError, StorageError
+from sentiment.evaluation.promotion import Candidate, Opponent, PromoteConfig, judge
+from sentiment.model.registry import CHAMPION, LATEST, model_in_use
+from tasks.manifest import Artifact, Manifest, digest_file, digest_outputs
+from tasks.registry.champion import (
+    Entry,
+    Register,
+    promote_by_hand,
+    read_register,
+    roll_back,
+    settle,
+    user,
+)
+from tasks.store.store import MANIFEST, Store
+
+LIMITS = PromoteConfig(min_accuracy=0.1)
+
+
+def bare(stage: str, key: str, **about: Any) -> Manifest:
+    return Manifest(
+        **{
+            **dict(stage=stage, label="", key=key, inputs={}, config={}, code={}, libraries={}),
+            **dict(outputs=(), facts={}, seconds=0.0, created="2026-01-01"),
+            **about,
+        }
+    )
+
+
+def add_model(store: Store, key: str) -> str:
+    """Write a model of one file, with its manifest; return its path under the root."""
+    path = store.root / "train" / key / "model.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_text(key)
+    stat = path.stat()
+    artifact = Artifact(
+        path.name, f"train/{key}/{path.name}", digest_file(path), stat.st_size, stat.st_mtime_ns
+    )
+    manifest = bare("train", key, outputs=(artifact,))
+    (path.parent / MANIFEST).write_text(manifest.to_json())
+    return f"train/{key}"
+
+
+def trained_as(store: Store, key: str) -> Manifest:
+    return Manifest.from_json((store.root / "train" / key / MANIFEST).read_bytes())
+
+
+def decided(store: Store, key: str, accuracy: float) -> Manifest:
+    """Decide on a model against the champion that there is now."""
+    trained = trained_as(store, key)
+    candidate = Candidate(
+        digest=digest_outputs([trained]),
+        tests="t",
+        threshold=0.5,
+        generated=False,
+    )
+    now = read_register(store).champion
+    met = (
+        None
+        if now is None
+        else Opponent(
+            model=now.model,
+            digest=now.digest,
+            accuracy=now.measured.accuracy if now.measured else 0.0,
+            generated=False,
+        )
+    )
+    verdict = judge(accuracy, candidate, met, LIMITS)
+    facts = {
+        "outcome": verdict.outcome,
+        "reason": verdict.reason,
+        "accuracy": accuracy,
+        "rows": 10,
+        "candidate": candidate.model_dump(),
+        "champion": met and met.model_dump(),
+    }
+    return bare("promote", key, facts=facts, config={"promote": LIMITS.shaping()})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path)
+    for key in ("a1", "b2", "c3"):
+        add_model(store, key)
+    return store
+
+
+def run(store: Store, key: str, accuracy: float) -> str:
+    verdict = settle(store, decided(store, key, accuracy), trained_as(store, key), "a run")
+    assert verdict is not None
+    return verdict.outcome
+
+
+def now(store: Store) -> str:
+    champion = read_register(store).champion
+    assert champion is not None
+    assert model_in_use(store.root) == store.root / champion.model
+    return champion.model
+
+
+def test_without_a_file_there_is_none(store: Store) -> None:
+    assert read_register(store) == Register()
+
+
+def test_the_latest_model_is_used_until_there_is_a_champion(store: Store) -> None:
+    with pytest.raises(ModelError, match=r"no model here yet.*sentiment run"):
+        model_in_use(store.root)
+    (store.root / "models").mkdir()
+    (store.root / LATEST).symlink_to(store.root / "train" / "a1")
+    assert model_in_use(store.root) == store.root / LATEST
+    run(store, "b2", 0.8)
+    assert model_in_use(store.root) == store.root / "train" / "b2"
+
+
+def test_a_champion_that_is_gone_is_said(store: Store) -> None:
+    run(store, "a1", 0.8)
+    shutil.rmtree(store.root / "train" / "a1")
+    with pytest.raises(ModelError, match=r"train/a1: the champion's bundle is gone.*models list"):
+        model_in_use(store.root)
+
+
+def test_runs_promote_what_is_better(store: Store) -> None:
+    assert run(store, "a1", 0.8) == "promoted"
+    assert run(store, "b2", 0.7) == "kept"
+    assert now(store) == "train/a1"
+    assert run(store, "c3", 0.9) == "promoted"
+    assert now(store) == "train/c3"
+    first, last = read_register(store).entries
+    assert (first.model, first.met, last.met and last.met.model) == ("train/a1", None, "train/a1")
+    assert (last.run, last.how, last.limits) == ("a run", "run", LIMITS)
+    assert last.who and last.why == "promoted: 90.00% against 80.00%"
+    assert last.measured is not None and last.measured.accuracy == 0.9
+
+
+def test_settling_twice_changes_nothing(store: Store) -> None:
+    decision, trained = decided(store, "a1", 0.8), trained_as(store, "a1")
+    assert [settle(store, decision, trained, "r").outcome for _ in range(2)] == [  # type: ignore[union-attr]
+        "promoted",
+        "champion",
+    ]
+    assert len(read_register(store).entries) == 1
+
+
+def test_a_decision_against_another_champion_is_not_carried_out(store: Store) -> None:
+    run(store, "a1", 0.7)
+    stale = decided(store, "b2", 0.8)
+    run(store, "c3", 0.9)
+    assert settle(store, stale, trained_as(store, "b2"), "r") is None
+    assert now(store) == "train/c3"
+    assert run(store, "b2", 0.8) == "kept"
+
+
+def test_of_runs_at_once_the_best_model_wins(store: Store) -> None:
+    """Every order of threads ends with the same champion, and with one entry a promotion."""
+    accuracies = {"a1": 0.7, "b2": 0.8, "c3": 0.9}
+    barrier = threading.Barrier(len(accuracies))
+
+    def compete(key: str) -> int:
+        decision = decided(store, key, accuracies[key])
+        barrier.wait()  # all have decided against no champion
+        tries = 1
+        while settle(store, decision, trained_as(store, key), key) is None:
+            decision = decided(store, key, accuracies[key])
+            tries += 1
+        return tries
+
+    with ThreadPoolExecutor(len(accuracies)) as pool:
+        tries = list(pool.map(compete, accuracies))
+    assert now(store) == "train/c3"
+    assert max(tries) > 1
+    reached = [e.measured.accuracy for e in read_register(store).entries if e.measured]
+    assert reached == sorted(set(reached))
+
+
+def test_a_failed_write_leaves_the_champion(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(store, "a1", 0.7)
+    before = (store.root / CHAMPION).read_bytes()
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(StorageError, match="No space left"):
+        run(store, "b2", 0.8)
+    assert (store.root / CHAMPION).read_bytes() == before
+    assert [path.name for path in (store.root / "models").iterdir()] == ["champion.json"]
+
+
+def test_readers_never_see_half_a_file(store: Store) -> None:
+    run(store, "a1", 0.7)
+    ended = threading.Event()
+    seen: set[str] = set()
+
+    def read() -> None:
+        while not ended.is_set():
+            champion = read_register(store).champion
+            seen.add(champion.model if champion else "none")
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(30):
+        for model in ("train/b2", "train/a1"):
+            promote_by_hand(store, model, None, who="Ada", why="to and fro")
+    ended.set()
+    reader.join()
+    assert seen <= {"train/a1", "train/b2"} and seen
+    assert len(read_register(store).entries) == 61
+
+
+def test_by_hand_and_back(store: Store) -> None:
+    run(store, "a1", 0.9)
+    entry = promote_by_hand(store, "train/b2", None, who="Ada", why="reads short texts better")
+    assert (entry.how, entry.who, entry.why) == ("hand", "Ada", "reads short texts better")
+    assert now(store) == "train/b2"
+    with pytest.raises(ModelError, match="champion already"):
+        promote_by_hand(store, "train/b2", None, who="Ada", why="")
+    back = roll_back(store, who="Ben", why="it does not")
+    assert (now(store), back.how, back.measured) == (
+        "train/a1",
+        "rollback",
+        read_register(store).entries[0].measured,
+    )
+    with pytest.raises(ModelError, match="no champion to roll back to"):
+        roll_back(store, who="Ben", why="again")
+
+
+def test_a_model_rolled_back_from_is_withdrawn_until_promoted_by_hand(store: Store) -> None:
+    run(store, "a1", 0.7)
+    run(store, "b2", 0.8)
+    withdrawn = read_register(store).champion
+    assert withdrawn is not None
+    roll_back(store, who="Ben", why="wrong on refunds")
+    assert read_register(store).withdrawn() == {withdrawn.digest: "by Ben: wrong on refunds"}
+    promote_by_hand(store, "train/b2", None, who="Ben", why="right after all")
+    assert read_register(store).withdrawn() == {}
+
+
+@pytest.mark.parametrize("damage", ["gone", "changed", "no manifest"])
+def test_a_model_that_is_not_whole_is_refused(store: Store, damage: str) -> None:
+    run(store, "a1", 0.7)
+    run(store, "b2", 0.8)
+    folder = store.root / "train" / "a1"
+    path = folder / (MANIFEST if damage == "no manifest" else "model.safetensors")
+    if damage == "changed":
+        path.write_text("??")
+    else:
+        path.unlink()
+    with pytest.raises(ModelError):
+        roll_back(store, who="Ben", why="")
+    with pytest.raises(ModelError):
+        promote_by_hand(store, "train/a1", None, who="Ben", why="")
+    assert now(store) == "train/b2"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 2}', '{"format": 1}'])
+def test_a_damaged_file_is_named(store: Store, content: str) -> None:
+    run(store, "a1", 0.7)
+    (store.root / CHAMPION).write_text(content)
+    for read in (lambda: read_register(store), lambda: model_in_use(store.root)):
+        with pytest.raises(StorageError, match=r"champion\.json: cannot be read"):
+            read()
+
+
+def test_a_file_holds_the_champion_and_those_before_it(store: Store) -> None:
+    run(store, "a1", 0.7)
+    run(store, "b2", 0.8)
+    content = json.loads((store.root / CHAMPION).read_text())
+    assert content["champion"]["model"] == "train/b2"
+    assert [entry["model"] for entry in content["earlier"]] == ["train/a1"]
+
+
+def entries_of(changes: list[str | None]) -> Register:
+    """Play changes, None for a rollback where one is possible, the plain way."""
+    entries: list[Entry] = []
+    stack: list[str] = []
+    for name in changes:
+        if name is None and len(stack) < 2:
+            continue
+        if name is None:
+            stack.pop()
+        else:
+            stack.append(name)
+        entries.append(
+            Entry(
+                model=f"train/{stack[-1]}",
+                digest=stack[-1],
+                how="rollback" if name is None else "hand",
+                who="",
+                why="",
+                when="",
+                measured=None,
+            )
+        )
+    register = Register(tuple(entries))
+    assert [entry.digest for entry in register.line()] == stack
+    return register
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", None]), max_size=12))
+def test_rollbacks_take_the_last_change_off(changes: list[str | None]) -> None:
+    register = entries_of(changes)
+    if register.champion is not None:
+        assert register.line()[-1] == register.champion
+        assert register.champion.digest not in register.withdrawn() or changes[-1] is None
+
+
+def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise OSError("No username set in the environment")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert user().isdecimal()

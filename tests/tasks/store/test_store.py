@@ -1,0 +1,247 @@
+"""The store: keys, hits, damage, atomic results, locks."""
+
+import multiprocessing
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sentiment.errors import DataError, StageError
+from sentiment.progress import Progress, silent
+from sentiment.settings import Settings, operational
+from tasks.manifest import Artifact, Manifest, digest_file
+from tasks.stage import Request, Stage
+from tasks.store.store import MANIFEST, Built, Store
+
+CALLS: list[str] = []
+
+
+class Config(Settings):
+    """Settings of the stage below."""
+
+    word: str = "calm"
+    workers: int = operational(1, description="Spreads the work.")
+
+
+def shout(
+    source: Path, *, config: Config, out: Path, progress: Progress = silent
+) -> dict[str, Any]:
+    """A small stage: copy a file in capitals, with a word at its end."""
+    CALLS.append(config.word)
+    text = source.read_text().upper() + config.word
+    (out / "loud.txt").write_text(text)
+    progress(1, 1)
+    return {"length": len(text)}
+
+
+def fail(source: Path, *, config: Config, out: Path, progress: Progress = silent) -> dict[str, Any]:
+    (out / "half.txt").write_text("half")
+    (out / "evidence.txt").write_text("what went wrong")
+    error = DataError("It went wrong.")
+    error.evidence = out / "evidence.txt"
+    raise error
+
+
+def go_on(
+    source: Path, *, config: Config, out: Path, progress: Progress = silent
+) -> dict[str, Any]:
+    """Write the text, and tell of an earlier attempt."""
+    return {**shout(source, config=config, out=out), "seconds_before": 1_000.0}
+
+
+def idle(source: Path, *, config: Config, out: Path, progress: Progress = silent) -> dict[str, Any]:
+    return {}
+
+
+class TestStage(Stage):
+    """A stage of this module, whose code counts as one fixed piece."""
+
+    __test__ = False
+
+    @property
+    def code(self) -> dict[str, str]:
+        return {"tests/stage.py:shout": "1"}
+
+
+def stage(function: str = "shout") -> Stage:
+    return TestStage("shout", f"{__name__}:{function}", reads=(), libraries=("filelock",))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Artifact:
+    path = tmp_path / "in.txt"
+    path.write_text("hello ")
+    return Artifact("in.txt", str(path), digest_file(path), 6, 0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    CALLS.clear()
+    return Store(tmp_path / "storage")
+
+
+def request(source: Artifact, function: str = "shout", **config: Any) -> Request:
+    return Request(stage(function), "it", {"source": source}, {"config": Config(**config)})
+
+
+def output(store: Store, manifest: Manifest) -> Path:
+    return store.root / manifest.output("loud.txt").path
+
+
+def test_a_result_is_computed_once(store: Store, source: Artifact) -> None:
+    first, second = store.build(request(source)), store.build(request(source))
+    assert (first.computed, second.computed) == (True, False)
+    assert first.manifest == second.manifest
+    assert CALLS == ["calm"]
+    assert output(store, first.manifest).read_text() == "HELLO calm"
+    assert first.manifest.facts == {"length": 10}
+
+
+def test_the_manifest_says_what_the_key_is_made_of(store: Store, source: Artifact) -> None:
+    manifest = store.build(request(source)).manifest
+    assert manifest.inputs["source"][0]["sha256"] == source.sha256
+    assert manifest.config == {"config": {"word": "calm"}}
+    assert manifest.code == {"tests/stage.py:shout": "1"}
+    assert list(manifest.libraries) == ["filelock"]
+    assert manifest.outputs[0].sha256 == digest_file(output(store, manifest))
+    assert Manifest.from_json(manifest.to_json()) == manifest
+
+
+def test_only_what_shapes_the_output_is_in_the_key(source: Artifact, tmp_path: Path) -> None:
+    key = request(source).key
+    assert request(source, workers=8).key == key
+    assert request(source, word="wild").key != key
+    assert request(source, "idle").key != key
+    moved = Artifact("copy.txt", str(tmp_path / "copy.txt"), source.sha256, 6, 99)
+    assert request(moved).key == key
+    assert request(Artifact("in.csv", source.path, source.sha256, 6, 0)).key != key
+    other = Artifact("in.txt", source.path, "0" * 64, 6, 0)
+    assert request(other).key != key
+
+
+def test_a_changed_code_or_library_changes_the_key(
+    source: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = request(source).key
+    monkeypatch.setattr(TestStage, "code", {"tests/stage.py:shout": "2"})
+    assert request(source).key != key
+    monkeypatch.undo()
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "99.0")
+    assert request(source).key != key
+
+
+@pytest.mark.parametrize("damage", ["deleted", "shorter", "flipped", "no manifest", "bad manifest"])
+def test_a_damaged_result_is_found_out_and_made_again(
+    store: Store, source: Artifact, damage: str
+) -> None:
+    manifest = store.build(request(source)).manifest
+    path = output(store, manifest)
+    match damage:
+        case "deleted":
+            path.unlink()
+        case "shorter":
+            path.write_text("HELL")
+        case "flipped":
+            path.write_text("HELLO cald")
+        case "no manifest":
+            (path.parent / MANIFEST).unlink()
+        case "bad manifest":
+            (path.parent / MANIFEST).write_text('{"stage": ')
+    found = store.find(request(source))
+    assert found.manifest is None
+    assert found.damage is not None and request(source).key in found.damage
+    again = store.build(request(source))
+    assert again.computed
+    assert again.manifest.outputs[0].sha256 == manifest.outputs[0].sha256
+
+
+def test_a_flip_that_keeps_the_time_is_found_by_verify(store: Store, source: Artifact) -> None:
+    manifest = store.build(request(source)).manifest
+    path = output(store, manifest)
+    times = path.stat()
+    path.write_text("HELLO cald")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert store.find(request(source)).manifest is not None
+    assert store.find(request(source), verify=True).manifest is None
+    store.discard(request(source), verify=True)
+    assert store.build(request(source)).computed
+
+
+def test_discard_leaves_a_whole_result(store: Store, source: Artifact) -> None:
+    store.build(request(source))
+    store.discard(request(source), verify=True)
+    assert not store.build(request(source)).computed
+
+
+def test_a_copied_storage_still_hits(store: Store, source: Artifact, tmp_path: Path) -> None:
+    store.build(request(source))
+    shutil.copytree(store.root, tmp_path / "copy", copy_function=shutil.copyfile)
+    shutil.rmtree(store.root)
+    copy = Store(tmp_path / "copy")
+    assert not copy.build(request(source)).computed
+    path = copy.root / copy.find(request(source)).manifest.outputs[0].path  # type: ignore[union-attr]
+    assert path.stat().st_mtime_ns == copy.build(request(source)).manifest.outputs[0].mtime_ns
+
+
+def test_force_computes_again(store: Store, source: Artifact) -> None:
+    store.build(request(source))
+    assert store.build(request(source), force=True).computed
+    assert CALLS == ["calm", "calm"]
+    assert store.find(request(source)).manifest is not None
+
+
+def test_a_failure_leaves_nothing_but_its_evidence(store: Store, source: Artifact) -> None:
+    with pytest.raises(DataError, match=r"It went wrong\. They are kept in") as caught:
+        store.build(request(source, "fail"))
+    (kept,) = (store.root / "failed").rglob("*.txt")
+    assert kept.read_text() == "what went wrong"
+    assert str(kept) in str(caught.value)
+    assert list((store.root / "shout").iterdir()) == []
+
+
+def test_the_seconds_of_an_earlier_attempt_count(store: Store, source: Artifact) -> None:
+    assert 1_000 <= store.build(request(source, "go_on")).manifest.seconds < 1_060
+
+
+def test_a_stage_that_writes_nothing_is_an_error(store: Store, source: Artifact) -> None:
+    with pytest.raises(StageError, match="wrote no file"):
+        store.build(request(source, "idle"))
+
+
+def test_what_a_killed_run_left_is_removed(store: Store, source: Artifact) -> None:
+    left = store.root / "shout" / f".{request(source).key}-12345"
+    left.mkdir(parents=True)
+    (left / "loud.txt").write_text("HEL")
+    store.build(request(source))
+    assert [path.name for path in (store.root / "shout").iterdir()] == [request(source).key]
+
+
+def test_a_result_that_a_kill_left_aside_comes_back(store: Store, source: Artifact) -> None:
+    """A forced run renames the old result and then the new one; a kill may come between."""
+    kept = store.build(request(source)).manifest
+    folder = store.folder(request(source))
+    folder.rename(folder.with_name(f".{folder.name}-discarded"))
+    assert store.build(request(source)) == Built(kept, computed=False)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def _build_slowly(root: str, source: Artifact, started: Any, results: Any) -> None:
+    started.wait()
+    results.put(Store(Path(root)).build(request(source)).computed)
+
+
+def test_processes_at_once_do_the_work_once(store: Store, source: Artifact) -> None:
+    context = multiprocessing.get_context("spawn")
+    started, results = context.Barrier(3), context.Queue()
+    workers = [
+        context.Process(target=_build_slowly, args=(str(store.root), source, started, results))
+        for _ in range(3)
+    ]
+    for worker in workers:
+        worker.start()
+    computed = [results.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join(timeout=60)
+    assert sorted(computed) == [False, False, True]

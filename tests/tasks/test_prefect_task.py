@@ -1,0 +1,83 @@
+"""Which failures a task is tried again after."""
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import flow
+from prefect.states import Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from sentiment.data.archives import read_blocks
+from sentiment.errors import DataError, SentimentError, StorageError
+from tasks.prefect_task import is_passing, run_requests
+from tasks.stage import Request, Stage
+from tasks.store import Store
+from tasks.store.atomic import writing_to
+from tests.tasks import failing
+
+
+def wrapped(number: int) -> SentimentError:
+    with pytest.raises(StorageError) as caught, writing_to(Path("folder")):
+        raise OSError(number, "why")
+    return caught.value
+
+
+def unread(number: int) -> SentimentError:
+    def fail(*_: object) -> None:
+        raise OSError(number, "why")
+
+    with (
+        pytest.raises(DataError, match="cannot be read") as caught,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr("sentiment.data.archives._chunks", fail)
+        list(read_blocks(Path(__file__)))
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("error", "passing"),
+    [
+        (OSError(errno.EIO, "input/output error"), True),
+        (TimeoutError(errno.ETIMEDOUT, "timed out"), True),
+        (wrapped(errno.ESTALE), True),
+        (wrapped(errno.ENOSPC), False),
+        (OSError(errno.ENOSPC, "no space left"), False),
+        (PermissionError(errno.EACCES, "permission denied"), False),
+        (FileNotFoundError(errno.ENOENT, "no such file"), False),
+        (DataError("wrong"), False),
+        (unread(errno.EIO), True),
+        (unread(errno.EACCES), False),
+        (ValueError("wrong"), False),
+    ],
+)
+def test_only_errors_that_may_pass_are_retried(error: Exception, passing: bool) -> None:
+    assert is_passing(None, None, Failed(data=error)) is passing
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize(("number", "calls"), [(errno.EIO, 3), (errno.ENOSPC, 1)])
+def test_a_task_is_tried_again(
+    number: int, calls: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failing, "failures", [OSError(number, "why")] * 2)
+    monkeypatch.setattr(failing, "calls", 0)
+    monkeypatch.setattr("tasks.stage._code", lambda _function: {})  # no code of the project
+    stage = Stage("failing", "tests.tasks.failing:work", reads=())
+    request = Request(stage, "all", {})
+
+    @flow
+    def run() -> list[Any]:
+        return run_requests(
+            stage, [request], store=Store(tmp_path), runner=ThreadPoolTaskRunner(), run="r",
+            retries=2,
+        )  # fmt: skip
+
+    if calls == 3:
+        assert run()[0].facts == {"calls": 3}
+    else:
+        with pytest.raises(StorageError, match="cannot be written"):
+            run()
+    assert failing.calls == calls
