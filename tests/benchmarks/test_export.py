@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sentiment import Classifier
-from tests.conftest import write_bz2, write_random_bundle
+from tests.support.bundles import write_random_bundle
+from tests.support.reviews import write_bz2
 
 pytest.importorskip("onnxruntime")
 

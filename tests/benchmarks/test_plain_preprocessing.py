@@ -18,7 +18,7 @@ from sentiment.model.batches import BatchSource
 from sentiment.text.cached_tokenizer import RememberingTokenizer
 from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import Vocabulary
-from tests.conftest import write_bz2
+from tests.support.reviews import write_bz2
 
 ROOT = Path(__file__).resolve().parents[2]
 ODD = [

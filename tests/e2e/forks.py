@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tests.e2e.conftest import ROOT
+from tests.support.servers import ROOT
 
 # Loads everything once by a run of its own, then forks a child for each line that it is sent. The
 # child writes "done" and the digest of its results when it comes to its end.
@@ -19,7 +19,7 @@ from flows.config.presets import load_config
 from flows.steps import Job
 from tasks.manifest import digest_outputs
 from tasks.store import Store
-from tests.conftest import run_plainly
+from tests.support.runs import run_plainly
 
 def run(storage):
     job = Job("sample", load_config("sample", overrides), None, Store(Path(storage)))

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from flows.steps import STAGE_NAMES
-from tests.conftest import TINY, good_lines, write_bz2
-from tests.e2e.conftest import result_of, run_sentiment
+from tests.support.reviews import good_lines, write_bz2
+from tests.support.runs import TINY
+from tests.support.servers import result_of, run_sentiment
 
 SETTINGS = [option for setting in TINY for option in ("--set", setting)]
 

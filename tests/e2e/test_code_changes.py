@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import TINY, write_small_data
-from tests.e2e.conftest import ROOT, ran, result_of, run_sentiment
+from tests.support.reviews import write_small_data
+from tests.support.runs import TINY, ran
+from tests.support.servers import ROOT, result_of, run_sentiment
 
 SETTINGS = [option for setting in TINY for option in ("--set", setting)]
 
@@ -56,11 +57,11 @@ def planned(project: Path, server: dict[str, str]) -> dict[str, tuple[str, str]]
 def test_comments_docstrings_layout_and_new_functions_rerun_nothing(
     project: Path, server: dict[str, str]
 ) -> None:
-    for path in (project / "code" / "sentiment").glob("*.py"):
-        name = path.name
+    for path in (project / "code" / "sentiment").rglob("*.py"):
+        name = path.relative_to(project / "code")
         edit(
             project,
-            f"sentiment/{name}",
+            str(name),
             lambda text: f"# A comment.\n{text}\n\n\ndef unrelated():\n    return 1\n",
         )
     edit(

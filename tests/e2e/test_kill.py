@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TINY
 from tests.e2e.forks import Forks
+from tests.support.runs import TINY
 
 KILLS = 20
 SMALLER = ("sample.train=120", "sample.test=40", "ingest.shard_size=30")

@@ -12,8 +12,9 @@ import pytest
 from flows.config.presets import load_config
 from flows.steps import Job
 from tasks.store import Store
-from tests.conftest import TINY, good_lines, run_plainly, write_bz2, write_small_data
-from tests.e2e.conftest import ROOT, TIMEOUT, command, result_of, run_sentiment
+from tests.support.reviews import good_lines, write_bz2, write_small_data
+from tests.support.runs import TINY, run_plainly
+from tests.support.servers import ROOT, TIMEOUT, command, result_of, run_sentiment
 
 ROWS, CHUNK = 12_000, 500
 

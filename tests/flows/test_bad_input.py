@@ -12,7 +12,8 @@ import pytest
 from flows.steps import Job
 from sentiment.errors import ArchiveError, DataError, RejectRateError, StorageError
 from tasks.store import Store
-from tests.conftest import good_lines, run_plainly, write_bz2
+from tests.support.reviews import good_lines, write_bz2
+from tests.support.runs import run_plainly
 
 MakeJob = Callable[..., Job]
 

@@ -26,7 +26,8 @@ from tasks.registry.champion import read_register, roll_back, settle
 from tasks.registry.models import find_model, list_models
 from tasks.store import Store
 from tasks.store.run_records import RunRecord, new_run_id
-from tests.conftest import TINY, good_lines, run_plainly, write_bz2, write_small_data
+from tests.support.reviews import good_lines, write_bz2, write_small_data
+from tests.support.runs import TINY, run_plainly
 
 MakeJob = Callable[..., Job]
 Done = dict[str, list[Manifest]]

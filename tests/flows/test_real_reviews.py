@@ -30,7 +30,8 @@ from sentiment.text.vocabulary import UNKNOWN
 from tasks.manifest import Manifest
 from tasks.registry.champion import promote_by_hand, read_register, roll_back
 from tasks.store import Store
-from tests.conftest import TINY, Lines, real_lines, run_plainly, write_bz2
+from tests.support.reviews import Lines, real_lines, write_bz2
+from tests.support.runs import TINY, run_plainly
 
 SCORED = 300
 # As in the preset balanced, all parts of a model and of its training, each small.

@@ -17,7 +17,8 @@ from flows.steps import STAGE_NAMES, Job
 from sentiment.errors import ConfigError, GateError, StageError
 from tasks.store import Store
 from tasks.store.run_records import read_runs
-from tests.conftest import TINY, good_lines, write_bz2, write_small_data
+from tests.support.reviews import good_lines, write_bz2, write_small_data
+from tests.support.runs import TINY, ran
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -73,11 +74,6 @@ def run(data: Path, storage: Path) -> Run:
         return result
 
     return run
-
-
-def ran(result: dict[str, Any]) -> list[str]:
-    """Return the stages that did work."""
-    return [stage["stage"] for stage in result["stages"] if stage["state"] == "completed"]
 
 
 def digests(result: dict[str, Any]) -> dict[str, str]:

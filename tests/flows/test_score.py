@@ -16,7 +16,8 @@ from flows.ui.score_summary import score_rows, scores_markdown, scores_table, wa
 from sentiment.errors import ConfigError
 from sentiment.scoring.inputs import ScoreConfig
 from tasks.store import Store
-from tests.conftest import good_lines, run_plainly, write_bz2, write_small_data
+from tests.support.reviews import good_lines, write_bz2, write_small_data
+from tests.support.runs import run_plainly
 
 
 @pytest.fixture(scope="module")

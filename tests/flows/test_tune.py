@@ -27,7 +27,7 @@ from sentiment.errors import ConfigError
 from tasks.gc import collect
 from tasks.manifest import Manifest
 from tasks.store.store import MANIFEST, Store
-from tests.conftest import run_plainly
+from tests.support.runs import run_plainly
 
 ABOUT = {"settings": "a", "data": "b"}
 SPACE = {

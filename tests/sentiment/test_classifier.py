@@ -21,8 +21,8 @@ from sentiment.model.bundle import Bundle
 from sentiment.model.config import EvaluateConfig
 from sentiment.model.inference import BATCH_SIZE
 from sentiment.model.registry import CHAMPION, CHAMPION_FORMAT, LATEST
-from tests.conftest import write_random_bundle
-from tests.sentiment.conftest import Trained, made_up_reviews, rows_of
+from tests.support.bundles import Trained, write_random_bundle
+from tests.support.reviews import made_up_reviews, rows_of
 
 ROOT = Path(__file__).parents[2]
 

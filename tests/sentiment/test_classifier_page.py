@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from sentiment import Classifier
-from tests.sentiment.conftest import Trained
+from tests.support.bundles import Trained
 
 PAGE = (Path(__file__).parents[2] / "docs" / "classifier.md").read_text(encoding="utf-8")
 FIRST, SERVICE, PANDAS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

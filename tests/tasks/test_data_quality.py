@@ -13,7 +13,8 @@ from flows.steps import Job
 from sentiment.text.tensors import EncodedReviews
 from tasks.data_quality import PERCENTILES, data_quality, percentile
 from tasks.stage import shards_of, split_of
-from tests.conftest import good_lines, run_plainly, write_bz2
+from tests.support.reviews import good_lines, write_bz2
+from tests.support.runs import run_plainly
 
 
 def test_figures_are_those_of_the_files(tmp_path: Path, make_job: Callable[..., Job]) -> None:

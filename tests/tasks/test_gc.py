@@ -15,7 +15,7 @@ from tasks.gc import collect
 from tasks.registry.champion import promote_by_hand
 from tasks.store import Store
 from tasks.store.run_records import RunRecord, new_run_id
-from tests.conftest import run_plainly
+from tests.support.runs import run_plainly
 
 MakeJob = Callable[..., Job]
 

@@ -15,7 +15,7 @@ from tasks.prefect_task import is_passing, run_requests
 from tasks.stage import Request, Stage
 from tasks.store import Store
 from tasks.store.atomic import writing_to
-from tests.tasks import failing
+from tests.support import failing
 
 
 def wrapped(number: int) -> SentimentError:
@@ -65,7 +65,7 @@ def test_a_task_is_tried_again(
     monkeypatch.setattr(failing, "failures", [OSError(number, "why")] * 2)
     monkeypatch.setattr(failing, "calls", 0)
     monkeypatch.setattr("tasks.stage._code", lambda _function: {})  # no code of the project
-    stage = Stage("failing", "tests.tasks.failing:work", reads=())
+    stage = Stage("failing", "tests.support.failing:work", reads=())
     request = Request(stage, "all", {})
 
     @flow

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.steps import Job
-from tests.conftest import good_lines, run_plainly, write_bz2
+from tests.support.reviews import good_lines, write_bz2
+from tests.support.runs import run_plainly
 
 
 def test_the_document_has_the_figures_of_all_stages(

@@ -6,10 +6,10 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 
-from tests.conftest import write_small_data
-from tests.e2e.conftest import free_port
 from tests.e2e.operation.postgresql import own_postgresql
 from tests.e2e.operation.service import Service
+from tests.support.reviews import write_small_data
+from tests.support.servers import free_port
 
 SECRET = "correct-horse-battery"
 

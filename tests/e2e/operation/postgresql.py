@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGINT
 
-from tests.e2e.conftest import free_port
 from tests.e2e.operation.service import until
+from tests.support.servers import free_port
 
 PASSWORD = "staple-in-the-cellar"
 USER = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root

@@ -22,8 +22,8 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from flows.server import local
-from tests.conftest import TINY
-from tests.e2e.conftest import run_sentiment
+from tests.support.runs import TINY
+from tests.support.servers import run_sentiment
 
 PATIENCE = 300  # seconds: far more than anything here takes
 

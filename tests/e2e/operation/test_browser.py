@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import TINY
-from tests.e2e.conftest import result_of, run_sentiment
+from tests.support.runs import TINY
+from tests.support.servers import result_of, run_sentiment
 from tools.screenshots import chromium, text_of
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium here")

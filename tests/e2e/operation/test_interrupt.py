@@ -15,7 +15,7 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from tests.e2e.conftest import ROOT, TIMEOUT, command, end, result_of, run_sentiment
+from tests.support.servers import ROOT, TIMEOUT, command, end, result_of, run_sentiment
 
 PRESET = {
     "sample": {"train": 300, "test": 120, "seed": 1},

@@ -20,10 +20,10 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.steps import STAGE_NAMES
-from tests.e2e.conftest import run_sentiment
 from tests.e2e.operation.conftest import SECRET
 from tests.e2e.operation.postgresql import PASSWORD
 from tests.e2e.operation.service import Service, until
+from tests.support.servers import run_sentiment
 
 LONG = ("train.epochs=100000", "train.checkpoint_every=10")
 # Whatever checkpoint there is comes from the end.

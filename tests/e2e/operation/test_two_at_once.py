@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import TINY, write_small_data
-from tests.e2e.conftest import result_of, run_sentiment
+from tests.support.reviews import write_small_data
+from tests.support.runs import TINY
+from tests.support.servers import result_of, run_sentiment
 
 SETTINGS = [option for setting in TINY for option in ("--set", setting)]
 

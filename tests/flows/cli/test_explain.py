@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from tests.conftest import write_random_bundle
+from tests.support.bundles import write_random_bundle
 
 
 @pytest.fixture(scope="module")

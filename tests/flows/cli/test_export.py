@@ -5,7 +5,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from tests.conftest import write_random_bundle
+from tests.support.bundles import write_random_bundle
 
 
 def test_the_files_written_are_named(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from flows.run import remote_training
 from flows.steps import Job, walk
 from sentiment.errors import StageError
 from tasks.stage import Request
-from tests.conftest import run_plainly
+from tests.support.runs import run_plainly
 
 Make = Callable[..., Job]
 

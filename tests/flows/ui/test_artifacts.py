@@ -30,7 +30,8 @@ from sentiment.reports.run_section import PLACE
 from tasks.manifest import Artifact as File
 from tasks.progress import ProgressFile, Snapshot, snapshot
 from tasks.store.machine import describe_machine
-from tests.conftest import TINY, good_lines, run_plainly, write_bz2, write_small_data
+from tests.support.reviews import good_lines, write_bz2, write_small_data
+from tests.support.runs import TINY, run_plainly
 
 
 class Ran(NamedTuple):

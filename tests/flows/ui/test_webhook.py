@@ -15,7 +15,8 @@ from flows.pipeline import pipeline
 from flows.ui.webhook import WEBHOOK, notify
 from sentiment.errors import DataError, SentimentError, StorageError
 from tasks.store.run_records import RunRecord
-from tests.conftest import TINY, write_small_data
+from tests.support.reviews import write_small_data
+from tests.support.runs import TINY
 
 SECRET = "sesame"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentiment.data.duplicates import count_duplicates, text_hash
-from tests.sentiment.conftest import write_reviews
+from tests.support.reviews import write_reviews
 
 SPLITS = ("train", "validation", "test")
 texts = st.lists(st.sampled_from([f"text {n}" for n in range(6)]), max_size=8)

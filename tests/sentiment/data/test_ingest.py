@@ -21,7 +21,7 @@ from sentiment.data.ingest import (
 )
 from sentiment.data.reviews import Reject, Review, parse_line
 from sentiment.errors import ArchiveError, DataError, RejectRateError
-from tests.sentiment.conftest import as_line, contents, made_up_reviews, rows_of, write_bz2
+from tests.support.reviews import as_line, contents, made_up_reviews, rows_of, write_bz2
 
 BAD = b"__label__3 neither nor"
 

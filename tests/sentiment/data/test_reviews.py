@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sentiment.data.reviews import Reject, Review, parse_line, read_reviews
 from sentiment.errors import DataError
-from tests.sentiment.conftest import as_line
+from tests.support.reviews import as_line
 
 MAX_BYTES = 10_000
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\n")).filter(str.strip)

@@ -13,7 +13,8 @@ from sentiment.evaluation.baseline import train_baseline
 from sentiment.evaluation.metrics import measure
 from sentiment.model.inference import probabilities
 from sentiment.text.tensors import EncodedReviews
-from tests.sentiment.conftest import Trained, contents
+from tests.support.bundles import Trained
+from tests.support.reviews import contents
 
 
 def train(trained: Trained, out: Path) -> dict[str, float]:

@@ -18,7 +18,8 @@ from sentiment.explain.attribution import word_pulls
 from sentiment.model.bundle import Bundle
 from sentiment.model.config import EvaluateConfig
 from sentiment.text.tensors import EncodedReviews
-from tests.sentiment.conftest import TENSORS, Trained, contents, rows_of, write_reviews
+from tests.support.bundles import TENSORS, Trained
+from tests.support.reviews import contents, rows_of, write_reviews
 
 
 def evaluate(trained: Trained, out: Path, **options: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sentiment.model.bundle import Bundle
 from sentiment.model.config import ModelConfig, NgramsConfig
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.vocabulary import PAD, UNKNOWN
-from tests.sentiment.conftest import TENSORS, Trained
+from tests.support.bundles import TENSORS, Trained
 
 TEXT = "The kettle: a dreadful, zyzzyva lovely kettle and then some more"
 

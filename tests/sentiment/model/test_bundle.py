@@ -18,7 +18,8 @@ from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.cleaning import TokenizeConfig
 from sentiment.text.tensors import EncodedReviews, TensorsConfig
 from sentiment.text.vocabulary import VOCABULARY, Vocabulary
-from tests.sentiment.conftest import TENSORS, TOKENIZE, TRAIN, Trained, contents
+from tests.support.bundles import TENSORS, TOKENIZE, TRAIN, Trained
+from tests.support.reviews import contents
 
 FILES = ("model.safetensors", "config.json", "vocabulary.parquet")
 

@@ -10,7 +10,7 @@ from sentiment.model.devices import arithmetic, autocast
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.tensors import EncodedReviews
 from sentiment.training.trainer import make_optimiser, training_step
-from tests.sentiment.conftest import Trained
+from tests.support.bundles import Trained
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")

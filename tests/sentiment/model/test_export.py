@@ -19,7 +19,8 @@ from sentiment.model.export import Probability, export_onnx, write_graph
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.tokenize import tokenize_texts
 from sentiment.text.vocabulary import PAD
-from tests.sentiment.conftest import Trained, contents, made_up_reviews
+from tests.support.bundles import Trained
+from tests.support.reviews import contents, made_up_reviews
 
 SHAPES = ({"pooling": "last", "layers": 2}, {"pooling": "mean", "bidirectional": False}, {})
 

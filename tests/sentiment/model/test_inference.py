@@ -13,7 +13,7 @@ from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle
 from sentiment.model.inference import Parts, Places, score_parts, side_by_side
 from sentiment.text.tensors import EncodedReviews
-from tests.sentiment.conftest import TENSORS, Trained
+from tests.support.bundles import TENSORS, Trained
 
 CPU = torch.device("cpu")
 

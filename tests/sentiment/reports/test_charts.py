@@ -14,7 +14,7 @@ import pytest
 
 from sentiment.evaluation.metrics import measure
 from sentiment.reports import charts
-from tests.sentiment.conftest import evaluated_metrics
+from tests.support.bundles import evaluated_metrics
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"

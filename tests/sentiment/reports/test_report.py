@@ -27,7 +27,8 @@ from sentiment.reports.report import (
     write_report,
 )
 from sentiment.reports.sections import LONGEST_TEXT, Mistake, Report
-from tests.sentiment.conftest import TRAIN, Trained, contents, evaluated_metrics, metrics_of
+from tests.support.bundles import TRAIN, Trained, evaluated_metrics, metrics_of
+from tests.support.reviews import contents
 
 HOSTILE = [
     "<script>alert('boo')</script><img src=x onerror=alert(1)>",

@@ -22,7 +22,8 @@ from sentiment.model.bundle import Bundle
 from sentiment.scoring.inputs import ScoreConfig
 from sentiment.scoring.parts import SCORES, Tally
 from sentiment.scoring.score_files import score_files
-from tests.sentiment.conftest import Trained, as_line, contents, made_up_reviews
+from tests.support.bundles import Trained
+from tests.support.reviews import as_line, contents, made_up_reviews
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -7,7 +7,7 @@ from benchmarks.support.machine import in_fresh_process, peak_memory
 from sentiment.classifier import WINDOW
 from sentiment.scoring.inputs import ScoreConfig
 from sentiment.scoring.score_files import score_files
-from tests.sentiment.conftest import Trained
+from tests.support.bundles import Trained
 
 TEXT = f"A lovely lamp {'x' * 6_000}\n".encode()  # long, but few words: quick to score
 

@@ -15,7 +15,7 @@ from sentiment.text import cached_tokenizer
 from sentiment.text.cached_tokenizer import LONGEST, MARK, RememberingTokenizer, is_steady
 from sentiment.text.cleaning import TokenizeConfig, clean
 from sentiment.text.nltk_words import word_tokenize
-from tests.sentiment.conftest import made_up_reviews
+from tests.support.reviews import made_up_reviews
 
 # Pieces that NLTK's rules look at, alone or with what stands beside them.
 WORDS = (

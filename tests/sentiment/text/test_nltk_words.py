@@ -11,7 +11,7 @@ from nltk.tokenize.punkt import PunktSentenceTokenizer, PunktTokenizer
 
 from sentiment.text import nltk_words
 from sentiment.text.nltk_words import word_tokenize
-from tests.sentiment.conftest import made_up_reviews
+from tests.support.reviews import made_up_reviews
 
 ROOT = Path(__file__).parents[3]
 

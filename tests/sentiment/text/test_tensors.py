@@ -21,7 +21,7 @@ from sentiment.text.tensors import (
     offsets_of,
 )
 from sentiment.text.vocabulary import SPECIAL, UNKNOWN, VOCABULARY
-from tests.sentiment.conftest import write_tokens
+from tests.support.reviews import write_tokens
 
 KNOWN = ("the", "lamp", "works", "again")
 IDS = {word: number for number, word in enumerate(KNOWN, len(SPECIAL))}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sentiment.text import tokenize
 from sentiment.text.cleaning import TokenizeConfig
 from sentiment.text.tokenize import COUNTS, TOKENS, tokenize_shard, tokenize_text, tokenize_texts
-from tests.sentiment.conftest import contents, made_up_reviews, rows_of, write_reviews
+from tests.support.reviews import contents, made_up_reviews, rows_of, write_reviews
 
 CONFIG = TokenizeConfig()
 REVIEWS = [(7 * n, label, text) for n, (label, text) in enumerate(made_up_reviews(25, seed=2))]

@@ -23,7 +23,7 @@ from sentiment.text.vocabulary import (
     build_vocabulary,
     merge_counts,
 )
-from tests.sentiment.conftest import made_up_reviews, rows_of, write_counts
+from tests.support.reviews import made_up_reviews, rows_of, write_counts
 
 Words = list[str]
 

@@ -13,7 +13,8 @@ from sentiment.model.config import TrainConfig
 from sentiment.training import trainer
 from sentiment.training.checkpoints import Checkpoints
 from sentiment.training.train import train_model
-from tests.sentiment.conftest import TENSORS, TOKENIZE, TRAIN, Trained, contents
+from tests.support.bundles import TENSORS, TOKENIZE, TRAIN, Trained
+from tests.support.reviews import contents
 
 STEPS = 45  # of the training below: 3 epochs of 240 reviews, 16 in a batch
 

@@ -15,7 +15,8 @@ from sentiment.errors import ConfigError, TrainingError
 from sentiment.model.config import NgramsConfig
 from sentiment.progress import Progress, silent
 from sentiment.training.distributed import Team, team_of
-from tests.sentiment.conftest import MODEL, TRAIN, Trained, contents, train_again
+from tests.support.bundles import MODEL, TRAIN, Trained, train_again
+from tests.support.reviews import contents
 
 
 def train(trained: Trained, folder: Path, progress: Progress = silent, **changes: Any) -> Path:

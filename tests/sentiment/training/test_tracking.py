@@ -15,7 +15,8 @@ from sentiment.errors import TrainingError
 from sentiment.model.config import TrainConfig
 from sentiment.training.checkpoints import Checkpoints
 from sentiment.training.tracking import EXPERIMENT, flattened, tracked
-from tests.sentiment.conftest import TRAIN, Trained, rows_of, train_again
+from tests.support.bundles import TRAIN, Trained, train_again
+from tests.support.reviews import rows_of
 
 ROWS: list[dict[str, Any]] = [
     {"step": 10, "epoch": 0.5, "train_loss": 0.7, "validation_loss": None},

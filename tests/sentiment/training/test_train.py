@@ -32,16 +32,8 @@ from sentiment.training.excerpts import Excerpts
 from sentiment.training.out_of_memory import saying_what_to_lower
 from sentiment.training.train import HISTORY, train_model
 from sentiment.training.trainer import Validation, loss_of, make_optimiser, rate_share
-from tests.sentiment.conftest import (
-    MODEL,
-    TENSORS,
-    TOKENIZE,
-    TRAIN,
-    Trained,
-    contents,
-    rows_of,
-    train_again,
-)
+from tests.support.bundles import MODEL, TENSORS, TOKENIZE, TRAIN, Trained, train_again
+from tests.support.reviews import contents, rows_of
 
 ROWS, BATCH = 240, 16
 STEPS_AN_EPOCH = 15  # 240 reviews in batches of 16

@@ -1,0 +1,1 @@
+"""What tests share: reviews, bundles, runs and servers. Fixtures are in the conftests."""
