@@ -16,7 +16,7 @@ from rich.table import Table
 from benchmarks.support.machine import describe_machine, machine_lines
 from benchmarks.support.rivals import Labels, Result, Split, choose, fasttext, tfidf
 from flows.config.presets import load_config
-from flows.steps import Job, walk
+from flows.steps import RunSpec, pipeline_steps
 from sentiment.evaluation.metrics import wilson_interval
 from tasks.manifest import Manifest
 from tasks.stage import shards_of, split_of
@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     machine = describe_machine()
     store = Store(options.storage)
     store.prepare()
-    job = Job(options.preset, load_config(options.preset, options.set), options.data, store)
-    manifests = build(job, console)
+    spec = RunSpec(options.preset, load_config(options.preset, options.set), options.data, store)
+    manifests = build(spec, console)
     splits = {
         name: Split.load(tokens_of(store, manifests, name))
         for name in ("train", "validation", "test")
@@ -60,17 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def build(job: Job, console: Console) -> dict[str, list[Manifest]]:
+def build(spec: RunSpec, console: Console) -> dict[str, list[Manifest]]:
     """Run the pipeline's stages up to the evaluation, without Prefect; what is stored is used."""
     manifests: dict[str, list[Manifest]] = {}
-    way = walk(job)
-    stage, requests = next(way)
+    steps = pipeline_steps(spec)
+    stage, requests = next(steps)
     while True:
         console.print(f"{stage.name} ...")
-        manifests[stage.name] = [job.store.build(request).manifest for request in requests]
+        manifests[stage.name] = [spec.store.build(request).manifest for request in requests]
         if stage.name == "evaluate":
             return manifests
-        stage, requests = way.send(manifests[stage.name])
+        stage, requests = steps.send(manifests[stage.name])
 
 
 def tokens_of(store: Store, manifests: dict[str, list[Manifest]], split: str) -> list[Path]:
@@ -91,7 +91,7 @@ def ours(store: Store, manifests: dict[str, list[Manifest]], preset: str) -> Res
     return Result(
         name=f"preset {preset}",
         chosen="best validation loss",
-        validation_accuracy=trained.facts["validation_accuracy"],
+        validation_accuracy=trained.stats["validation_accuracy"],
         predicted=(chances >= 0.5).astype(np.uint8),
         seconds=trained.seconds,
         rate=len(chances) / evaluated.seconds,

@@ -163,7 +163,7 @@ def show(result: dict[str, Any], console: Console) -> None:
         f"{data['source']}. Medians of {result['repeats']}, alternating; equal bytes and shards.\n"
     )
     table = Table(box=box.SIMPLE)
-    for name in ("File", "Way"):
+    for name in ("File", "PipelineSteps"):
         table.add_column(name, no_wrap=True)
     for name in ("read, s", "ratio", "ingest, s", "ratio", "share"):
         table.add_column(name, justify="right")

@@ -32,7 +32,7 @@ from benchmarks.support.machine import (
     workers,
 )
 from flows.config.presets import PipelineConfig
-from flows.steps import Job, walk
+from flows.steps import RunSpec, pipeline_steps
 from sentiment.data.generate import write_sample
 from sentiment.data.ingest import IngestConfig
 from tasks.manifest import Manifest
@@ -102,8 +102,8 @@ def run_stages(folder: Path, processes: int, shard_size: int) -> dict[str, Any]:
     before = peak_memory()
     stages: dict[str, dict[str, Any]] = {}
     done: dict[str, list[Manifest]] = {}
-    way = walk(Job("default", config, folder / "data", store))
-    stage, requests = next(way)
+    steps = pipeline_steps(RunSpec("default", config, folder / "data", store))
+    stage, requests = next(steps)
     while True:
         started = time.perf_counter()
         manifests, worker = build_all(store, stage, requests, processes)
@@ -116,7 +116,7 @@ def run_stages(folder: Path, processes: int, shard_size: int) -> dict[str, Any]:
         done[stage.name] = manifests
         if stage.name == LAST:
             break
-        stage, requests = way.send(manifests)
+        stage, requests = steps.send(manifests)
     parent = peak_memory() >> 20
     worker_mib = max(figures["worker_mib"] for figures in stages.values())
     return {
@@ -125,8 +125,8 @@ def run_stages(folder: Path, processes: int, shard_size: int) -> dict[str, Any]:
         "parent_before_mib": before >> 20,
         "parent_mib": parent,
         "worker_mib": worker_mib,
-        "tokens": sum(manifest.facts["tokens"] for manifest in done["tokenize"]),
-        "vocabulary": done["vocabulary"][0].facts["size"],
+        "tokens": sum(manifest.stats["tokens"] for manifest in done["tokenize"]),
+        "vocabulary": done["vocabulary"][0].stats["size"],
         "stored_bytes": {
             name: sum(file.size for manifest in manifests for file in manifest.outputs)
             for name, manifests in done.items()

@@ -42,11 +42,11 @@ STAGES = (
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
-Way = Generator[tuple[Stage, list[Request]], list[Manifest], None]
+PipelineSteps = Generator[tuple[Stage, list[Request]], list[Manifest], None]
 
 
 @dataclass(frozen=True)
-class Job:
+class RunSpec:
     """What a run is asked for: a configuration (and its preset's name), the data, the storage."""
 
     preset: str
@@ -65,22 +65,22 @@ class Job:
         return f"Review sentiment: preset {self.preset}"
 
 
-def walk(job: Job) -> Way:
+def pipeline_steps(spec: RunSpec) -> PipelineSteps:
     """Yield each stage with its requests, in order; take their manifests back before the next.
 
     Without a data folder the first is ``sample``, which generates one and is no stage of its own;
     nor is ``champion``, which measures the champion where that is needed. The stage ``promote``
     comes again when it is answered with no manifest: then the champion changed meanwhile.
     """
-    config = job.config
-    data = job.data
+    config = spec.config
+    data = spec.data
     if data is None:
-        (generated,) = yield sample.STAGE, sample.requests(sample_config(job))
-        data = job.store.root / generated.stage / generated.key
+        (generated,) = yield sample.STAGE, sample.requests(sample_config(spec))
+        data = spec.store.root / generated.stage / generated.key
     sources = find_sources(data)
     # Looked up before any work, so that a wrong name is told at once.
-    vectors = digest_files(find_vectors(config.train.vectors), job.store.root)
-    artifacts = digest_files([source.path for source in sources], job.store.root)
+    vectors = digest_files(find_vectors(config.train.vectors), spec.store.root)
+    artifacts = digest_files([source.path for source in sources], spec.store.root)
     ingested = yield ingest.STAGE, ingest.requests(config.ingest, sources, artifacts)
     check_splits(rows_of(ingested))
     tokenized = yield tokenize.STAGE, tokenize.requests(config.tokenize, ingested)
@@ -101,17 +101,17 @@ def walk(job: Job) -> Way:
     )
     (linear,) = yield baseline.STAGE, baseline.requests(ingested, words, encoded)
     (repeated,) = yield duplicates.STAGE, duplicates.requests(ingested)
-    candidate = promote.candidate(config.evaluate, ingested, trained, generated=job.generated)
+    candidate = promote.candidate(config.evaluate, ingested, trained, generated=spec.generated)
     decided: list[Manifest] = []
     while not decided:
-        register = read_register(job.store)
+        register = read_register(spec.store)
         opponent = promote.known_opponent(register, candidate, config.promote)
         if opponent is not None and promote.to_measure(opponent, candidate):
             (measured,) = yield (
                 promote.MEASURE,
-                promote.measure_requests(job.store, opponent.model, config.evaluate, ingested),
+                promote.measure_requests(spec.store, opponent.model, config.evaluate, ingested),
             )
-            opponent = opponent.model_copy(update={"accuracy": measured.facts["accuracy"]})
+            opponent = opponent.model_copy(update={"accuracy": measured.stats["accuracy"]})
         decided = yield (
             promote.STAGE,
             promote.requests(config.promote, candidate, opponent, register, evaluated),
@@ -120,8 +120,8 @@ def walk(job: Job) -> Way:
         report.STAGE,
         report.requests(
             config.evaluate,
-            title=job.title,
-            generated=job.generated,
+            title=spec.title,
+            generated=spec.generated,
             ingested=ingested,
             vocabulary=words,
             trained=trained,
@@ -134,21 +134,21 @@ def walk(job: Job) -> Way:
     )
 
 
-def sample_config(job: Job) -> SampleConfig:
+def sample_config(spec: RunSpec) -> SampleConfig:
     """Return how to generate reviews; a preset that does not say so needs a data folder."""
-    if job.config.sample is None:
+    if spec.config.sample is None:
         raise ConfigError(
-            f"The preset {job.preset} needs reviews: name their folder with --data. The preset "
+            f"The preset {spec.preset} needs reviews: name their folder with --data. The preset "
             "sample generates its own."
         )
-    return job.config.sample
+    return spec.config.sample
 
 
 def rows_of(ingested: Sequence[Manifest]) -> dict[str, dict[str, int]]:
     """Add up the valid reviews of all input files, per split and class."""
     rows: dict[str, dict[str, int]] = {}
     for manifest in ingested:
-        for split, classes in manifest.facts["rows"].items():
+        for split, classes in manifest.stats["rows"].items():
             total = rows.setdefault(split, {"negative": 0, "positive": 0})
             for name, count in classes.items():
                 total[name] += count

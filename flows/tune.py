@@ -22,7 +22,7 @@ from flows.pipeline import storage_root
 from flows.run.decision import decide
 from flows.run.execution import at_work, keys_of
 from flows.run.task_runners import task_runner
-from flows.steps import Job, walk
+from flows.steps import RunSpec, pipeline_steps
 from flows.study import ERROR, Judge, finished, importances, next_trial, open_study, summary
 from flows.ui.reporters import LogReporter, Reporter, Running, chosen, watch
 from sentiment.errors import ConfigError, StageError, TrainingError
@@ -31,7 +31,7 @@ from sentiment.reports.study_page import Trial, best_of, render_study, shown
 from tasks import train
 from tasks.gc import STUDIES
 from tasks.manifest import Manifest, digest_json
-from tasks.prefect_task import Work, compute, progress_path, run_requests, stage_task
+from tasks.prefect_task import TaskInput, compute, progress_path, run_requests, stage_task
 from tasks.registry.card import put_first_card
 from tasks.sources import digest_files, find_sources
 from tasks.stage import Request, Stage
@@ -69,17 +69,17 @@ def tune(
     """
     name = study_name(preset, study)
     config = load_config(preset, overrides)
-    job = Job(preset, config, Path(data) if data else None, Store(storage_root(storage)))
-    job.store.prepare()
+    spec = RunSpec(preset, config, Path(data) if data else None, Store(storage_root(storage)))
+    spec.store.prepare()
     check(config, preset, name, preset_file(name, out))
-    folder = job.store.root / STUDIES
+    folder = spec.store.root / STUDIES
     with writing_to(folder):
         folder.mkdir(exist_ok=True)
-    record = RunRecord(job.store, new_run_id(), preset=preset, study=name)
+    record = RunRecord(spec.store, new_run_id(), preset=preset, study=name)
     try:
         with FileLock(folder / f"{name}.lock", timeout=0):
-            opened = open_study(folder, name, about(job))
-            search = _Search(job, opened, record, preset_file(name, out), trials)
+            opened = open_study(folder, name, about(spec))
+            search = _Search(spec, opened, record, preset_file(name, out), trials)
             result = search.go(timeout)
     except Timeout:
         record.finish("failed")
@@ -118,19 +118,19 @@ def first_line(name: str) -> str:
     return f"# Found by `sentiment tune`, study {name}:"
 
 
-def about(job: Job) -> dict[str, str]:
+def about(spec: RunSpec) -> dict[str, str]:
     """Return digests of what all trials of a study share."""
-    shaping = job.config.shaping()
+    shaping = spec.config.shaping()
     space = shaping.pop("tune")
     shared = {name: shaping[name] for name in shaping if name not in ("run", "evaluate", "promote")}
-    paths = [source.path for source in find_sources(job.data)] if job.data else []
-    sources = digest_files(paths, job.store.root)
+    paths = [source.path for source in find_sources(spec.data)] if spec.data else []
+    sources = digest_files(paths, spec.store.root)
     data = [[source.name, source.sha256] for source in sources]
     parts = {"settings": shared, "section tune": space, "data": data}
     return {part: digest_json(value) for part, value in parts.items()}
 
 
-def compute_trial(work: Work, listen: Progress) -> dict[str, Any] | State[Any]:
+def compute_trial(work: TaskInput, listen: Progress) -> dict[str, Any] | State[Any]:
     """Train as ``compute`` does; a pruned trial is no failure."""
     try:
         return compute(work, listen)
@@ -143,9 +143,9 @@ class _Search:
     """A study under way."""
 
     def __init__(
-        self, job: Job, study: optuna.Study, record: RunRecord, out: Path, trials: int
+        self, spec: RunSpec, study: optuna.Study, record: RunRecord, out: Path, trials: int
     ) -> None:
-        self._job, self._study, self._record = job, study, record
+        self._spec, self._study, self._record = spec, study, record
         self._out, self._trials = out, trials
         self._reporter: Reporter = chosen.get() or LogReporter(get_run_logger())
         self._used: dict[str, dict[str, str]] = {}
@@ -160,15 +160,15 @@ class _Search:
         return self._publish()
 
     def _trial(self, number: int) -> None:
-        trial, values = next_trial(self._study, self._job.config.tune)
+        trial, values = next_trial(self._study, self._spec.config.tune)
         name = f"trial {number}"
         settings = ", ".join(f"{path} {shown(value)}" for path, value in values.items())
         self._reporter.note(f"{name:<11}{settings}")
         judge = Judge(trial)
         try:
-            config = with_values(self._job.config, values)
-            job = Job(self._job.preset, config, self._job.data, self._job.store)
-            manifest = self._train(job, name, judge)
+            config = with_values(self._spec.config, values)
+            spec = RunSpec(self._spec.preset, config, self._spec.data, self._spec.store)
+            manifest = self._train(spec, name, judge)
         except optuna.TrialPruned as pruned:
             self._study.tell(trial, state=TrialState.PRUNED)
             self._reporter.note(f"{name:<11}{pruned}")
@@ -177,49 +177,49 @@ class _Search:
             self._study.tell(trial, state=TrialState.FAIL)
             self._reporter.note(f"{name:<11}failed: {error}")
         else:
-            put_first_card(job.store, manifest, title=job.title, generated=job.generated)
-            facts = manifest.facts
-            bundle = self._job.store.root / manifest.output("history.parquet").path
+            put_first_card(spec.store, manifest, title=spec.title, generated=spec.generated)
+            stats = manifest.stats
+            bundle = self._spec.store.root / manifest.output("history.parquet").path
             measured = pq.read_table(bundle).column("validation_loss").drop_null().to_pylist()
             for place, loss in enumerate(measured, 1):  # those that were cached are not yet told
                 judge.tell(place, loss)
-            trial.set_user_attr("validation_accuracy", facts["validation_accuracy"])
+            trial.set_user_attr("validation_accuracy", stats["validation_accuracy"])
             trial.set_user_attr("seconds", manifest.seconds)
-            self._study.tell(trial, facts["validation_loss"])
+            self._study.tell(trial, stats["validation_loss"])
             self._reporter.note(
-                f"{name:<11}validation loss {facts['validation_loss']:.4f}, accuracy "
-                f"{facts['validation_accuracy']:.4f}; best so far {self._study.best_value:.4f}"
+                f"{name:<11}validation loss {stats['validation_loss']:.4f}, accuracy "
+                f"{stats['validation_accuracy']:.4f}; best so far {self._study.best_value:.4f}"
             )
 
-    def _train(self, job: Job, name: str, judge: Judge) -> Manifest:
+    def _train(self, spec: RunSpec, name: str, judge: Judge) -> Manifest:
         """Take a trial through the stages up to ``train``; what is cached costs no task."""
-        way = walk(job)
-        stage, requests = next(way)
+        steps = pipeline_steps(spec)
+        stage, requests = next(steps)
         while stage.name != train.STAGE.name:
-            stage, requests = way.send(self._prepare(job, stage, requests))
+            stage, requests = steps.send(self._prepare(spec, stage, requests))
         (request,) = requests
         self._use(stage, requests)
-        root, run = job.store.root, self._record.run_id
+        root, run = spec.store.root, self._record.run_id
         files = [progress_path(root, run, request)]
         task = stage_task(stage, root, does=compute_trial).with_options(task_run_name=name)
-        work = Work(request, root, run=run, force=False)
+        work = TaskInput(request, root, run=run, force=False)
         with watch(self._reporter, Running(name, files, None, time.monotonic())):
             state: Any = task(work=work, listen=judge, return_state=True)
         if state.name == "Pruned":
             raise optuna.TrialPruned(state.message)
         return Manifest.from_dict(state.result())
 
-    def _prepare(self, job: Job, stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
+    def _prepare(self, spec: RunSpec, stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
         self._use(stage, requests)
-        decision = decide(job.store, stage, requests, before=self._record.run_id)
+        decision = decide(spec.store, stage, requests, before=self._record.run_id)
         if decision.cached:
             return [found.manifest for found in decision.found if found.manifest]
         self._reporter.note(f"{stage.name:<11}to run: {decision.reason}")
-        run, root = self._record.run_id, job.store.root
+        run, root = self._record.run_id, spec.store.root
         running = at_work(stage, requests, decision, root, run)
-        runner = task_runner(job.config.run, stage, decision.jobs)
+        runner = task_runner(spec.config.run, stage, decision.jobs)
         with watch(self._reporter, running):
-            return run_requests(stage, requests, store=job.store, runner=runner, run=run)
+            return run_requests(stage, requests, store=spec.store, runner=runner, run=run)
 
     def _use(self, stage: Stage, requests: Sequence[Request]) -> None:
         """Note the results of this and all earlier trials, so that `gc` leaves them alone."""
@@ -231,10 +231,10 @@ class _Search:
     def _publish(self) -> dict[str, Any]:
         """Write the report and the best settings; return what came of the study."""
         name, trials = self._study.study_name, summary(self._study)
-        report = self._job.store.root / STUDIES / f"{name}.html"
+        report = self._spec.store.root / STUDIES / f"{name}.html"
         facts = {
-            "preset": self._job.preset,
-            "data": str(self._job.data or "generated reviews"),
+            "preset": self._spec.preset,
+            "data": str(self._spec.data or "generated reviews"),
             **{f"trials {state}": str(n) for state, n in counted(trials).items()},
         }
         page = render_study(name, trials, importances(self._study), facts)
@@ -242,7 +242,7 @@ class _Search:
         best = best_of(trials)
         if best is None:
             raise StageError(f"No trial of the study {name} came to its end. See {report}")
-        write_atomically(self._out, best_preset(self._job.config, name, best, len(trials)))
+        write_atomically(self._out, best_preset(self._spec.config, name, best, len(trials)))
         return {
             "study": name,
             "trials": counted(trials),

@@ -22,14 +22,14 @@ def data_quality(ingested: Sequence[Manifest], encoded: Sequence[Manifest]) -> d
     """
     counts = {split: _Counts() for split in SPLITS}
     for (_, shard), tensors in zip(shards_of(ingested), encoded, strict=True):
-        counts[split_of(shard)].add(tensors.facts)
+        counts[split_of(shard)].add(tensors.stats)
     positives: Counter[str] = Counter()
     for manifest in ingested:
-        for split, classes in manifest.facts["rows"].items():
+        for split, classes in manifest.stats["rows"].items():
             positives[split] += classes["positive"]
     return {
         "files": [
-            {"name": m.label, "read": m.facts["read"], "rejected": m.facts["rejected"]}
+            {"name": m.label, "read": m.stats["read"], "rejected": m.stats["rejected"]}
             for m in ingested
         ],
         "splits": [
@@ -47,11 +47,11 @@ class _Counts:
         self.rows = self.tokens = self.unknown = 0
         self.lengths: Counter[int] = Counter()
 
-    def add(self, facts: Mapping[str, Any]) -> None:
-        self.rows += facts["rows"]
-        self.tokens += facts["tokens"]
-        self.unknown += facts["unknown"]
-        self.lengths.update({int(length): n for length, n in facts["lengths"].items()})
+    def add(self, stats: Mapping[str, Any]) -> None:
+        self.rows += stats["rows"]
+        self.tokens += stats["tokens"]
+        self.unknown += stats["unknown"]
+        self.lengths.update({int(length): n for length, n in stats["lengths"].items()})
 
     def figures(self, positives: int) -> dict[str, Any]:
         return {

@@ -34,7 +34,7 @@ class Artifact:
 class Manifest:
     """One stage run: the ingredients of its key in the clear, its outputs, its figures.
 
-    ``label`` tells the runs of a stage apart, such as one shard from another. ``facts`` are what
+    ``label`` tells the runs of a stage apart, such as one shard from another. ``stats`` are what
     the stage's function returned. ``run`` is the run of the pipeline that did the work, ``machine``
     where it did.
     """
@@ -47,7 +47,7 @@ class Manifest:
     code: dict[str, str]
     libraries: dict[str, str]
     outputs: tuple[Artifact, ...]
-    facts: dict[str, Any]
+    stats: dict[str, Any]
     seconds: float
     created: str
     run: str = ""

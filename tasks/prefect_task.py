@@ -33,7 +33,7 @@ def progress_path(root: Path, run: str, request: Request) -> Path:
     return root / RUNS / run / "progress" / f"{request.stage.name}-{request.key}.json"
 
 
-class Work:
+class TaskInput:
     """What a task is given: a request, and the run and the storage that it is done for.
 
     No dataclass: Prefect and Dask walk through those, looking for other tasks' results.
@@ -49,14 +49,14 @@ def cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     When the store's files are gone or damaged, Prefect's record of the result goes too, so that the
     task runs again.
     """
-    work: Work = parameters["work"]
+    work: TaskInput = parameters["work"]
     key = f"{work.request.stage.name}-{work.request.key}"
     if Store(work.root).find(work.request).manifest is None:
         (work.root / RECORDS / key).unlink(missing_ok=True)
     return key
 
 
-def compute(work: Work, listen: Progress = silent) -> dict[str, Any]:
+def compute(work: TaskInput, listen: Progress = silent) -> dict[str, Any]:
     """Do a request's work in the store and return its manifest as a JSON object.
 
     ``listen`` hears of the progress too, and may end the work by raising.
@@ -130,7 +130,7 @@ def run_requests(
     """
     base = stage_task(stage, store.root, force=force, retries=retries, retry_delay=retry_delay)
     tasks = [base.with_options(task_run_name=f"{stage.name} {r.label}") for r in requests]
-    works = [Work(request, store.root, run=run, force=force) for request in requests]
+    works = [TaskInput(request, store.root, run=run, force=force) for request in requests]
     if not stage.mapped:
         return [
             Manifest.from_dict(task(work=work)) for task, work in zip(tasks, works, strict=True)

@@ -32,19 +32,19 @@ def requests(
     """Ask for the report; ``generated`` says that the reviews were made up."""
     weights = trained.output("model.safetensors").sha256
     facts = {
-        "Training reviews": f"{trained.facts['rows']:,}",
-        "Vocabulary": f"{vocabulary.facts['size']:,} entries",
-        "Parameters": f"{trained.facts['parameters']:,}",
-        "Steps": f"{trained.facts['steps']:,}",
-        "Best at step": f"{trained.facts['best_step']:,}",
-        "Trained on": trained.facts["device"],
-        "Evaluated on": evaluated.facts["device"],
+        "Training reviews": f"{trained.stats['rows']:,}",
+        "Vocabulary": f"{vocabulary.stats['size']:,} entries",
+        "Parameters": f"{trained.stats['parameters']:,}",
+        "Steps": f"{trained.stats['steps']:,}",
+        "Best at step": f"{trained.stats['best_step']:,}",
+        "Trained on": trained.stats["device"],
+        "Evaluated on": evaluated.stats["device"],
         # What the stages' keys hold too; other versions and times are in a run's copy of the
         # report, since that of an equal model must be the same.
         **{f"Version of {name}": version for name, version in trained.libraries.items()},
         "Weights (sha256)": weights[:16],
     }
-    covered = trained.facts["vectors"]
+    covered = trained.stats["vectors"]
     if covered:
         facts["Word vectors"] = (
             f"for {covered['words']:.1%} of the vocabulary, {covered['tokens']:.1%} of the "

@@ -22,7 +22,7 @@ os.environ.pop("SENTIMENT_STORAGE", None)
 os.environ.pop("SENTIMENT_WEBHOOK", None)
 
 from flows.config.presets import PipelineConfig, load_config  # noqa: E402
-from flows.steps import Job  # noqa: E402
+from flows.steps import RunSpec  # noqa: E402
 from tasks.store import Store  # noqa: E402
 from tests.support.reviews import write_small_data  # noqa: E402
 from tests.support.runs import TINY  # noqa: E402
@@ -40,14 +40,14 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_job(tmp_path: Path) -> Callable[..., Job]:
-    """Return a function that makes a job on a storage folder of its own."""
+def make_spec(tmp_path: Path) -> Callable[..., RunSpec]:
+    """Return a function that makes a spec on a storage folder of its own."""
 
     def make(
         data: Path | None, *overrides: str, storage: Path | None = None, preset: str = "sample"
-    ) -> Job:
+    ) -> RunSpec:
         config = load_config(preset, [*TINY, *overrides])
-        return Job(preset, config, data, Store(storage or tmp_path / "storage"))
+        return RunSpec(preset, config, data, Store(storage or tmp_path / "storage"))
 
     return make
 

@@ -47,13 +47,13 @@ def run(
     # Say what is wrong before Prefect takes its seconds to start.
     from flows.config.presets import load_config
     from flows.run.decision import Selection
-    from flows.steps import Job, sample_config
+    from flows.steps import RunSpec, sample_config
     from tasks.sources import find_sources
     from tasks.store import Store
 
-    job = Job(preset, load_config(preset, settings), data, Store(storage))
+    spec = RunSpec(preset, load_config(preset, settings), data, Store(storage))
     Selection(first, last, frozenset(force or []))
-    find_sources(data) if data else sample_config(job)
+    find_sources(data) if data else sample_config(spec)
     messages.print("starting Prefect ...")
     prepare_prefect(debug=context.obj)
     server = start_server()
@@ -98,12 +98,14 @@ def plan(
     from flows.config.presets import load_config
     from flows.run.decision import Selection
     from flows.run.plan import make_plan, plan_table
-    from flows.steps import Job
+    from flows.steps import RunSpec
     from tasks.store import Store
 
-    job = Job(preset, load_config(preset, all_overrides(overrides, runner)), data, Store(storage))
-    job.store.prepare()
-    planned = make_plan(job, Selection(first, last, frozenset(force or [])), verify=verify)
+    spec = RunSpec(
+        preset, load_config(preset, all_overrides(overrides, runner)), data, Store(storage)
+    )
+    spec.store.prepare()
+    planned = make_plan(spec, Selection(first, last, frozenset(force or [])), verify=verify)
     if as_json:
         sys.stdout.write(json.dumps({"stages": [asdict(p) for p in planned]}) + "\n")
     else:

@@ -16,7 +16,7 @@ from flows.run.remote_training import train_remotely
 from flows.run.run_report import report_path, write_run_report
 from flows.run.stage_timeout import deadline
 from flows.run.task_runners import task_runner
-from flows.steps import STAGE_NAMES, Job, walk
+from flows.steps import STAGE_NAMES, RunSpec, pipeline_steps
 from flows.ui.artifacts import publish
 from flows.ui.progress_bars import progress_artifact
 from flows.ui.reporters import LogReporter, Reporter, Running, chosen, watch
@@ -51,11 +51,11 @@ def run_pipeline(
     about = {"preset": preset, "run": new_run_id(), "storage": str(storage)}
     record = None
     try:
-        job = Job(preset, load_config(preset, overrides, settings), data, Store(storage))
-        job.store.prepare()
-        record = RunRecord(job.store, about["run"], preset=preset)
+        spec = RunSpec(preset, load_config(preset, overrides, settings), data, Store(storage))
+        spec.store.prepare()
+        record = RunRecord(spec.store, about["run"], preset=preset)
         source = partial(set_where, preset, overrides, settings)
-        result = _Run(job, selection, reporter, record, verify, source).go()
+        result = _Run(spec, selection, reporter, record, verify, source).go()
         record.finish("completed")
     except BaseException as error:
         if isinstance(error, Exception):  # and not when somebody stopped the run
@@ -75,51 +75,51 @@ def run_pipeline(
 class _Run:
     def __init__(
         self,
-        job: Job,
+        spec: RunSpec,
         selection: Selection,
         reporter: Reporter,
         record: RunRecord,
         verify: bool,
         source: Source,
     ) -> None:
-        self._job, self._selection, self._record = job, selection, record
+        self._spec, self._selection, self._record = spec, selection, record
         self._reporter, self._verify, self._source = reporter, verify, source
         self._results: dict[str, StageResult] = {}
         self._manifests: dict[str, list[Manifest]] = {}
         self._verdict: Verdict | None = None
-        self._report_path = report_path(job.store, record.run_id)
+        self._report_path = report_path(spec.store, record.run_id)
 
     def go(self) -> dict[str, Any]:
-        way = walk(self._job)
-        stage, requests = next(way)
+        steps = pipeline_steps(self._spec)
+        stage, requests = next(steps)
         while True:
             if stage.name == "ingest":
-                name_run(self._job.preset, sources_of(requests))
+                name_run(self._spec.preset, sources_of(requests))
             manifests = self._run_stage(stage, requests)
             self._manifests[stage.name] = manifests
             if stage.name == "report":
                 self._report()
-            publish(stage.name, self._job.store, self._manifests, self._report_path)
+            publish(stage.name, self._spec.store, self._manifests, self._report_path)
             if stage.name == "train":
-                check_training(self._job, manifests[0], self._source)
+                check_training(self._spec, manifests[0], self._source)
             if stage.name == "promote":
                 manifests = self._settle(manifests)
             if manifests and stage.name == self._selection.until:
                 break
             try:
-                stage, requests = way.send(manifests)
+                stage, requests = steps.send(manifests)
             except StopIteration:
                 break
         if self._verdict is not None:
-            check_promotion(self._job, self._manifests, self._report_path, self._source)
+            check_promotion(self._spec, self._manifests, self._report_path, self._source)
         results = list(self._results.values())
         if all(result.state == "cached" for result in results):
             self._reporter.note(f"{'run':<11}nothing new: every stage was cached")
-        return outcome(self._job.store, results, self._manifests, self._verdict, self._report_path)
+        return outcome(self._spec.store, results, self._manifests, self._verdict, self._report_path)
 
     def _settle(self, decided: list[Manifest]) -> list[Manifest]:
         """Promote the model if that was decided; return nothing to have it decided anew."""
-        store, (trained,) = self._job.store, self._manifests["train"]
+        store, (trained,) = self._spec.store, self._manifests["train"]
         self._verdict = settle(store, decided[0], trained, self._record.run_id)
         if self._verdict is None:
             self._reporter.note(f"{'promote':<11}the champion changed meanwhile")
@@ -128,7 +128,7 @@ class _Run:
         return decided
 
     def _run_stage(self, stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
-        store, name = self._job.store, stage.name
+        store, name = self._spec.store, stage.name
         force = name in self._selection.force
         # Noted before it is looked up, so that `gc` leaves alone what is about to be used.
         self._record.stage(name, keys_of(requests))
@@ -144,7 +144,7 @@ class _Run:
         started = time.monotonic()
         run = self._record.run_id
         running = at_work(stage, requests, decision, store.root, run)
-        config = self._job.config.run
+        config = self._spec.config.run
         with (
             watch(self._reporter, running),
             progress_artifact(running, wanted=not decision.cached),
@@ -185,7 +185,7 @@ class _Run:
 
     def _announce_checkpoints(self, requests: Sequence[Request]) -> None:
         for request in requests:
-            newest = Checkpoints(request.checkpoints(self._job.store.root), keep=1).newest()
+            newest = Checkpoints(request.checkpoints(self._spec.store.root), keep=1).newest()
             if newest is not None:
                 step = int(newest.stem.removeprefix("step-"))
                 name = request.stage.name
@@ -208,15 +208,15 @@ class _Run:
             digest = digest_outputs(manifests)
             self._results[stage.name] = StageResult(stage.name, state, reason, seconds, digest)
         if stage.name == "train":
-            job = self._job
-            put_first_card(job.store, manifests[0], title=job.title, generated=job.generated)
-            point_to(job.store, LATEST, job.store.folder(requests[0]))
+            spec = self._spec
+            put_first_card(spec.store, manifests[0], title=spec.title, generated=spec.generated)
+            point_to(spec.store, LATEST, spec.store.folder(requests[0]))
 
     def _report(self) -> None:
         """Write the run's report, and put the model's card into its bundle."""
-        job, results = self._job, list(self._results.values())
-        write_run_report(job.store, self._record.run_id, job.preset, results, self._manifests)
-        put_card(job.store, self._manifests["train"][0], self._manifests["report"][0])
+        spec, results = self._spec, list(self._results.values())
+        write_run_report(spec.store, self._record.run_id, spec.preset, results, self._manifests)
+        put_card(spec.store, self._manifests["train"][0], self._manifests["report"][0])
 
 
 def keys_of(requests: Sequence[Request]) -> dict[str, str]:

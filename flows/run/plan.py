@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 
 from flows.run.decision import Decision, Selection, decide
-from flows.steps import STAGE_NAMES, STAGES, Job, walk
+from flows.steps import STAGE_NAMES, STAGES, RunSpec, pipeline_steps
 from tasks.manifest import Manifest
 from tasks.stage import Stage
 
@@ -21,30 +21,30 @@ class Planned:
     reason: str
 
 
-def make_plan(job: Job, selection: Selection, *, verify: bool = False) -> list[Planned]:
+def make_plan(spec: RunSpec, selection: Selection, *, verify: bool = False) -> list[Planned]:
     """Return what a run with the same options would do with each stage, in their order.
 
     A stage that has to run may yield what it yielded before: the stages after it are planned on
     that assumption, and are ``maybe`` when it makes them cached.
     """
     plan: list[Planned] = []
-    way = walk(job)
-    stage, requests = next(way)
+    steps = pipeline_steps(spec)
+    stage, requests = next(steps)
     while True:
         if stage.name == "sample":  # generated reviews: small, and needed to go on
-            manifests: list[Manifest] | None = [job.store.build(r).manifest for r in requests]
+            manifests: list[Manifest] | None = [spec.store.build(r).manifest for r in requests]
         else:
             decision = decide(
-                job.store, stage, requests, force=stage.name in selection.force, verify=verify
+                spec.store, stage, requests, force=stage.name in selection.force, verify=verify
             )
             plan.append(_judge(stage, decision, plan))
             manifests = _expected(decision)
         if stage.name == selection.until:
             return plan
         if manifests is None:
-            return plan + _unknown(job, plan, selection)
+            return plan + _unknown(spec, plan, selection)
         try:
-            stage, requests = way.send(manifests)
+            stage, requests = steps.send(manifests)
         except StopIteration:
             return plan
 
@@ -68,13 +68,13 @@ def _expected(decision: Decision) -> list[Manifest] | None:
     return known if len(known) == len(expected) else None
 
 
-def _unknown(job: Job, plan: Sequence[Planned], selection: Selection) -> list[Planned]:
+def _unknown(spec: RunSpec, plan: Sequence[Planned], selection: Selection) -> list[Planned]:
     """Plan the stages whose inputs cannot be foreseen, since work before them is new."""
     until = STAGE_NAMES.index(selection.until) if selection.until else len(STAGES) - 1
     states: dict[str, str] = {p.stage: p.state for p in plan}
     rest = []
     for stage in [s for s in STAGES[: until + 1] if s.name not in states]:
-        new = not (job.store.root / stage.name).is_dir()
+        new = not (spec.store.root / stage.name).is_dir()
         waits = [name for name in stage.reads if states.get(name, "cached") != "cached"]
         planned = (
             Planned(stage.name, "run", "first run")

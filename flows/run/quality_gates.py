@@ -3,34 +3,34 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from flows.steps import Job
+from flows.steps import RunSpec
 from sentiment.errors import GateError
 from tasks.manifest import Manifest
 
 Source = Callable[[str], str]  # says where a setting is set
 
 
-def check_training(job: Job, trained: Manifest, source: Source) -> None:
+def check_training(spec: RunSpec, trained: Manifest, source: Source) -> None:
     """Raise GateError when the best validation loss is not below ``train.max_loss``."""
-    limit, loss = job.config.train.max_loss, trained.facts["validation_loss"]
+    limit, loss = spec.config.train.max_loss, trained.stats["validation_loss"]
     if limit is not None and not loss < limit:
         raise GateError(
             f"Gate train.max_loss: validation loss {loss:.4f} is not below {limit:.4f} "
             f"({source('train.max_loss')}), so the model learned nothing. It is kept in "
-            f"{job.store.root / trained.stage / trained.key}; to evaluate it all the same: "
+            f"{spec.store.root / trained.stage / trained.key}; to evaluate it all the same: "
             "--set train.max_loss=null"
         )
 
 
 def check_promotion(
-    job: Job, manifests: Mapping[str, Sequence[Manifest]], report: Path, source: Source
+    spec: RunSpec, manifests: Mapping[str, Sequence[Manifest]], report: Path, source: Source
 ) -> None:
     """Raise GateError when the test accuracy is below ``promote.min_accuracy``.
 
     ``manifests`` are those of the run's stages, ``report`` is its report, if it came so far.
     """
     (decided,), (trained,) = manifests["promote"], manifests["train"]
-    promotion, root = decided.facts, job.store.root
+    promotion, root = decided.stats, spec.store.root
     if promotion["outcome"] == "refused":
         named = f", its report {report}" if report.exists() else ""
         raise GateError(

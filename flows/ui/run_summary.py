@@ -42,13 +42,13 @@ def outcome(
     ingested = manifests.get("ingest", ())
     rejected: Counter[str] = Counter()
     for manifest in ingested:
-        rejected.update(manifest.facts["rejected"])
-    rows = [sum(classes.values()) for m in ingested for classes in m.facts["rows"].values()]
+        rejected.update(manifest.stats["rejected"])
+    rows = [sum(classes.values()) for m in ingested for classes in m.stats["rows"].values()]
     (words,) = manifests.get("vocabulary", (None,))
     (trained,) = manifests.get("train", (None,))
     (evaluated,) = manifests.get("evaluate", (None,))
     (decided,) = manifests.get("promote", (None,))
-    figures = evaluated.facts if evaluated else {}
+    figures = evaluated.stats if evaluated else {}
     return {
         "accuracy": figures.get("accuracy"),
         "accuracy_interval": figures.get("accuracy_interval"),
@@ -56,8 +56,8 @@ def outcome(
         "rows": sum(rows),
         "rejected": rejected.total(),
         "rejected_by_reason": dict(rejected),
-        "vocabulary_size": words.facts["size"] if words else None,
-        "promotion": {**asdict(verdict), "champion": decided.facts["champion"]}
+        "vocabulary_size": words.stats["size"] if words else None,
+        "promotion": {**asdict(verdict), "champion": decided.stats["champion"]}
         if verdict and decided
         else None,
         "model": str(store.root / trained.stage / trained.key) if trained else None,

@@ -19,7 +19,7 @@ def put_first_card(store: Store, trained: Manifest, *, title: str, generated: bo
     if not (folder / CARD).exists():
         settings = json.loads((folder / CONFIG).read_bytes())
         note = GENERATED_NOTE if generated else None
-        write_atomically(folder / CARD, render_first_card(title, note, trained.facts, settings))
+        write_atomically(folder / CARD, render_first_card(title, note, trained.stats, settings))
 
 
 def put_card(store: Store, trained: Manifest, reported: Manifest) -> None:

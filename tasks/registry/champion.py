@@ -97,7 +97,7 @@ def settle(store: Store, decided: Manifest, trained: Manifest, run: str) -> Verd
 
     None when the champion is no longer the one that was met, so that it has to be decided anew.
     """
-    content = decided.facts
+    content = decided.stats
     candidate = Candidate.model_validate(content["candidate"])
     met = content["champion"] and Opponent.model_validate(content["champion"])
     verdict = Verdict(content["outcome"], content["reason"])

@@ -34,7 +34,7 @@ def list_models(store: Store) -> list[Model]:
     champion = register.champion
     latest = (store.root / LATEST).resolve()
     measured = {
-        promotion.facts["candidate"]["digest"]: measured_in(promotion.facts)
+        promotion.stats["candidate"]["digest"]: measured_in(promotion.stats)
         for promotion in _manifests(store, "promote")
     }
     models = []

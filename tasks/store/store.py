@@ -145,12 +145,12 @@ class Store:
         work.mkdir(parents=True)
         try:
             started = time.monotonic()
-            facts = request.stage.load()(
+            stats = request.stage.load()(
                 **request.arguments(self.root), out=work, progress=progress
             )
             # What a stage that goes on from a checkpoint did before is work of this result, too.
-            seconds = time.monotonic() - started + facts.get("seconds_before", 0)
-            manifest = self._manifest(request, work, folder, facts, run=run, seconds=seconds)
+            seconds = time.monotonic() - started + stats.get("seconds_before", 0)
+            manifest = self._manifest(request, work, folder, stats, run=run, seconds=seconds)
             (work / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
             if folder.exists():
                 folder.rename(_discarded(folder))
@@ -170,7 +170,7 @@ class Store:
         request: Request,
         work: Path,
         folder: Path,
-        facts: dict[str, Any],
+        stats: dict[str, Any],
         *,
         run: str,
         seconds: float,
@@ -197,7 +197,7 @@ class Store:
             key=request.key,
             **request.ingredients,
             outputs=tuple(outputs),
-            facts=facts,
+            stats=stats,
             seconds=round(seconds, 3),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             run=run,

@@ -119,7 +119,7 @@ def test_padding_stands_on_the_side_asked_for() -> None:
 def test_ways_take_turns_and_each_second_round_goes_backwards() -> None:
     order: list[str] = []
 
-    def way(name: str) -> compare.Way:
+    def way(name: str) -> compare.PipelineSteps:
         def run(repeat: int) -> float:
             order.append(f"{name}{repeat}")
             return float(repeat)

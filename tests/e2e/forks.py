@@ -16,14 +16,14 @@ PROGRAM = """
 import os, signal, sys
 from pathlib import Path
 from flows.config.presets import load_config
-from flows.steps import Job
+from flows.steps import RunSpec
 from tasks.manifest import digest_outputs
 from tasks.store import Store
 from tests.support.runs import run_plainly
 
 def run(storage):
-    job = Job("sample", load_config("sample", overrides), None, Store(Path(storage)))
-    return run_plainly(job, until=until or None)
+    spec = RunSpec("sample", load_config("sample", overrides), None, Store(Path(storage)))
+    return run_plainly(spec, until=until or None)
 
 until, warm, *overrides = sys.argv[1:]
 run(warm)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.config.presets import load_config
-from flows.steps import Job
+from flows.steps import RunSpec
 from tasks.store import Store
 from tests.support.reviews import good_lines, write_bz2, write_small_data
 from tests.support.runs import TINY, run_plainly
@@ -23,11 +23,11 @@ ROWS, CHUNK = 12_000, 500
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("model")
     data = write_small_data(root / "data")
-    job = Job("sample", load_config("sample", TINY), data, Store(root / "storage"))
-    (manifest,) = run_plainly(job, until="train")["train"]
-    (job.store.root / "models").mkdir()
-    (job.store.root / "models" / "latest").symlink_to(job.store.root / "train" / manifest.key)
-    return job.store.root
+    spec = RunSpec("sample", load_config("sample", TINY), data, Store(root / "storage"))
+    (manifest,) = run_plainly(spec, until="train")["train"]
+    (spec.store.root / "models").mkdir()
+    (spec.store.root / "models" / "latest").symlink_to(spec.store.root / "train" / manifest.key)
+    return spec.store.root
 
 
 def kill_after_parts(arguments: Sequence[str], folder: Path, parts: int) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from flows.steps import Job
+from flows.steps import RunSpec
 from sentiment.errors import ArchiveError, DataError, RejectRateError, StorageError
 from tasks.store import Store
 from tests.support.reviews import good_lines, write_bz2
 from tests.support.runs import run_plainly
 
-MakeJob = Callable[..., Job]
+MakeJob = Callable[..., RunSpec]
 
 
 def leftovers(storage: Path) -> list[Path]:
@@ -23,36 +23,36 @@ def leftovers(storage: Path) -> list[Path]:
     return [path for path in storage.glob("*/.*") if path.parent.name != "locks"]
 
 
-def test_a_missing_folder(make_job: MakeJob, tmp_path: Path) -> None:
+def test_a_missing_folder(make_spec: MakeJob, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
-        run_plainly(make_job(tmp_path / "nowhere"))
+        run_plainly(make_spec(tmp_path / "nowhere"))
 
 
-def test_a_folder_without_a_training_file(make_job: MakeJob, data: Path) -> None:
+def test_a_folder_without_a_training_file(make_spec: MakeJob, data: Path) -> None:
     (data / "train.ft.txt.bz2").unlink()
     with pytest.raises(DataError, match="no training file"):
-        run_plainly(make_job(data))
+        run_plainly(make_spec(data))
 
 
-def test_the_same_file_packed_and_unpacked(make_job: MakeJob, data: Path) -> None:
+def test_the_same_file_packed_and_unpacked(make_spec: MakeJob, data: Path) -> None:
     (data / "train.ft.txt").write_bytes(bz2.decompress((data / "train.ft.txt.bz2").read_bytes()))
     with pytest.raises(DataError, match="packed and unpacked"):
-        run_plainly(make_job(data))
+        run_plainly(make_spec(data))
 
 
-def test_a_file_that_is_not_bz2(make_job: MakeJob, data: Path) -> None:
+def test_a_file_that_is_not_bz2(make_spec: MakeJob, data: Path) -> None:
     (data / "train.ft.txt.bz2").write_bytes(b"__label__1 plain text, not packed\n")
     with pytest.raises(ArchiveError, match=r"train\.ft\.txt\.bz2: not valid bz2 data near byte 0"):
-        run_plainly(make_job(data))
+        run_plainly(make_spec(data))
 
 
-def test_a_truncated_file_names_the_byte(make_job: MakeJob, data: Path) -> None:
+def test_a_truncated_file_names_the_byte(make_spec: MakeJob, data: Path) -> None:
     path = data / "train.ft.txt.bz2"
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ArchiveError, match=f"truncated.*at byte {len(content) // 2:,}"):
-        run_plainly(make_job(data))
-    assert leftovers(make_job(data).store.root) == []
+        run_plainly(make_spec(data))
+    assert leftovers(make_spec(data).store.root) == []
 
 
 BAD_LINES = {
@@ -66,38 +66,38 @@ BAD_LINES = {
 }
 
 
-def test_bad_lines_are_kept_with_their_reason(make_job: MakeJob, data: Path) -> None:
+def test_bad_lines_are_kept_with_their_reason(make_spec: MakeJob, data: Path) -> None:
     lines = good_lines(60)
     for place, bad in enumerate(BAD_LINES.values()):
         lines.insert(5 * place + 2, bad)
     write_bz2(data / "train.ft.txt.bz2", lines)
-    job = make_job(data, "ingest.max_reject_rate=0.2")
-    done = run_plainly(job, until="ingest")
+    spec = make_spec(data, "ingest.max_reject_rate=0.2")
+    done = run_plainly(spec, until="ingest")
     manifest = next(m for m in done["ingest"] if m.label.startswith("train"))
-    assert manifest.facts["rejected"] == dict.fromkeys(sorted(BAD_LINES), 1)
-    assert manifest.facts["read"] == 67
-    rejects = pq.read_table(job.store.root / manifest.output("rejects.parquet").path).to_pylist()
+    assert manifest.stats["rejected"] == dict.fromkeys(sorted(BAD_LINES), 1)
+    assert manifest.stats["read"] == 67
+    rejects = pq.read_table(spec.store.root / manifest.output("rejects.parquet").path).to_pylist()
     assert [(r["reason"], r["bytes"]) for r in rejects] == list(BAD_LINES.items())
     assert [lines[r["row"]] for r in rejects] == list(BAD_LINES.values())
 
 
-def test_too_many_bad_lines_stop_the_run_and_are_kept(make_job: MakeJob, data: Path) -> None:
+def test_too_many_bad_lines_stop_the_run_and_are_kept(make_spec: MakeJob, data: Path) -> None:
     write_bz2(data / "train.ft.txt.bz2", [*good_lines(60), *BAD_LINES.values()])
-    job = make_job(data)
+    spec = make_spec(data)
     with pytest.raises(RejectRateError, match="7 of 67 lines rejected") as caught:
-        run_plainly(job)
-    (kept,) = (job.store.root / "failed").rglob("rejects.parquet")
+        run_plainly(spec)
+    (kept,) = (spec.store.root / "failed").rglob("rejects.parquet")
     assert str(kept) in str(caught.value)
     assert pq.read_table(kept)["bytes"].to_pylist() == list(BAD_LINES.values())
-    assert leftovers(job.store.root) == []
+    assert leftovers(spec.store.root) == []
 
 
-def test_windows_line_ends_and_no_final_newline_are_fine(make_job: MakeJob, data: Path) -> None:
-    plain = run_plainly(make_job(data), until="ingest")["ingest"]
+def test_windows_line_ends_and_no_final_newline_are_fine(make_spec: MakeJob, data: Path) -> None:
+    plain = run_plainly(make_spec(data), until="ingest")["ingest"]
     content = bz2.decompress((data / "train.ft.txt.bz2").read_bytes())
     windows = content.replace(b"\n", b"\r\n").removesuffix(b"\r\n")
     (data / "train.ft.txt.bz2").write_bytes(bz2.compress(windows))
-    again = run_plainly(make_job(data), until="ingest")["ingest"]
+    again = run_plainly(make_spec(data), until="ingest")["ingest"]
     assert [o.sha256 for m in plain for o in m.outputs] == [
         o.sha256 for m in again for o in m.outputs
     ]
@@ -114,13 +114,13 @@ def test_windows_line_ends_and_no_final_newline_are_fine(make_job: MakeJob, data
     ],
 )
 def test_useless_data_is_refused_before_training(
-    make_job: MakeJob, data: Path, name: str, lines: list[bytes], message: str
+    make_spec: MakeJob, data: Path, name: str, lines: list[bytes], message: str
 ) -> None:
     write_bz2(data / f"{name}.ft.txt.bz2", lines)
-    job = make_job(data)
+    spec = make_spec(data)
     with pytest.raises(DataError, match=message):
-        run_plainly(job)
-    assert not (job.store.root / "tokenize").exists()
+        run_plainly(spec)
+    assert not (spec.store.root / "tokenize").exists()
 
 
 def test_storage_that_cannot_be_written(data: Path, tmp_path: Path) -> None:
@@ -141,13 +141,15 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("stage", ["ingest", "tokenize", "vocabulary", "tensors", "train"])
-def test_a_full_disk_leaves_nothing_half_written(make_job: MakeJob, data: Path, stage: str) -> None:
-    job = make_job(data)
+def test_a_full_disk_leaves_nothing_half_written(
+    make_spec: MakeJob, data: Path, stage: str
+) -> None:
+    spec = make_spec(data)
     names = ["ingest", "tokenize", "vocabulary", "tensors", "train"]
     if stage != "ingest":
-        run_plainly(job, until=names[names.index(stage) - 1])
+        run_plainly(spec, until=names[names.index(stage) - 1])
     with largest_file(200), pytest.raises(StorageError, match="cannot be written"):
-        run_plainly(job, until=stage)
-    assert leftovers(job.store.root) == []
-    assert not any((job.store.root / stage).glob("*"))
-    run_plainly(job, until=stage)
+        run_plainly(spec, until=stage)
+    assert leftovers(spec.store.root) == []
+    assert not any((spec.store.root / stage).glob("*"))
+    run_plainly(spec, until=stage)

@@ -17,7 +17,7 @@ from flows.config.presets import load_config, set_where
 from flows.run.decision import Selection
 from flows.run.plan import make_plan
 from flows.run.quality_gates import check_promotion, check_training
-from flows.steps import Job
+from flows.steps import RunSpec
 from sentiment.errors import GateError, ModelError
 from sentiment.model.registry import CHAMPION
 from tasks.gc import collect
@@ -29,7 +29,7 @@ from tasks.store.run_records import RunRecord, new_run_id
 from tests.support.reviews import good_lines, write_bz2, write_small_data
 from tests.support.runs import TINY, run_plainly
 
-MakeJob = Callable[..., Job]
+MakeJob = Callable[..., RunSpec]
 Done = dict[str, list[Manifest]]
 
 # On the small data, where a word decides: one epoch guesses, many reach all of it.
@@ -37,12 +37,12 @@ GUESSING = ("train.epochs=1", "train.learning_rate=1e-6")
 LEARNING = ("train.epochs=12", "train.learning_rate=0.05", "vocabulary.min_count=1")
 
 
-def run(job: Job, until: str = "promote") -> Done:
-    return run_plainly(job, until)
+def run(spec: RunSpec, until: str = "promote") -> Done:
+    return run_plainly(spec, until)
 
 
 def verdict(done: Done) -> dict[str, Any]:
-    return done["promote"][0].facts
+    return done["promote"][0].stats
 
 
 def keys(done: Done) -> dict[str, list[str]]:
@@ -68,88 +68,92 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
     """Run a model that guesses, once for all tests; return the storage, to be copied."""
     folder = tmp_path_factory.mktemp("worse")
     config = load_config("sample", [*TINY, *GUESSING])
-    job = Job("sample", config, write_small_data(folder / "data"), Store(folder / "storage"))
-    return job.store.root, run(job, until="report")
+    spec = RunSpec("sample", config, write_small_data(folder / "data"), Store(folder / "storage"))
+    return spec.store.root, run(spec, until="report")
 
 
 @pytest.fixture
-def worse(make_job: MakeJob, data: Path, once: tuple[Path, Done]) -> tuple[Job, Done]:
+def worse(make_spec: MakeJob, data: Path, once: tuple[Path, Done]) -> tuple[RunSpec, Done]:
     """Begin with a first run, of a model that guesses."""
-    job = make_job(data, *GUESSING)
+    spec = make_spec(data, *GUESSING)
     storage, done = once
-    shutil.copytree(storage, job.store.root)
-    return job, done
+    shutil.copytree(storage, spec.store.root)
+    return spec, done
 
 
-def test_first_better_worse(make_job: MakeJob, data: Path, worse: tuple[Job, Done]) -> None:
-    job, first = worse
+def test_first_better_worse(make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done]) -> None:
+    spec, first = worse
     assert verdict(first)["outcome"] == "promoted"
-    assert champion(job.store) == model_of(first)
-    better = run(make_job(data, *LEARNING))
+    assert champion(spec.store) == model_of(first)
+    better = run(make_spec(data, *LEARNING))
     assert verdict(better)["outcome"] == "promoted"
     assert verdict(better)["champion"]["model"] == model_of(first)
     assert verdict(better)["accuracy"] > verdict(first)["accuracy"]
-    assert champion(job.store) == model_of(better)
+    assert champion(spec.store) == model_of(better)
     assert "champion" not in better  # measured on these reviews already
 
-    again = run(job, until="report")
+    again = run(spec, until="report")
     assert verdict(again)["outcome"] == "kept"
-    assert champion(job.store) == model_of(better)
+    assert champion(spec.store) == model_of(better)
     low, high = (verdict(done)["accuracy"] for done in (first, better))
     assert verdict(again)["reason"] == (
         f"champion kept: {low:.2%} against {high:.2%}, {100 * (high - low):.3g} percentage points "
         "worse"
     )
-    assert verdict(again)["reason"] in report_of(job.store, again)
+    assert verdict(again)["reason"] in report_of(spec.store, again)
 
 
-def test_nothing_new_is_all_cached(make_job: MakeJob, data: Path, worse: tuple[Job, Done]) -> None:
-    job, first = worse
-    register = (job.store.root / CHAMPION).read_bytes()
-    assert keys(run(job, until="report")) == keys(first)
-    assert {planned.state for planned in make_plan(job, Selection())} == {"cached"}
-    again = settle(job.store, first["promote"][0], first["train"][0], "another run")
+def test_nothing_new_is_all_cached(
+    make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done]
+) -> None:
+    spec, first = worse
+    register = (spec.store.root / CHAMPION).read_bytes()
+    assert keys(run(spec, until="report")) == keys(first)
+    assert {planned.state for planned in make_plan(spec, Selection())} == {"cached"}
+    again = settle(spec.store, first["promote"][0], first["train"][0], "another run")
     assert again is not None and again.outcome == "champion"
     assert "is the champion already" in again.reason
-    assert (job.store.root / CHAMPION).read_bytes() == register
-    better = make_job(data, *LEARNING)
+    assert (spec.store.root / CHAMPION).read_bytes() == register
+    better = make_spec(data, *LEARNING)
     second = run(better)
     assert keys(run(better)) == keys(second)
 
 
-def test_a_gain_that_is_too_small(make_job: MakeJob, data: Path, worse: tuple[Job, Done]) -> None:
-    job, first = worse
-    done = run(make_job(data, *LEARNING, "promote.min_gain=1"))
+def test_a_gain_that_is_too_small(
+    make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done]
+) -> None:
+    spec, first = worse
+    done = run(make_spec(data, *LEARNING, "promote.min_gain=1"))
     assert verdict(done)["outcome"] == "kept"
     assert "more than 100.00% better needed" in verdict(done)["reason"]
-    assert champion(job.store) == model_of(first)
+    assert champion(spec.store) == model_of(first)
 
 
 def test_another_limit_asks_anew_and_the_champion_stays(
-    make_job: MakeJob, data: Path, worse: tuple[Job, Done]
+    make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done]
 ) -> None:
-    job, first = worse
-    done = run(make_job(data, *GUESSING, "promote.min_gain=0.1"))
+    spec, first = worse
+    done = run(make_spec(data, *GUESSING, "promote.min_gain=0.1"))
     assert verdict(done)["outcome"] == "champion"
-    assert champion(job.store) == model_of(first)
+    assert champion(spec.store) == model_of(first)
 
 
 def test_on_other_test_reviews_the_champion_is_measured_first(
-    make_job: MakeJob, data: Path
+    make_spec: MakeJob, data: Path
 ) -> None:
-    job = make_job(data, *LEARNING)
-    first = run(job)
+    spec = make_spec(data, *LEARNING)
+    first = run(spec)
     write_bz2(data / "test.ft.txt.bz2", good_lines(30, start=300))
     # Another model on other reviews: the champion's old accuracy says nothing about it.
-    other = make_job(data, *GUESSING)
+    other = make_spec(data, *GUESSING)
     assert {p.stage: p.state for p in make_plan(other, Selection())}["promote"] == "maybe"
     done = run(other, until="report")
     (measured,) = done["champion"]
-    shards = [job.store.root / shard.path for shard in done["ingest"][0].outputs]
+    shards = [spec.store.root / shard.path for shard in done["ingest"][0].outputs]
     shards = [path for path in shards if path.name.startswith("test-")]
-    assert measured.facts["rows"] == sum(pq.read_metadata(path).num_rows for path in shards) == 15
-    assert verdict(done)["champion"]["accuracy"] == measured.facts["accuracy"]
-    assert verdict(done)["champion"]["model"] == model_of(first) == champion(job.store)
+    assert measured.stats["rows"] == sum(pq.read_metadata(path).num_rows for path in shards) == 15
+    assert verdict(done)["champion"]["accuracy"] == measured.stats["accuracy"]
+    assert verdict(done)["champion"]["model"] == model_of(first) == champion(spec.store)
     assert verdict(done)["outcome"] == "kept"
     planned = {p.stage: p.state for p in make_plan(other, Selection())}
     assert planned == dict.fromkeys(planned, "cached")
@@ -158,80 +162,82 @@ def test_on_other_test_reviews_the_champion_is_measured_first(
 
 
 def test_a_champion_measured_as_texts_is_as_good_as_it_was(
-    make_job: MakeJob, data: Path, worse: tuple[Job, Done]
+    make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done]
 ) -> None:
     """The oracle: the evaluation of the same model on the same reviews, from tensors."""
-    better = make_job(data, *LEARNING, "evaluate.threshold=0.4")  # measured at another threshold
+    better = make_spec(data, *LEARNING, "evaluate.threshold=0.4")  # measured at another threshold
     done = run(better)
-    scored = run(make_job(data, *GUESSING, "evaluate.threshold=0.4"), until="evaluate")
-    assert done["champion"][0].facts["accuracy"] == scored["evaluate"][0].facts["accuracy"]
+    scored = run(make_spec(data, *GUESSING, "evaluate.threshold=0.4"), until="evaluate")
+    assert done["champion"][0].stats["accuracy"] == scored["evaluate"][0].stats["accuracy"]
 
 
-def test_the_same_model_on_other_test_reviews_stays_champion(make_job: MakeJob, data: Path) -> None:
+def test_the_same_model_on_other_test_reviews_stays_champion(
+    make_spec: MakeJob, data: Path
+) -> None:
     write_bz2(data / "validation.ft.txt.bz2", good_lines(20, start=800))
-    job = make_job(data, *GUESSING)
-    first = run(job)
+    spec = make_spec(data, *GUESSING)
+    first = run(spec)
     write_bz2(data / "test.ft.txt.bz2", good_lines(30, start=300))
-    second = run(make_job(data, *GUESSING))
+    second = run(make_spec(data, *GUESSING))
     assert model_of(second) == model_of(first)
     assert verdict(second)["outcome"] == "champion"
     assert "champion" not in second
 
 
 def test_generated_reviews_replace_no_model_of_real_ones(
-    make_job: MakeJob, worse: tuple[Job, Done]
+    make_spec: MakeJob, worse: tuple[RunSpec, Done]
 ) -> None:
-    job, first = worse
-    done = run(make_job(None))
+    spec, first = worse
+    done = run(make_spec(None))
     assert verdict(done)["outcome"] == "kept"
     assert "champion" not in done
-    assert champion(job.store) == model_of(first)
+    assert champion(spec.store) == model_of(first)
 
 
-def test_a_real_model_replaces_a_generated_ones(make_job: MakeJob, data: Path) -> None:
-    generated = run(make_job(None))
+def test_a_real_model_replaces_a_generated_ones(make_spec: MakeJob, data: Path) -> None:
+    generated = run(make_spec(None))
     assert verdict(generated)["outcome"] == "promoted"
-    done = run(make_job(data, *LEARNING))
+    done = run(make_spec(data, *LEARNING))
     assert done["champion"][0].inputs["bundle"]
     assert verdict(done)["champion"]["generated"] is True
 
 
 def test_after_a_rollback_the_model_is_not_promoted_again(
-    make_job: MakeJob, data: Path, worse: tuple[Job, Done]
+    make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done]
 ) -> None:
-    job, first = worse
-    better = make_job(data, *LEARNING)
+    spec, first = worse
+    better = make_spec(data, *LEARNING)
     run(better)
-    roll_back(job.store, who="Ada", why="wrong on refunds")
+    roll_back(spec.store, who="Ada", why="wrong on refunds")
     done = run(better, until="report")
     assert verdict(done)["outcome"] == "kept"
-    assert "by Ada: wrong on refunds" in report_of(job.store, done)
-    assert champion(job.store) == model_of(first)
-    assert verdict(run(job))["outcome"] == "champion"
+    assert "by Ada: wrong on refunds" in report_of(spec.store, done)
+    assert champion(spec.store) == model_of(first)
+    assert verdict(run(spec))["outcome"] == "champion"
 
 
 def test_the_champion_and_the_one_before_it_outlive_gc(
-    make_job: MakeJob, data: Path, worse: tuple[Job, Done]
+    make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done]
 ) -> None:
-    job, first = worse
-    second = run(make_job(data, *LEARNING))
-    RunRecord(job.store, new_run_id()).finish("completed")
-    collect(job.store, keep_runs=1, dry_run=False)
-    kept = {f"train/{path.name}" for path in (job.store.root / "train").iterdir()}
+    spec, first = worse
+    second = run(make_spec(data, *LEARNING))
+    RunRecord(spec.store, new_run_id()).finish("completed")
+    collect(spec.store, keep_runs=1, dry_run=False)
+    kept = {f"train/{path.name}" for path in (spec.store.root / "train").iterdir()}
     assert kept == {model_of(first), model_of(second)}
-    assert not list((job.store.root / "tokenize").iterdir())
-    assert roll_back(job.store, who="Ada", why="").model == model_of(first)
+    assert not list((spec.store.root / "tokenize").iterdir())
+    assert roll_back(spec.store, who="Ada", why="").model == model_of(first)
 
 
 def test_a_champion_changed_meanwhile_is_met_instead(
-    make_job: MakeJob, data: Path, worse: tuple[Job, Done], monkeypatch: pytest.MonkeyPatch
+    make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another run promotes between the decision and the promotion: the decision is made anew."""
     import tests.conftest as shared
 
-    job, _ = worse
-    best = make_job(data, *LEARNING)
-    rival = make_job(data, *GUESSING, "train.seed=2")
+    spec, _ = worse
+    best = make_spec(data, *LEARNING)
+    rival = make_spec(data, *GUESSING, "train.seed=2")
     run(rival, until="evaluate")
     best_done: list[Done] = []
 
@@ -243,59 +249,59 @@ def test_a_champion_changed_meanwhile_is_met_instead(
 
     monkeypatch.setattr(shared, "settle", settle_late)
     done = run(rival)
-    assert verdict(done)["champion"]["model"] == model_of(best_done[0]) == champion(job.store)
+    assert verdict(done)["champion"]["model"] == model_of(best_done[0]) == champion(spec.store)
     assert verdict(done)["outcome"] == "kept"
 
 
 def test_below_the_least_accuracy_the_run_fails_after_its_report(
-    make_job: MakeJob, data: Path
+    make_spec: MakeJob, data: Path
 ) -> None:
-    job = make_job(data, *GUESSING, "promote.min_accuracy=0.95")
-    done = run(job, until="report")
+    spec = make_spec(data, *GUESSING, "promote.min_accuracy=0.95")
+    done = run(spec, until="report")
     accuracy = verdict(done)["accuracy"]
     assert accuracy < 0.95
-    report = job.store.root / done["report"][0].output("report.html").path
+    report = spec.store.root / done["report"][0].output("report.html").path
     with pytest.raises(GateError) as caught:
-        check_promotion(job, done, report, lambda key: f"where {key} is set")
+        check_promotion(spec, done, report, lambda key: f"where {key} is set")
     assert str(caught.value) == (
         f"Gate promote.min_accuracy: accuracy {accuracy:.6g} is below 0.95 (where "
-        f"promote.min_accuracy is set). The model is {job.store.root / model_of(done)}, its report "
-        f"{report}. It was not promoted."
+        f"promote.min_accuracy is set). The model is {spec.store.root / model_of(done)}, its "
+        f"report {report}. It was not promoted."
     )
     with pytest.raises(GateError, match=r"\. It was not promoted") as caught:
-        check_promotion(job, done, report.with_name("not yet"), lambda key: "somewhere")
+        check_promotion(spec, done, report.with_name("not yet"), lambda key: "somewhere")
     assert "report" not in str(caught.value)
-    assert read_register(job.store).champion is None
+    assert read_register(spec.store).champion is None
     with pytest.raises(ModelError, match="no model here yet"):
-        model_folder(None, job.store.root)
+        model_folder(None, spec.store.root)
 
 
 def test_a_model_that_learned_nothing_fails_the_run_and_stays(
-    make_job: MakeJob, data: Path
+    make_spec: MakeJob, data: Path
 ) -> None:
-    job = make_job(data, *GUESSING, "train.max_loss=0.2")
-    (trained,) = run(job, until="train")["train"]
+    spec = make_spec(data, *GUESSING, "train.max_loss=0.2")
+    (trained,) = run(spec, until="train")["train"]
     with pytest.raises(
         GateError, match=r"train\.max_loss: validation loss 0\.6[89]\d\d is not below"
     ):
-        check_training(job, trained, str)
-    assert (job.store.root / model_of({"train": [trained]}) / "model.safetensors").is_file()
+        check_training(spec, trained, str)
+    assert (spec.store.root / model_of({"train": [trained]}) / "model.safetensors").is_file()
     # The limit shapes no byte: without it the same model goes on.
-    free = make_job(data, *GUESSING, "train.max_loss=null")
+    free = make_spec(data, *GUESSING, "train.max_loss=null")
     check_training(free, trained, str)
     assert run(free, until="train")["train"][0].key == trained.key
 
 
 @pytest.mark.parametrize("loss", [0.7, float("inf"), float("nan")])
 def test_the_loss_gate_lets_nothing_odd_through(
-    make_job: MakeJob, data: Path, worse: tuple[Job, Done], loss: float
+    make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done], loss: float
 ) -> None:
     from dataclasses import replace
 
     _, done = worse
-    trained = replace(done["train"][0], facts={"validation_loss": loss})
+    trained = replace(done["train"][0], stats={"validation_loss": loss})
     with pytest.raises(GateError):
-        check_training(make_job(data, "train.max_loss=0.6931"), trained, str)
+        check_training(make_spec(data, "train.max_loss=0.6931"), trained, str)
 
 
 def test_where_a_setting_is_set(tmp_path: Path) -> None:
@@ -320,13 +326,13 @@ def sentiment(store: Store, *arguments: str) -> str:
     return result.output
 
 
-def test_models_on_the_command_line(make_job: MakeJob, data: Path) -> None:
-    job = make_job(data, *GUESSING)
-    store = job.store
+def test_models_on_the_command_line(make_spec: MakeJob, data: Path) -> None:
+    spec = make_spec(data, *GUESSING)
+    store = spec.store
     assert "No models yet" in sentiment(store, "list")
-    first = run(job)
-    second = run(make_job(data, *LEARNING))
-    run(make_job(data, "train.seed=5"), until="train")
+    first = run(spec)
+    second = run(make_spec(data, *LEARNING))
+    run(make_spec(data, "train.seed=5"), until="train")
 
     def listed() -> dict[str, Any]:
         entries = json.loads(sentiment(store, "list", "--json"))["models"]
@@ -356,28 +362,28 @@ def test_models_on_the_command_line(make_job: MakeJob, data: Path) -> None:
     assert champion(store) == model_of(second)
 
 
-def test_a_model_is_found_by_any_of_its_names(make_job: MakeJob, data: Path) -> None:
-    job = make_job(data, *GUESSING)
-    done = run(job, until="train")
+def test_a_model_is_found_by_any_of_its_names(make_spec: MakeJob, data: Path) -> None:
+    spec = make_spec(data, *GUESSING)
+    done = run(spec, until="train")
     model = model_of(done)
     key = done["train"][0].key
-    for name in (key, key[:5], model, str(job.store.root / model), f"{model}/"):
-        assert find_model(job.store, name).model == model
-    run(make_job(data, "train.seed=2"), until="train")
+    for name in (key, key[:5], model, str(spec.store.root / model), f"{model}/"):
+        assert find_model(spec.store, name).model == model
+    run(make_spec(data, "train.seed=2"), until="train")
     for name, problem in (("", "fits 2 models"), ("nothing", "is no model here")):
         with pytest.raises(ModelError, match=problem):
-            find_model(job.store, name)
+            find_model(spec.store, name)
 
 
-def test_latest_is_a_name_too(make_job: MakeJob, data: Path) -> None:
+def test_latest_is_a_name_too(make_spec: MakeJob, data: Path) -> None:
     from flows.run.execution import point_to
 
-    job = make_job(data)
-    run(make_job(data, "train.seed=2"), until="train")
-    done = run(job, until="train")
-    point_to(job.store, "models/latest", job.store.root / model_of(done))
-    assert find_model(job.store, "models/latest").model == model_of(done)
-    assert [model.latest for model in list_models(job.store)].count(True) == 1
+    spec = make_spec(data)
+    run(make_spec(data, "train.seed=2"), until="train")
+    done = run(spec, until="train")
+    point_to(spec.store, "models/latest", spec.store.root / model_of(done))
+    assert find_model(spec.store, "models/latest").model == model_of(done)
+    assert [model.latest for model in list_models(spec.store)].count(True) == 1
 
 
 def test_the_commands_that_change_the_champion_ask_why() -> None:

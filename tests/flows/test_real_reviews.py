@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from flows.config.presets import load_config
-from flows.steps import Job
+from flows.steps import RunSpec
 from flows.tune import tune
 from sentiment import Classifier
 from sentiment.model.bundle import Bundle
@@ -52,7 +52,7 @@ def texts_of(lines: Lines) -> list[str]:
 class Real:
     """A finished run, and reviews that it has not seen."""
 
-    job: Job
+    spec: RunSpec
     done: dict[str, list[Manifest]]
     training: Lines
     lines: Lines
@@ -60,7 +60,7 @@ class Real:
 
     @property
     def store(self) -> Store:
-        return self.job.store
+        return self.spec.store
 
     @property
     def model(self) -> Path:
@@ -81,10 +81,10 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Real:
     write_bz2(root / "data" / "train.ft.txt.bz2", training)
     lines = real_lines("test", 400 + SCORED)
     write_bz2(root / "data" / "test.ft.txt.bz2", lines[:400])
-    job = Job("sample", load_config("sample", RECIPE), root / "data", Store(root / "storage"))
-    done = run_plainly(job)
-    bundle = job.store.root / "train" / done["train"][0].key
-    return Real(job, done, training, lines[400:], Classifier.load(bundle))
+    spec = RunSpec("sample", load_config("sample", RECIPE), root / "data", Store(root / "storage"))
+    done = run_plainly(spec)
+    bundle = spec.store.root / "train" / done["train"][0].key
+    return Real(spec, done, training, lines[400:], Classifier.load(bundle))
 
 
 def test_the_report_tells_of_all_of_them(real: Real) -> None:
@@ -92,7 +92,7 @@ def test_the_report_tells_of_all_of_them(real: Real) -> None:
     rows = {split["name"]: split["rows"] for split in report["data"]["splits"]}
     assert rows == {"train": 1_000, "validation": 200, "test": 200}
     assert report["metrics"] == json.loads(real.file("evaluate", "metrics.json").read_bytes())
-    assert report["promotion"] == real.done["promote"][0].facts["reason"]
+    assert report["promotion"] == real.done["promote"][0].stats["reason"]
     page = real.file("report", "report.html").read_text(encoding="utf-8")
     assert page.count("<li>") == len(report["mistakes"]) > 0
     assert report["promotion"] in page
@@ -112,14 +112,16 @@ def test_its_model_is_the_champion(real: Real) -> None:
     assert model_in_use(real.store.root) == real.model
     champion = read_register(real.store).champion
     assert champion is not None and champion.measured is not None
-    assert champion.measured.accuracy == real.done["evaluate"][0].facts["accuracy"]
+    assert champion.measured.accuracy == real.done["evaluate"][0].stats["accuracy"]
 
 
 def test_a_rollback_brings_it_back(real: Real, tmp_path: Path) -> None:
     store = Store(shutil.copytree(real.store.root, tmp_path / "storage", symlinks=True))
     quick = ("train.epochs=1", "train.excerpts=0", "train.max_length=40")
     settings = load_config("sample", [*RECIPE, *quick])
-    (other,) = run_plainly(Job("sample", settings, real.job.data, store), until="train")["train"]
+    (other,) = run_plainly(RunSpec("sample", settings, real.spec.data, store), until="train")[
+        "train"
+    ]
     promote_by_hand(store, f"train/{other.key}", None, who="a test", why="to try it")
     expected = real.classifier.predict_proba(real.texts[:40])
     tried = Classifier.load(model_in_use(store.root)).predict_proba(real.texts[:40])

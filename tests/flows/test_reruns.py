@@ -13,7 +13,7 @@ from flows.config.presets import load_config
 from flows.pipeline import evaluate, pipeline, report, tokenize
 from flows.run.decision import Selection
 from flows.run.plan import make_plan
-from flows.steps import STAGE_NAMES, Job
+from flows.steps import STAGE_NAMES, RunSpec
 from sentiment.errors import ConfigError, GateError, StageError
 from tasks.store import Store
 from tasks.store.run_records import read_runs
@@ -365,8 +365,10 @@ def plan(data: Path, storage: Path) -> Callable[..., dict[str, tuple[str, str]]]
     """Return a function that plans instead of running."""
 
     def plan(*overrides: str, **selection: Any) -> dict[str, tuple[str, str]]:
-        job = Job("sample", load_config("sample", [*OVERRIDES, *overrides]), data, Store(storage))
-        return {p.stage: (p.state, p.reason) for p in make_plan(job, Selection(**selection))}
+        spec = RunSpec(
+            "sample", load_config("sample", [*OVERRIDES, *overrides]), data, Store(storage)
+        )
+        return {p.stage: (p.state, p.reason) for p in make_plan(spec, Selection(**selection))}
 
     return plan
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from flows.cli.main import main
 from flows.config.presets import PipelineConfig, score_config
-from flows.steps import Job
+from flows.steps import RunSpec
 from flows.ui.reporters import LineReporter, reporting
 from flows.ui.score_summary import score_rows, scores_markdown, scores_table, warnings_of
 from sentiment.errors import ConfigError
@@ -24,9 +24,9 @@ from tests.support.runs import run_plainly
 def model(tmp_path_factory: pytest.TempPathFactory, tiny_config: PipelineConfig) -> Path:
     """A bundle trained on 60 reviews."""
     root = tmp_path_factory.mktemp("model")
-    job = Job("sample", tiny_config, write_small_data(root / "data"), Store(root / "storage"))
-    (manifest,) = run_plainly(job, until="train")["train"]
-    return job.store.root / "train" / manifest.key
+    spec = RunSpec("sample", tiny_config, write_small_data(root / "data"), Store(root / "storage"))
+    (manifest,) = run_plainly(spec, until="train")["train"]
+    return spec.store.root / "train" / manifest.key
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from flows.config.presets import load_config
 from flows.config.search_space import Dimension
-from flows.steps import Job
+from flows.steps import RunSpec
 from flows.study import (
     ERROR,
     STARTUP,
@@ -184,7 +184,7 @@ def test_every_trained_model_has_a_card(study: dict[str, Any]) -> None:
     folder = study["folder"] / "storage/train"
     for manifest in trained(study["folder"] / "storage"):
         card = (folder / manifest.key / "README.md").read_text()
-        assert f"accuracy {manifest.facts['validation_accuracy']:.2%}" in card.replace("\xa0", "")
+        assert f"accuracy {manifest.stats['validation_accuracy']:.2%}" in card.replace("\xa0", "")
         rate = manifest.config["train"]["learning_rate"]
         assert f"| train.learning\\_rate | {rate} |" in card
 
@@ -201,8 +201,8 @@ def test_the_best_preset_gives_the_best_loss_again(study: dict[str, Any], tmp_pa
     path = study["result"]["preset"]
     config = load_config(path)
     assert config.tune == {}
-    done = run_plainly(Job(path, config, None, Store(tmp_path)), until="train")
-    assert done["train"][0].facts["validation_loss"] == study["result"]["validation_loss"]
+    done = run_plainly(RunSpec(path, config, None, Store(tmp_path)), until="train")
+    assert done["train"][0].stats["validation_loss"] == study["result"]["validation_loss"]
     assert "not measured yet on test reviews" in Path(path).read_text()
 
 

@@ -62,7 +62,7 @@ class Trained:
     test_tokens: list[Path]
     test_tensors: list[Path]
     bundle: Path
-    facts: dict[str, Any]  # what the stage train returned
+    stats: dict[str, Any]  # what the stage train returned
 
 
 def train_small(root: Path) -> Trained:
@@ -100,7 +100,7 @@ def train_small(root: Path) -> Trained:
         tensors[split] = [source / "tensors.parquet" for source in folders]
 
     bundle = folder("bundle")
-    facts = train_model(
+    stats = train_model(
         tensors["train"],
         tensors["validation"],
         vocabulary,
@@ -118,7 +118,7 @@ def train_small(root: Path) -> Trained:
         test_tokens=[source / "tokens.parquet" for source in tokens["test"]],
         test_tensors=tensors["test"],
         bundle=bundle,
-        facts=facts,
+        stats=stats,
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flows.steps import Job, walk
+from flows.steps import RunSpec, pipeline_steps
 from tasks.manifest import Manifest
 from tasks.registry.champion import settle
 
@@ -18,20 +18,20 @@ TINY = (
 )
 
 
-def run_plainly(job: Job, until: str | None = None) -> dict[str, list[Manifest]]:
+def run_plainly(spec: RunSpec, until: str | None = None) -> dict[str, list[Manifest]]:
     """Run the pipeline's stages one after the other in this process, without Prefect."""
     done: dict[str, list[Manifest]] = {}
-    way = walk(job)
-    stage, requests = next(way)
+    steps = pipeline_steps(spec)
+    stage, requests = next(steps)
     while True:
-        done[stage.name] = [job.store.build(request).manifest for request in requests]
+        done[stage.name] = [spec.store.build(request).manifest for request in requests]
         settled = stage.name != "promote" or settle(
-            job.store, done["promote"][0], done["train"][0], "a run"
+            spec.store, done["promote"][0], done["train"][0], "a run"
         )
         if settled and stage.name == until:
             return done
         try:
-            stage, requests = way.send(done[stage.name] if settled else [])
+            stage, requests = steps.send(done[stage.name] if settled else [])
         except StopIteration:
             return done
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.steps import Job
+from flows.steps import RunSpec
 from sentiment.text.tensors import EncodedReviews
 from tasks.data_quality import PERCENTILES, data_quality, percentile
 from tasks.stage import shards_of, split_of
@@ -17,15 +17,15 @@ from tests.support.reviews import good_lines, write_bz2
 from tests.support.runs import run_plainly
 
 
-def test_figures_are_those_of_the_files(tmp_path: Path, make_job: Callable[..., Job]) -> None:
+def test_figures_are_those_of_the_files(tmp_path: Path, make_spec: Callable[..., RunSpec]) -> None:
     bad = [b"", b"no label", b"__label__2 ", b"__label__9 what"]
     write_bz2(tmp_path / "data" / "train.ft.txt.bz2", [*good_lines(61), *bad])
     write_bz2(tmp_path / "data" / "test.ft.txt.bz2", [*good_lines(20, start=100), b""])
-    job = make_job(
+    spec = make_spec(
         tmp_path / "data", "ingest.shard_size=25", "ingest.max_reject_rate=0.5",
         "vocabulary.min_count=3",
     )  # fmt: skip
-    done = run_plainly(job, until="tensors")
+    done = run_plainly(spec, until="tensors")
 
     quality = data_quality(done["ingest"], done["tensors"])
 
@@ -41,7 +41,7 @@ def test_figures_are_those_of_the_files(tmp_path: Path, make_job: Callable[..., 
     for split in quality["splits"]:
         reviews = EncodedReviews.load(
             [
-                job.store.root / tensors.output("tensors.parquet").path
+                spec.store.root / tensors.output("tensors.parquet").path
                 for (_, shard), tensors in zip(
                     shards_of(done["ingest"]), done["tensors"], strict=True
                 )

@@ -10,20 +10,20 @@ import pytest
 from filelock import FileLock
 
 from flows.run.execution import point_to
-from flows.steps import Job
+from flows.steps import RunSpec
 from tasks.gc import collect
 from tasks.registry.champion import promote_by_hand
 from tasks.store import Store
 from tasks.store.run_records import RunRecord, new_run_id
 from tests.support.runs import run_plainly
 
-MakeJob = Callable[..., Job]
+MakeJob = Callable[..., RunSpec]
 
 
-def record(job: Job, *, until: str, state: str | None = "completed") -> RunRecord:
+def record(spec: RunSpec, *, until: str, state: str | None = "completed") -> RunRecord:
     """Run some stages and record it, as a pipeline does; a state of None leaves it running."""
-    run = RunRecord(job.store, new_run_id())
-    for stage, manifests in run_plainly(job, until=until).items():
+    run = RunRecord(spec.store, new_run_id())
+    for stage, manifests in run_plainly(spec, until=until).items():
         run.stage(stage, {m.label: m.key for m in manifests})
     if state:
         run.finish(state)
@@ -35,12 +35,12 @@ def results(store: Store) -> set[str]:
     return {f"{p.parent.name}/{p.name}" for stage in stages for p in store.root.glob(f"{stage}/*")}
 
 
-def test_results_of_the_last_runs_stay(make_job: MakeJob, data: Path) -> None:
-    first = make_job(data)
+def test_results_of_the_last_runs_stay(make_spec: MakeJob, data: Path) -> None:
+    first = make_spec(data)
     store = first.store
     record(first, until="vocabulary")
     old = results(store)
-    record(make_job(data, "vocabulary.min_count=1"), until="vocabulary")
+    record(make_spec(data, "vocabulary.min_count=1"), until="vocabulary")
     assert collect(store, keep_runs=2, dry_run=False) == []
     both = results(store)
     (obsolete,) = {name for name in both if name.startswith("vocabulary")} & old
@@ -50,19 +50,19 @@ def test_results_of_the_last_runs_stay(make_job: MakeJob, data: Path) -> None:
     assert freed == planned
     assert both - results(store) == {obsolete}
     assert sum(entry.size for entry in freed) > 0
-    run_plainly(make_job(data, "vocabulary.min_count=1"), until="vocabulary")
+    run_plainly(make_spec(data, "vocabulary.min_count=1"), until="vocabulary")
     assert results(store) == both - {obsolete}
 
 
-def test_a_run_that_goes_on_keeps_its_results(make_job: MakeJob, data: Path) -> None:
-    job = make_job(data)
-    run = record(job, until="tokenize", state=None)
-    record(make_job(data, "ingest.shard_size=7"), until="tokenize")
-    before = results(job.store)
-    collect(job.store, keep_runs=1, dry_run=False)
-    assert results(job.store) == before
+def test_a_run_that_goes_on_keeps_its_results(make_spec: MakeJob, data: Path) -> None:
+    spec = make_spec(data)
+    run = record(spec, until="tokenize", state=None)
+    record(make_spec(data, "ingest.shard_size=7"), until="tokenize")
+    before = results(spec.store)
+    collect(spec.store, keep_runs=1, dry_run=False)
+    assert results(spec.store) == before
     run.finish("failed")
-    assert collect(job.store, keep_runs=1, dry_run=False)
+    assert collect(spec.store, keep_runs=1, dry_run=False)
 
 
 def _killed(root: Path, stages: dict[str, dict[str, str]]) -> None:
@@ -73,76 +73,78 @@ def _killed(root: Path, stages: dict[str, dict[str, str]]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_run_that_was_killed_counts_as_one_that_failed(make_job: MakeJob, data: Path) -> None:
-    job = make_job(data)
-    done = run_plainly(job, until="tokenize")
+def test_a_run_that_was_killed_counts_as_one_that_failed(make_spec: MakeJob, data: Path) -> None:
+    spec = make_spec(data)
+    done = run_plainly(spec, until="tokenize")
     stages = {stage: {m.label: m.key for m in done[stage]} for stage in done}
-    process = get_context("spawn").Process(target=_killed, args=(job.store.root, stages))
+    process = get_context("spawn").Process(target=_killed, args=(spec.store.root, stages))
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
-    before = results(job.store)
-    assert collect(job.store, keep_runs=1, dry_run=False) == []  # no run completed since
-    record(make_job(data, "ingest.shard_size=7"), until="tokenize")
-    collect(job.store, keep_runs=1, dry_run=False)
-    assert not results(job.store) & before
-    assert len(list((job.store.root / "runs").iterdir())) == 1
+    before = results(spec.store)
+    assert collect(spec.store, keep_runs=1, dry_run=False) == []  # no run completed since
+    record(make_spec(data, "ingest.shard_size=7"), until="tokenize")
+    collect(spec.store, keep_runs=1, dry_run=False)
+    assert not results(spec.store) & before
+    assert len(list((spec.store.root / "runs").iterdir())) == 1
 
 
-def test_a_run_that_used_nothing_pushes_nothing_out(make_job: MakeJob, data: Path) -> None:
+def test_a_run_that_used_nothing_pushes_nothing_out(make_spec: MakeJob, data: Path) -> None:
     """A study whose trials are all known already."""
-    job = make_job(data)
-    record(job, until="tokenize")
-    RunRecord(job.store, new_run_id()).finish("completed")
-    before = results(job.store)
-    collect(job.store, keep_runs=1, dry_run=False)
-    assert results(job.store) == before
+    spec = make_spec(data)
+    record(spec, until="tokenize")
+    RunRecord(spec.store, new_run_id()).finish("completed")
+    before = results(spec.store)
+    collect(spec.store, keep_runs=1, dry_run=False)
+    assert results(spec.store) == before
 
 
 @pytest.mark.parametrize("named", ["link", "champion"])
-def test_a_model_in_use_stays(make_job: MakeJob, data: Path, named: str) -> None:
-    job = make_job(data)
-    record(job, until="train")
-    (model,) = (job.store.root / "train").iterdir()
+def test_a_model_in_use_stays(make_spec: MakeJob, data: Path, named: str) -> None:
+    spec = make_spec(data)
+    record(spec, until="train")
+    (model,) = (spec.store.root / "train").iterdir()
     if named == "link":
-        point_to(job.store, "models/latest", model)
+        point_to(spec.store, "models/latest", model)
     else:
-        promote_by_hand(job.store, f"train/{model.name}", None, who="Ada", why="a test")
-    record(make_job(data, "tokenize.urls=keep"), until="tokenize")
-    collect(job.store, keep_runs=1, dry_run=False)
+        promote_by_hand(spec.store, f"train/{model.name}", None, who="Ada", why="a test")
+    record(make_spec(data, "tokenize.urls=keep"), until="tokenize")
+    collect(spec.store, keep_runs=1, dry_run=False)
     assert model.is_dir()
-    assert not list((job.store.root / "tensors").iterdir())
+    assert not list((spec.store.root / "tensors").iterdir())
 
 
-def test_records_and_locks_go_with_their_result(make_job: MakeJob, data: Path) -> None:
-    job = make_job(data)
-    run = record(job, until="ingest")
-    root = job.store.root
+def test_records_and_locks_go_with_their_result(make_spec: MakeJob, data: Path) -> None:
+    spec = make_spec(data)
+    run = record(spec, until="ingest")
+    root = spec.store.root
     name = next(f"ingest-{p.name}" for p in (root / "ingest").iterdir())
     (root / "prefect").mkdir()
     (root / "prefect" / name).write_text("{}")
-    record(make_job(data, "ingest.shard_size=7"), until="ingest")
-    collect(job.store, keep_runs=1, dry_run=False)
+    record(make_spec(data, "ingest.shard_size=7"), until="ingest")
+    collect(spec.store, keep_runs=1, dry_run=False)
     assert not (root / "prefect" / name).exists()
     assert not (root / "locks" / f"{name}.lock").exists()
     assert not (root / "runs" / run.run_id).exists()
 
 
-def test_unfinished_work_goes_unless_someone_is_at_it(make_job: MakeJob, data: Path) -> None:
-    job = make_job(data)
-    record(job, until="ingest")
-    root = job.store.root
+def test_unfinished_work_goes_unless_someone_is_at_it(make_spec: MakeJob, data: Path) -> None:
+    spec = make_spec(data)
+    record(spec, until="ingest")
+    root = spec.store.root
     left, busy = root / "train" / ".aaaa-1", root / "train" / ".bbbb-2"
     left.mkdir(parents=True)
     busy.mkdir()
     with FileLock(root / "locks" / "train-bbbb.lock"):
-        collect(job.store, keep_runs=1, dry_run=False)
+        collect(spec.store, keep_runs=1, dry_run=False)
     assert (left.exists(), busy.exists()) == (False, True)
 
 
-def test_without_any_completed_run_everything_recorded_stays(make_job: MakeJob, data: Path) -> None:
-    job = make_job(data)
-    record(job, until="tokenize", state="failed")
-    before = results(job.store)
-    assert collect(job.store, keep_runs=1, dry_run=False) == []
-    assert results(job.store) == before
+def test_without_any_completed_run_everything_recorded_stays(
+    make_spec: MakeJob, data: Path
+) -> None:
+    spec = make_spec(data)
+    record(spec, until="tokenize", state="failed")
+    before = results(spec.store)
+    assert collect(spec.store, keep_runs=1, dry_run=False) == []
+    assert results(spec.store) == before

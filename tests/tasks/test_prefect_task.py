@@ -76,7 +76,7 @@ def test_a_task_is_tried_again(
         )  # fmt: skip
 
     if calls == 3:
-        assert run()[0].facts == {"calls": 3}
+        assert run()[0].stats == {"calls": 3}
     else:
         with pytest.raises(StorageError, match="cannot be written"):
             run()

@@ -5,23 +5,23 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from flows.steps import Job
+from flows.steps import RunSpec
 from tests.support.reviews import good_lines, write_bz2
 from tests.support.runs import run_plainly
 
 
 def test_the_document_has_the_figures_of_all_stages(
-    tmp_path: Path, make_job: Callable[..., Job]
+    tmp_path: Path, make_spec: Callable[..., RunSpec]
 ) -> None:
     lines = good_lines(60)
     write_bz2(tmp_path / "data" / "train.ft.txt.bz2", [*lines, b"no label"])
     # The last 10 are the test reviews; 3 of them are known from training.
     write_bz2(tmp_path / "data" / "test.ft.txt.bz2", [*good_lines(17, start=100), *lines[:3]])
-    job = make_job(tmp_path / "data", "ingest.max_reject_rate=0.5")
-    done = run_plainly(job)
+    spec = make_spec(tmp_path / "data", "ingest.max_reject_rate=0.5")
+    done = run_plainly(spec)
 
     def file(stage: str, name: str) -> Path:
-        return job.store.root / done[stage][0].output(name).path
+        return spec.store.root / done[stage][0].output(name).path
 
     report = json.loads(file("report", "metrics.json").read_bytes())
     weights = hashlib.sha256(file("train", "model.safetensors").read_bytes()).hexdigest()

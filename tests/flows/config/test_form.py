@@ -28,17 +28,17 @@ def leaves(model: type[BaseModel], path: str = "") -> dict[str, dict[str, Any]]:
             part = {**each, **{k: v for k, v in part.items() if k not in ("anyOf", "$ref")}}
         return part
 
-    def walk(part: dict[str, Any], path: str) -> dict[str, dict[str, Any]]:
+    def pipeline_steps(part: dict[str, Any], path: str) -> dict[str, dict[str, Any]]:
         part = resolved(part)
         if "properties" not in part:
             kept = {k: v for k, v in part.items() if k not in ("default", "title", "operational")}
             return {path: kept}
         found = {}
         for name, inner in part["properties"].items():
-            found |= walk(inner, f"{path}.{name}".removeprefix("."))
+            found |= pipeline_steps(inner, f"{path}.{name}".removeprefix("."))
         return found
 
-    return walk(schema, path)
+    return pipeline_steps(schema, path)
 
 
 def test_the_form_has_every_setting_with_its_description_and_limits() -> None:

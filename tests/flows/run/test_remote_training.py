@@ -12,12 +12,12 @@ import pytest
 from prefect.client.schemas.objects import State, StateType
 
 from flows.run import remote_training
-from flows.steps import Job, walk
+from flows.steps import RunSpec, pipeline_steps
 from sentiment.errors import StageError
 from tasks.stage import Request
 from tests.support.runs import run_plainly
 
-Make = Callable[..., Job]
+Make = Callable[..., RunSpec]
 
 
 class Notes:
@@ -48,37 +48,37 @@ class Server:
         return SimpleNamespace(state=state)
 
 
-def training_request(job: Job) -> Request:
+def training_request(spec: RunSpec) -> Request:
     """Return the request for training, the stages before it done."""
-    done = run_plainly(job, until="tensors")
-    way = walk(job)
-    stage, requests = next(way)
+    done = run_plainly(spec, until="tensors")
+    steps = pipeline_steps(spec)
+    stage, requests = next(steps)
     while stage.name != "train":
-        stage, requests = way.send(done[stage.name])
+        stage, requests = steps.send(done[stage.name])
     return requests[0]
 
 
-def test_a_request_arrives_as_it_was_sent(make_job: Make, data: Path) -> None:
-    request = training_request(make_job(data))
+def test_a_request_arrives_as_it_was_sent(make_spec: Make, data: Path) -> None:
+    request = training_request(make_spec(data))
     sent = json.loads(json.dumps(remote_training.to_json(request)))
     arrived = remote_training.from_json(sent)
     assert arrived.key == request.key
     assert arrived.arguments(data) == request.arguments(data)
 
 
-def test_a_worker_with_other_code_or_settings_refuses(make_job: Make, data: Path) -> None:
-    sent = remote_training.to_json(training_request(make_job(data)))
+def test_a_worker_with_other_code_or_settings_refuses(make_spec: Make, data: Path) -> None:
+    sent = remote_training.to_json(training_request(make_spec(data)))
     sent["settings"]["train"]["seed"] += 1
     with pytest.raises(StageError, match="same commit"):
         remote_training.from_json(sent)
 
 
 def test_a_worker_without_the_files_says_that_storage_must_be_shared(
-    make_job: Make, data: Path, tmp_path: Path
+    make_spec: Make, data: Path, tmp_path: Path
 ) -> None:
-    job = make_job(data)
-    request = training_request(job)
-    remote_training.check_shared(request, job.store.root)
+    spec = make_spec(data)
+    request = training_request(spec)
+    remote_training.check_shared(request, spec.store.root)
     with pytest.raises(StageError, match="share the run's storage"):
         remote_training.check_shared(request, tmp_path / "elsewhere")
 
@@ -121,10 +121,10 @@ def test_the_wait_outlives_the_servers_absence_and_no_refusal(
 
 
 def test_the_build_of_a_library_leaves_the_key_alone(
-    make_job: Make, data: Path, monkeypatch: pytest.MonkeyPatch
+    make_spec: Make, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = []
     for version in ("2.13.0", "2.13.0+cpu", "2.14.0"):
         monkeypatch.setattr("importlib.metadata.version", lambda _, v=version: v)
-        keys.append(training_request(make_job(data)).key)
+        keys.append(training_request(make_spec(data)).key)
     assert keys[0] == keys[1] != keys[2]

@@ -21,7 +21,7 @@ import flows.ui.progress_bars
 from flows.pipeline import pipeline
 from flows.run.decision import decide
 from flows.run.execution import at_work
-from flows.steps import STAGE_NAMES, Job, walk
+from flows.steps import STAGE_NAMES, RunSpec, pipeline_steps
 from flows.ui.artifacts import file_links, file_rows, metric_rows, split_rows
 from flows.ui.progress_bars import ProgressArtifact, progress_artifact
 from flows.ui.reporters import LineReporter, Running, chosen
@@ -221,15 +221,17 @@ def test_a_bar_of_files_follows_the_bytes_that_were_read(
     assert bars[-1][1].startswith("120,020 of 120,020 reviews, ")
 
 
-def test_of_shards_only_those_at_work_are_watched(make_job: Callable[..., Job], data: Path) -> None:
-    job = make_job(data)
-    run_plainly(job, until="ingest")
+def test_of_shards_only_those_at_work_are_watched(
+    make_spec: Callable[..., RunSpec], data: Path
+) -> None:
+    spec = make_spec(data)
+    run_plainly(spec, until="ingest")
     write_bz2(data / "more-train.ft.txt.bz2", good_lines(30, start=500))
-    way = walk(job)
-    stage, requests = next(way)
+    steps = pipeline_steps(spec)
+    stage, requests = next(steps)
 
     def watched(*, force: bool) -> Running:
-        return at_work(stage, requests, decide(job.store, stage, requests, force=force), data, "r")
+        return at_work(stage, requests, decide(spec.store, stage, requests, force=force), data, "r")
 
     (size,) = watched(force=False).sizes
     assert size == (data / "more-train.ft.txt.bz2").stat().st_size

@@ -107,8 +107,8 @@ def test_half_the_loss_is_that_of_the_sum_and_half_that_of_the_parts() -> None:
 
 def test_a_small_task_is_learnt(trained: Trained) -> None:
     reviews = EncodedReviews.load(trained.validation_tensors)
-    assert trained.facts["validation_accuracy"] > 0.9
-    assert trained.facts["validation_loss"] < 0.5  # always answering 0.5 costs 0.69
+    assert trained.stats["validation_accuracy"] > 0.9
+    assert trained.stats["validation_loss"] < 0.5  # always answering 0.5 costs 0.69
     chances = probabilities(scores(trained.bundle, reviews))
     assert ((chances >= 0.5) == (reviews.labels == 1)).mean() > 0.9
 
@@ -122,14 +122,14 @@ def scores(bundle: Path, reviews: EncodedReviews, padding: str = "right") -> Any
 
 def test_facts_tell_the_size_and_the_best_step(trained: Trained) -> None:
     model = Bundle.load(trained.bundle).model
-    assert trained.facts["rows"] == ROWS
-    assert trained.facts["steps"] == 3 * STEPS_AN_EPOCH
-    assert trained.facts["parameters"] == sum(each.numel() for each in model.parameters())
-    assert trained.facts["device"] == "cpu"
+    assert trained.stats["rows"] == ROWS
+    assert trained.stats["steps"] == 3 * STEPS_AN_EPOCH
+    assert trained.stats["parameters"] == sum(each.numel() for each in model.parameters())
+    assert trained.stats["device"] == "cpu"
     best = min(history(trained.bundle), key=lambda row: row["validation_loss"] or math.inf)
-    assert trained.facts["best_step"] == best["step"]
-    assert trained.facts["validation_loss"] == best["validation_loss"]
-    assert trained.facts["validation_accuracy"] == best["validation_accuracy"]
+    assert trained.stats["best_step"] == best["step"]
+    assert trained.stats["validation_loss"] == best["validation_loss"]
+    assert trained.stats["validation_accuracy"] == best["validation_accuracy"]
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -33,7 +33,7 @@ def bare(stage: str, key: str, **about: Any) -> Manifest:
     return Manifest(
         **{
             **dict(stage=stage, label="", key=key, inputs={}, config={}, code={}, libraries={}),
-            **dict(outputs=(), facts={}, seconds=0.0, created="2026-01-01"),
+            **dict(outputs=(), stats={}, seconds=0.0, created="2026-01-01"),
             **about,
         }
     )
@@ -78,7 +78,7 @@ def decided(store: Store, key: str, accuracy: float) -> Manifest:
         )
     )
     verdict = judge(accuracy, candidate, met, LIMITS)
-    facts = {
+    stats = {
         "outcome": verdict.outcome,
         "reason": verdict.reason,
         "accuracy": accuracy,
@@ -86,7 +86,7 @@ def decided(store: Store, key: str, accuracy: float) -> Manifest:
         "candidate": candidate.model_dump(),
         "champion": met and met.model_dump(),
     }
-    return bare("promote", key, facts=facts, config={"promote": LIMITS.shaping()})
+    return bare("promote", key, stats=stats, config={"promote": LIMITS.shaping()})
 
 
 @pytest.fixture

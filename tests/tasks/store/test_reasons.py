@@ -30,7 +30,7 @@ def before(request_now: Request) -> Manifest:
         key="0" * 16,
         **request_now.ingredients,
         outputs=(),
-        facts={},
+        stats={},
         seconds=1.0,
         created="2026-01-01T00:00:00+00:00",
     )

@@ -96,7 +96,7 @@ def test_a_result_is_computed_once(store: Store, source: Artifact) -> None:
     assert first.manifest == second.manifest
     assert CALLS == ["calm"]
     assert output(store, first.manifest).read_text() == "HELLO calm"
-    assert first.manifest.facts == {"length": 10}
+    assert first.manifest.stats == {"length": 10}
 
 
 def test_the_manifest_says_what_the_key_is_made_of(store: Store, source: Artifact) -> None:
