@@ -233,7 +233,7 @@ def test_a_champion_changed_meanwhile_is_met_instead(
     make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another run promotes between the decision and the promotion: the decision is made anew."""
-    import tests.conftest as shared
+    from tests.support import runs as shared
 
     spec, _ = worse
     best = make_spec(data, *LEARNING)
