@@ -16,10 +16,11 @@ from rich.table import Table
 from benchmarks.support.machine import describe_machine, machine_lines
 from benchmarks.support.rivals import Labels, Result, Split, choose, fasttext, tfidf
 from flows.config.presets import load_config
-from flows.steps import RunSpec, pipeline_steps
+from flows.steps import drive
 from sentiment.evaluation.metrics import wilson_interval
 from tasks.manifest import Manifest
-from tasks.stage import shards_of, split_of
+from tasks.run_spec import RunSpec
+from tasks.stage import Request, Stage, shards_of, split_of
 from tasks.store import Store
 
 RIVALS = {"TF-IDF + regression": tfidf, "fastText 2-grams": fasttext}
@@ -62,15 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build(spec: RunSpec, console: Console) -> dict[str, list[Manifest]]:
     """Run the pipeline's stages up to the evaluation, without Prefect; what is stored is used."""
-    manifests: dict[str, list[Manifest]] = {}
-    steps = pipeline_steps(spec)
-    stage, requests = next(steps)
-    while True:
+
+    def answer(stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
         console.print(f"{stage.name} ...")
-        manifests[stage.name] = [spec.store.build(request).manifest for request in requests]
-        if stage.name == "evaluate":
-            return manifests
-        stage, requests = steps.send(manifests[stage.name])
+        return [spec.store.build(request).manifest for request in requests]
+
+    return drive(spec, answer, until="evaluate")
 
 
 def tokens_of(store: Store, manifests: dict[str, list[Manifest]], split: str) -> list[Path]:

@@ -31,11 +31,12 @@ from benchmarks.support.machine import (
     peak_memory,
     workers,
 )
-from flows.config.presets import PipelineConfig
-from flows.steps import RunSpec, pipeline_steps
+from flows.steps import drive
 from sentiment.data.generate import write_sample
 from sentiment.data.ingest import IngestConfig
+from tasks.config import PipelineConfig
 from tasks.manifest import Manifest
+from tasks.run_spec import RunSpec
 from tasks.stage import Request, Stage
 from tasks.store import Store
 
@@ -101,10 +102,8 @@ def run_stages(folder: Path, processes: int, shard_size: int) -> dict[str, Any]:
     config = PipelineConfig(ingest=IngestConfig(shard_size=shard_size))
     before = peak_memory()
     stages: dict[str, dict[str, Any]] = {}
-    done: dict[str, list[Manifest]] = {}
-    steps = pipeline_steps(RunSpec("default", config, folder / "data", store))
-    stage, requests = next(steps)
-    while True:
+
+    def answer(stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
         started = time.perf_counter()
         manifests, worker = build_all(store, stage, requests, processes)
         stages[stage.name] = {
@@ -113,10 +112,9 @@ def run_stages(folder: Path, processes: int, shard_size: int) -> dict[str, Any]:
             "parent_mib": peak_memory() >> 20,
             "worker_mib": worker >> 20,
         }
-        done[stage.name] = manifests
-        if stage.name == LAST:
-            break
-        stage, requests = steps.send(manifests)
+        return manifests
+
+    done = drive(RunSpec("default", config, folder / "data", store), answer, until=LAST)
     parent = peak_memory() >> 20
     worker_mib = max(figures["worker_mib"] for figures in stages.values())
     return {

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from prefect import Flow, flow
 from pydantic import Field
@@ -11,6 +11,7 @@ from flows.config.form import PipelineForm
 from flows.run.decision import Selection
 from flows.run.execution import run_pipeline
 from flows.steps import STAGE_NAMES
+from flows.ui.run_summary import RunResult
 
 STORAGE = "SENTIMENT_STORAGE"
 
@@ -33,7 +34,7 @@ def pipeline(
     until: StageName | None = None,
     force: list[StageName] = [],  # noqa: B006
     verify: bool = False,
-) -> dict[str, Any]:
+) -> RunResult:
     """Make a sentiment model from labelled reviews, rerunning only what a change affects.
 
     Args:
@@ -58,7 +59,7 @@ def pipeline(
     )
 
 
-def stage_flow(stage: str) -> Flow[..., dict[str, Any]]:
+def stage_flow(stage: str) -> Flow[..., RunResult]:
     """Return the flow that runs one stage, with the stages before it taken from the cache."""
 
     @flow(
@@ -74,7 +75,7 @@ def stage_flow(stage: str) -> Flow[..., dict[str, Any]]:
         overrides: list[str] = [],  # noqa: B006
         rerun: bool = False,
         verify: bool = False,
-    ) -> dict[str, Any]:
+    ) -> RunResult:
         """Run one stage.
 
         Args:
@@ -87,7 +88,7 @@ def stage_flow(stage: str) -> Flow[..., dict[str, Any]]:
             verify: Read all cached files and compare their digests.
         """
         force = [stage] if rerun else []
-        result: dict[str, Any] = pipeline.fn(
+        result: RunResult = pipeline.fn(
             preset, data, storage, settings, overrides, stage, stage, force, verify
         )
         return result

@@ -1,16 +1,17 @@
-"""The data's way through the stages, without a word on how or whether each is run."""
+"""The pipeline: its stages in order, and a loop that takes a run through them.
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+A stage is a module of ``tasks`` with a ``STAGE`` and ``requests(spec, done)``, which returns the
+work to ask for, given the manifests of the stages before. What happens to a request is up to the
+caller: a run computes it, a plan looks it up.
+"""
 
-from flows.config.presets import PipelineConfig
-from sentiment.data.ingest import check_splits
-from sentiment.data.sample import SampleConfig
-from sentiment.errors import ConfigError
-from sentiment.training.vectors import find_vectors
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+from sentiment.evaluation.promotion import Verdict
 from tasks import (
     baseline,
+    champion,
     duplicates,
     evaluate,
     ingest,
@@ -23,133 +24,70 @@ from tasks import (
     vocabulary,
 )
 from tasks.manifest import Manifest
-from tasks.registry.champion import read_register
-from tasks.sources import digest_files, find_sources
+from tasks.registry.champion import apply_verdict
+from tasks.run_spec import Done, RunSpec
 from tasks.stage import Request, Stage
-from tasks.store import Store
 
-STAGES = (
-    ingest.STAGE,
-    tokenize.STAGE,
-    vocabulary.STAGE,
-    tensors.STAGE,
-    train.STAGE,
-    evaluate.STAGE,
-    baseline.STAGE,
-    duplicates.STAGE,
-    promote.STAGE,
-    report.STAGE,
+Answer: TypeAlias = Callable[[Stage, Sequence[Request]], list[Manifest]]
+
+
+class StageModule(Protocol):
+    """A module of ``tasks`` that is a stage. One with no requests in a run is passed over."""
+
+    STAGE: Stage
+
+    def requests(self, spec: RunSpec, done: Done) -> list[Request]: ...
+
+
+STAGES: tuple[StageModule, ...] = (
+    sample,
+    ingest,
+    tokenize,
+    vocabulary,
+    tensors,
+    train,
+    evaluate,
+    baseline,
+    duplicates,
+    champion,
+    promote,
+    report,
 )
-STAGE_NAMES = tuple(stage.name for stage in STAGES)
-
-PipelineSteps = Generator[tuple[Stage, list[Request]], list[Manifest], None]
+STAGE_NAMES = tuple(module.STAGE.name for module in STAGES if module.STAGE.listed)
 
 
-@dataclass(frozen=True)
-class RunSpec:
-    """What a run is asked for: a configuration (and its preset's name), the data, the storage."""
+def drive(spec: RunSpec, answer: Answer, *, until: str | None = None) -> dict[str, list[Manifest]]:
+    """Take a run through the stages up to ``until``; return the manifests of each.
 
-    preset: str
-    config: PipelineConfig
-    data: Path | None
-    store: Store
-
-    @property
-    def generated(self) -> bool:
-        """Whether the reviews are made up."""
-        return self.data is None
-
-    @property
-    def title(self) -> str:
-        """What report and card are headed with."""
-        return f"Review sentiment: preset {self.preset}"
-
-
-def pipeline_steps(spec: RunSpec) -> PipelineSteps:
-    """Yield each stage with its requests, in order; take their manifests back before the next.
-
-    Without a data folder the first is ``sample``, which generates one and is no stage of its own;
-    nor is ``champion``, which measures the champion where that is needed. The stage ``promote``
-    comes again when it is answered with no manifest: then the champion changed meanwhile.
+    ``answer`` is asked for the manifests of one stage after the other.
     """
-    config = spec.config
-    data = spec.data
-    if data is None:
-        (generated,) = yield sample.STAGE, sample.requests(sample_config(spec))
-        data = spec.store.root / generated.stage / generated.key
-    sources = find_sources(data)
-    # Looked up before any work, so that a wrong name is told at once.
-    vectors = digest_files(find_vectors(config.train.vectors), spec.store.root)
-    artifacts = digest_files([source.path for source in sources], spec.store.root)
-    ingested = yield ingest.STAGE, ingest.requests(config.ingest, sources, artifacts)
-    check_splits(rows_of(ingested))
-    tokenized = yield tokenize.STAGE, tokenize.requests(config.tokenize, ingested)
-    (words,) = yield (
-        vocabulary.STAGE,
-        vocabulary.requests(config.vocabulary, ingested, tokenized),
-    )
-    encoded = yield tensors.STAGE, tensors.requests(config.tensors, tokenized, words)
-    (trained,) = yield (
-        train.STAGE,
-        train.requests(
-            config.train, config.tensors, config.tokenize, ingested, words, encoded, vectors
-        ),
-    )
-    (evaluated,) = yield (
-        evaluate.STAGE,
-        evaluate.requests(config.evaluate, ingested, tokenized, encoded, trained),
-    )
-    (linear,) = yield baseline.STAGE, baseline.requests(ingested, words, encoded)
-    (repeated,) = yield duplicates.STAGE, duplicates.requests(ingested)
-    candidate = promote.candidate(config.evaluate, ingested, trained, generated=spec.generated)
-    decided: list[Manifest] = []
-    while not decided:
-        register = read_register(spec.store)
-        opponent = promote.known_opponent(register, candidate, config.promote)
-        if opponent is not None and promote.to_measure(opponent, candidate):
-            (measured,) = yield (
-                promote.MEASURE,
-                promote.measure_requests(spec.store, opponent.model, config.evaluate, ingested),
-            )
-            opponent = opponent.model_copy(update={"accuracy": measured.stats["accuracy"]})
-        decided = yield (
-            promote.STAGE,
-            promote.requests(config.promote, candidate, opponent, register, evaluated),
-        )
-    yield (
-        report.STAGE,
-        report.requests(
-            config.evaluate,
-            title=spec.title,
-            generated=spec.generated,
-            ingested=ingested,
-            vocabulary=words,
-            trained=trained,
-            evaluated=evaluated,
-            decided=decided[0],
-            baseline=linear,
-            duplicates=repeated,
-            encoded=encoded,
-        ),
-    )
+    spec.check()
+    done: dict[str, list[Manifest]] = {}
+    for module in STAGES:
+        step(module, spec, done, answer)
+        if module.STAGE.name == until:
+            break
+    return done
 
 
-def sample_config(spec: RunSpec) -> SampleConfig:
-    """Return how to generate reviews; a preset that does not say so needs a data folder."""
-    if spec.config.sample is None:
-        raise ConfigError(
-            f"The preset {spec.preset} needs reviews: name their folder with --data. The preset "
-            "sample generates its own."
-        )
-    return spec.config.sample
+def step(
+    module: StageModule, spec: RunSpec, done: dict[str, list[Manifest]], answer: Answer
+) -> None:
+    """Take a run through one stage."""
+    done.pop(module.STAGE.name, None)
+    requests = module.requests(spec, done)
+    if requests:
+        done[module.STAGE.name] = answer(module.STAGE, requests)
 
 
-def rows_of(ingested: Sequence[Manifest]) -> dict[str, dict[str, int]]:
-    """Add up the valid reviews of all input files, per split and class."""
-    rows: dict[str, dict[str, int]] = {}
-    for manifest in ingested:
-        for split, classes in manifest.stats["rows"].items():
-            total = rows.setdefault(split, {"negative": 0, "positive": 0})
-            for name, count in classes.items():
-                total[name] += count
-    return rows
+def decide_champion(
+    spec: RunSpec, done: dict[str, list[Manifest]], answer: Answer, run: str
+) -> Verdict:
+    """Carry out the verdict of ``promote``; decide again if the champion changed meanwhile."""
+    while True:
+        (decided,), (trained,) = done["promote"], done["train"]
+        verdict = apply_verdict(spec.store, decided, trained, run)
+        if verdict is not None:
+            return verdict
+        for module in (champion, promote):
+            step(module, spec, done, answer)

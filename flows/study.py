@@ -12,10 +12,10 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from flows.config.presets import PipelineConfig
-from flows.config.search_space import Dimension, Scalar, takes_whole_numbers
+from flows.config.search_space import takes_whole_numbers
 from sentiment.errors import ConfigError
 from sentiment.reports import study_page as report
+from tasks.config import Dimension, PipelineConfig, Scalar
 
 ABOUT, ERROR = "about", "error"
 STARTUP = 5  # trials that are never pruned: the median needs some to stand on

@@ -13,33 +13,39 @@ import yaml
 from filelock import FileLock, Timeout
 from optuna.trial import TrialState
 from prefect import State, flow, get_run_logger
+from prefect.exceptions import CancelledRun
 from prefect.states import Cancelled
 from pydantic import Field
 
-from flows.config.presets import PipelineConfig, load_config
+from flows.config.presets import load_config
 from flows.config.search_space import with_values
 from flows.pipeline import storage_root
-from flows.run.decision import decide
-from flows.run.execution import at_work, keys_of
-from flows.run.task_runners import task_runner
-from flows.steps import RunSpec, pipeline_steps
+from flows.run.stage import RunContext, run_stage
+from flows.run.stage_timeout import StageTimeoutError
+from flows.steps import drive
 from flows.study import ERROR, Judge, finished, importances, next_trial, open_study, summary
-from flows.ui.reporters import LogReporter, Reporter, Running, chosen, watch
+from flows.ui.reporters import LogReporter, Reporter, chosen
 from sentiment.errors import ConfigError, StageError, TrainingError
-from sentiment.progress import Progress
 from sentiment.reports.study_page import Trial, best_of, render_study, shown
 from tasks import train
+from tasks.config import PipelineConfig
 from tasks.gc import STUDIES
 from tasks.manifest import Manifest, digest_json
-from tasks.prefect_task import TaskInput, compute, progress_path, run_requests, stage_task
+from tasks.prefect_task import TaskInput, compute
 from tasks.registry.card import put_first_card
+from tasks.run_spec import RunSpec
 from tasks.sources import digest_files, find_sources
 from tasks.stage import Request, Stage
 from tasks.store import Store
 from tasks.store.atomic import write_atomically, writing_to
 from tasks.store.run_records import RunRecord, new_run_id
 
-FAILURES = (TrainingError, ConfigError, torch.OutOfMemoryError)  # of one trial's settings
+FAILURES = (
+    TrainingError,
+    ConfigError,
+    StageTimeoutError,
+    torch.OutOfMemoryError,
+)  # of one trial's settings
 
 
 @flow(name="tune", validate_parameters=True)
@@ -130,15 +136,6 @@ def about(spec: RunSpec) -> dict[str, str]:
     return {part: digest_json(value) for part, value in parts.items()}
 
 
-def compute_trial(work: TaskInput, listen: Progress) -> dict[str, Any] | State[Any]:
-    """Train as ``compute`` does; a pruned trial is no failure."""
-    try:
-        return compute(work, listen)
-    except optuna.TrialPruned as pruned:
-        shutil.rmtree(work.request.checkpoints(work.root), ignore_errors=True)
-        return Cancelled(name="Pruned", message=str(pruned))
-
-
 class _Search:
     """A study under way."""
 
@@ -148,7 +145,6 @@ class _Search:
         self._spec, self._study, self._record = spec, study, record
         self._out, self._trials = out, trials
         self._reporter: Reporter = chosen.get() or LogReporter(get_run_logger())
-        self._used: dict[str, dict[str, str]] = {}
 
     def go(self, timeout: float | None) -> dict[str, Any]:
         started = time.monotonic()
@@ -177,7 +173,7 @@ class _Search:
             self._study.tell(trial, state=TrialState.FAIL)
             self._reporter.note(f"{name:<11}failed: {error}")
         else:
-            put_first_card(spec.store, manifest, title=spec.title, generated=spec.generated)
+            put_first_card(spec, manifest)
             stats = manifest.stats
             bundle = self._spec.store.root / manifest.output("history.parquet").path
             measured = pq.read_table(bundle).column("validation_loss").drop_null().to_pylist()
@@ -191,42 +187,27 @@ class _Search:
                 f"{stats['validation_accuracy']:.4f}; best so far {self._study.best_value:.4f}"
             )
 
-    def _train(self, spec: RunSpec, name: str, judge: Judge) -> Manifest:
-        """Take a trial through the stages up to ``train``; what is cached costs no task."""
-        steps = pipeline_steps(spec)
-        stage, requests = next(steps)
-        while stage.name != train.STAGE.name:
-            stage, requests = steps.send(self._prepare(spec, stage, requests))
-        (request,) = requests
-        self._use(stage, requests)
-        root, run = spec.store.root, self._record.run_id
-        files = [progress_path(root, run, request)]
-        task = stage_task(stage, root, does=compute_trial).with_options(task_run_name=name)
-        work = TaskInput(request, root, run=run, force=False)
-        with watch(self._reporter, Running(name, files, None, time.monotonic())):
-            state: Any = task(work=work, listen=judge, return_state=True)
-        if state.name == "Pruned":
-            raise optuna.TrialPruned(state.message)
-        return Manifest.from_dict(state.result())
+    def _train(self, spec: RunSpec, title: str, judge: Judge) -> Manifest:
+        """Take a trial through the stages up to ``train``; raises TrialPruned."""
 
-    def _prepare(self, spec: RunSpec, stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
-        self._use(stage, requests)
-        decision = decide(spec.store, stage, requests, before=self._record.run_id)
-        if decision.cached:
-            return [found.manifest for found in decision.found if found.manifest]
-        self._reporter.note(f"{stage.name:<11}to run: {decision.reason}")
-        run, root = self._record.run_id, spec.store.root
-        running = at_work(stage, requests, decision, root, run)
-        runner = task_runner(spec.config.run, stage, decision.jobs)
-        with watch(self._reporter, running):
-            return run_requests(stage, requests, store=spec.store, runner=runner, run=run)
+        def compute_trial(work: TaskInput) -> dict[str, Any] | State[Any]:
+            try:
+                return compute(work, judge)
+            except optuna.TrialPruned as pruned:  # no failure, and so no red task in the UI
+                shutil.rmtree(work.request.checkpoints(work.root), ignore_errors=True)
+                return Cancelled(name="Pruned", message=str(pruned))
 
-    def _use(self, stage: Stage, requests: Sequence[Request]) -> None:
-        """Note the results of this and all earlier trials, so that `gc` leaves them alone."""
-        keys = keys_of(requests)
-        earlier = self._used.setdefault(stage.name, {})
-        self._record.stage(stage.name, {**earlier, **keys})
-        earlier |= {key: key for key in keys.values()}
+        def answer(stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
+            context = RunContext(spec, self._record, self._reporter, quiet=True)
+            if stage is not train.STAGE:
+                return run_stage(context, stage, requests).manifests
+            return run_stage(context, stage, requests, title=title, does=compute_trial).manifests
+
+        try:
+            (trained,) = drive(spec, answer, until=train.STAGE.name)[train.STAGE.name]
+        except CancelledRun as pruned:
+            raise optuna.TrialPruned(str(pruned)) from None
+        return trained
 
     def _publish(self) -> dict[str, Any]:
         """Write the report and the best settings; return what came of the study."""

@@ -1,8 +1,6 @@
 """Stage ``baseline``: one request, from the training and test tensors."""
 
-from collections.abc import Sequence
-
-from tasks.manifest import Manifest
+from tasks.run_spec import Done, RunSpec
 from tasks.stage import Inputs, Request, Stage
 from tasks.train import tensors_of
 
@@ -14,12 +12,11 @@ STAGE = Stage(
 )
 
 
-def requests(
-    ingested: Sequence[Manifest], vocabulary: Manifest, encoded: Sequence[Manifest]
-) -> list[Request]:
+def requests(spec: RunSpec, done: Done) -> list[Request]:
+    (vocabulary,) = done["vocabulary"]
     inputs: Inputs = {
-        "train_tensors": tensors_of("train", ingested, encoded),
-        "test_tensors": tensors_of("test", ingested, encoded),
+        "train_tensors": tensors_of("train", done),
+        "test_tensors": tensors_of("test", done),
         "vocabulary": vocabulary.output("vocabulary.parquet"),
     }
     return [Request(STAGE, "linear", inputs)]

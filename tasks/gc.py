@@ -52,7 +52,8 @@ def _in_use(store: Store, keep_runs: int) -> tuple[set[str], set[tuple[str, str]
         completed += run["state"] == "completed" and bool(run["stages"])
         runs.add(run["run"])
         for stage, entry in run["stages"].items():
-            results |= {(stage, key) for key in entry["results"].values()}
+            keys = {*entry["results"].values(), *entry.get("earlier", ())}
+            results |= {(stage, key) for key in keys}
     return runs, results | set(_models(store))
 
 

@@ -1,20 +1,19 @@
 """Stage ``ingest``: a request for each input file."""
 
-from collections.abc import Sequence
+from pathlib import Path
 
-from sentiment.data.ingest import IngestConfig
 from sentiment.errors import ConfigError
-from tasks.manifest import Artifact
-from tasks.sources import Source
+from tasks.run_spec import Done, RunSpec
+from tasks.sources import digest_files, find_sources
 from tasks.stage import Request, Stage
 
-STAGE = Stage("ingest", "sentiment.data.ingest:ingest_file", reads=(), mapped=True)
+STAGE = Stage("ingest", "sentiment.data.ingest:ingest_file", reads=(), mapped=True, long=True)
 
 
-def requests(
-    config: IngestConfig, sources: Sequence[Source], artifacts: Sequence[Artifact]
-) -> list[Request]:
-    """Ask for every source; ``artifacts`` are the sources' files with their digests."""
+def requests(spec: RunSpec, done: Done) -> list[Request]:
+    sources = find_sources(spec.data or _generated(spec, done))
+    artifacts = digest_files([source.path for source in sources], spec.store.root)
+    config = spec.config.ingest
     limits = {"train": config.train_limit, "test": config.test_limit}
     for role, limit in limits.items():
         if limit and sum(source.role == role for source in sources) > 1:
@@ -31,6 +30,11 @@ def requests(
         )
         for source, artifact in zip(sources, artifacts, strict=True)
     ]
+
+
+def _generated(spec: RunSpec, done: Done) -> Path:
+    (sample,) = done["sample"]
+    return spec.store.root / sample.stage / sample.key
 
 
 def split_rules(roles: set[str]) -> dict[str, str]:

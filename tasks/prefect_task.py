@@ -122,23 +122,28 @@ def run_requests(
     force: bool = False,
     retries: int = 0,
     retry_delay: float = 0,
+    title: str = "",
+    does: Callable[..., Any] = compute,
 ) -> list[Manifest]:
     """Run a stage's requests as tasks of the current flow run; return manifests in their order.
 
     A mapped stage's tasks go to ``runner``, another's run here. The first failure is raised, after
-    all tasks have ended.
+    all tasks have ended; CancelledRun where ``does`` returned the state Cancelled.
     """
-    base = stage_task(stage, store.root, force=force, retries=retries, retry_delay=retry_delay)
-    tasks = [base.with_options(task_run_name=f"{stage.name} {r.label}") for r in requests]
-    works = [TaskInput(request, store.root, run=run, force=force) for request in requests]
+    base = stage_task(
+        stage, store.root, force=force, does=does, retries=retries, retry_delay=retry_delay
+    )
+    tasks = [base.with_options(task_run_name=title or f"{stage.name} {r.label}") for r in requests]
+    inputs = [TaskInput(request, store.root, run=run, force=force) for request in requests]
     if not stage.mapped:
-        return [
-            Manifest.from_dict(task(work=work)) for task, work in zip(tasks, works, strict=True)
-        ]
+        results: list[Any] = [task(work=i) for task, i in zip(tasks, inputs, strict=True)]
+        # A state that a task returns is handed on as it is.
+        ended = [result.result() if isinstance(result, State) else result for result in results]
+        return [Manifest.from_dict(each) for each in ended]
     with runner:
         futures = [
-            runner.submit(task, parameters={"work": work})
-            for task, work in zip(tasks, works, strict=True)
+            runner.submit(task, parameters={"work": i})
+            for task, i in zip(tasks, inputs, strict=True)
         ]
         for future in futures:
             future.wait()

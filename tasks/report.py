@@ -1,35 +1,30 @@
 """Stage ``report``: one request, from what the stages before it found."""
 
-from collections.abc import Sequence
-
-from sentiment.model.config import EvaluateConfig
 from tasks.data_quality import data_quality
-from tasks.manifest import Manifest
+from tasks.run_spec import Done, RunSpec
 from tasks.stage import Request, Stage
 
 STAGE = Stage(
     "report",
     "sentiment.reports.report:write_report",
-    reads=("ingest", "duplicates", "tensors", "baseline", "train", "evaluate", "promote"),
+    reads=(
+        "ingest",
+        "vocabulary",
+        "tensors",
+        "train",
+        "evaluate",
+        "baseline",
+        "duplicates",
+        "promote",
+    ),
     libraries=("matplotlib",),
 )
 
 
-def requests(
-    config: EvaluateConfig,
-    *,
-    title: str,
-    generated: bool,
-    ingested: Sequence[Manifest],
-    vocabulary: Manifest,
-    trained: Manifest,
-    evaluated: Manifest,
-    decided: Manifest,
-    baseline: Manifest,
-    duplicates: Manifest,
-    encoded: Sequence[Manifest],
-) -> list[Request]:
-    """Ask for the report; ``generated`` says that the reviews were made up."""
+def requests(spec: RunSpec, done: Done) -> list[Request]:
+    (vocabulary,), (trained,) = done["vocabulary"], done["train"]
+    (evaluated,), (decided,) = done["evaluate"], done["promote"]
+    (baseline,), (duplicates,) = done["baseline"], done["duplicates"]
     weights = trained.output("model.safetensors").sha256
     facts = {
         "Training reviews": f"{trained.stats['rows']:,}",
@@ -61,6 +56,11 @@ def requests(
         "linear_predictions": baseline.output("predictions.parquet"),
         "duplicates": duplicates.output("duplicates.json"),
     }
-    settings = {"evaluate": config, "title": title, "generated": generated, "facts": facts}
-    settings["quality"] = data_quality(ingested, encoded)
+    settings = {
+        "evaluate": spec.config.evaluate,
+        "title": spec.title,
+        "generated": spec.generated,
+        "facts": facts,
+        "quality": data_quality(done["ingest"], done["tensors"]),
+    }
     return [Request(STAGE, "report", inputs, settings)]

@@ -1,10 +1,12 @@
-"""Generated reviews, made once for each setting and kept like a stage's result."""
+"""Stage ``sample``: generated reviews, where a run has no data folder. Not listed as a stage."""
 
-from sentiment.data.sample import SampleConfig
+from tasks.run_spec import Done, RunSpec
 from tasks.stage import Request, Stage
 
-STAGE = Stage("sample", "sentiment.data.sample:write_sample_reviews", reads=())
+STAGE = Stage("sample", "sentiment.data.sample:write_sample_reviews", reads=(), listed=False)
 
 
-def requests(config: SampleConfig) -> list[Request]:
-    return [Request(STAGE, "reviews", {}, {"sample": config})]
+def requests(spec: RunSpec, done: Done) -> list[Request]:
+    if spec.data is not None:
+        return []
+    return [Request(STAGE, "reviews", {}, {"sample": spec.sample})]

@@ -27,7 +27,9 @@ class Stage:
     ``out`` and returns its figures as a JSON object. ``libraries`` are the distributions whose
     version shapes the output. A ``mapped`` stage has many requests, spread over workers.
     A ``python_bound`` one spends its time in Python, so that only processes speed it up.
+    A ``long`` one shows its progress in the Prefect UI.
     A ``resumable`` one is also given ``checkpoints``, a folder that outlives a killed run.
+    One that is not ``listed`` is a detail of the pipeline: no person selects it.
     """
 
     name: str
@@ -36,7 +38,9 @@ class Stage:
     libraries: tuple[str, ...] = ()
     mapped: bool = False
     python_bound: bool = False
+    long: bool = False
     resumable: bool = False
+    listed: bool = True
 
     def load(self) -> Callable[..., dict[str, Any]]:
         """Import and return the stage's function."""
@@ -145,6 +149,11 @@ def shards_of(manifests: Iterable[Manifest]) -> list[tuple[str, Artifact]]:
         for manifest in manifests
         for artifact in sorted(filter(split_of, manifest.outputs), key=_place)
     ]
+
+
+def reviews_of(split: str, ingested: Iterable[Manifest]) -> tuple[Artifact, ...]:
+    """Return the review shards of a split, in order."""
+    return tuple(shard for _, shard in shards_of(ingested) if split_of(shard) == split)
 
 
 def outputs_of(

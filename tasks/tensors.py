@@ -1,9 +1,6 @@
 """Stage ``tensors``: a request for each shard of tokens."""
 
-from collections.abc import Sequence
-
-from sentiment.text.tensors import TensorsConfig
-from tasks.manifest import Manifest
+from tasks.run_spec import Done, RunSpec
 from tasks.stage import Request, Stage
 
 STAGE = Stage(
@@ -14,16 +11,17 @@ STAGE = Stage(
 )
 
 
-def requests(
-    config: TensorsConfig, tokenized: Sequence[Manifest], vocabulary: Manifest
-) -> list[Request]:
-    words = vocabulary.output("vocabulary.parquet")
+def requests(spec: RunSpec, done: Done) -> list[Request]:
+    (vocabulary,) = done["vocabulary"]
     return [
         Request(
             STAGE,
-            tokens.label,
-            {"tokens": tokens.output("tokens.parquet"), "vocabulary": words},
-            {"tensors": config},
+            shard.label,
+            {
+                "tokens": shard.output("tokens.parquet"),
+                "vocabulary": vocabulary.output("vocabulary.parquet"),
+            },
+            {"tensors": spec.config.tensors},
         )
-        for tokens in tokenized
+        for shard in done["tokenize"]
     ]

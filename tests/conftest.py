@@ -21,8 +21,9 @@ os.environ.pop("PREFECT_API_URL", None)
 os.environ.pop("SENTIMENT_STORAGE", None)
 os.environ.pop("SENTIMENT_WEBHOOK", None)
 
-from flows.config.presets import PipelineConfig, load_config  # noqa: E402
-from flows.steps import RunSpec  # noqa: E402
+from flows.config.presets import load_config  # noqa: E402
+from tasks.config import PipelineConfig  # noqa: E402
+from tasks.run_spec import RunSpec  # noqa: E402
 from tasks.store import Store  # noqa: E402
 from tests.support.reviews import write_small_data  # noqa: E402
 from tests.support.runs import TINY  # noqa: E402

@@ -47,13 +47,12 @@ def run(
     # Say what is wrong before Prefect takes its seconds to start.
     from flows.config.presets import load_config
     from flows.run.decision import Selection
-    from flows.steps import RunSpec, sample_config
-    from tasks.sources import find_sources
+    from tasks.run_spec import RunSpec
     from tasks.store import Store
 
     spec = RunSpec(preset, load_config(preset, settings), data, Store(storage))
     Selection(first, last, frozenset(force or []))
-    find_sources(data) if data else sample_config(spec)
+    spec.check()
     messages.print("starting Prefect ...")
     prepare_prefect(debug=context.obj)
     server = start_server()
@@ -75,9 +74,9 @@ def run(
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
     else:
-        from flows.ui.run_summary import outcome_table
+        from flows.ui.run_summary import result_table
 
-        output.print(outcome_table(result, generated=data is None))
+        output.print(result_table(result, generated=data is None))
 
 
 def plan(
@@ -98,7 +97,7 @@ def plan(
     from flows.config.presets import load_config
     from flows.run.decision import Selection
     from flows.run.plan import make_plan, plan_table
-    from flows.steps import RunSpec
+    from tasks.run_spec import RunSpec
     from tasks.store import Store
 
     spec = RunSpec(

@@ -16,8 +16,8 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 
 from flows.config.overrides import settings_in
-from flows.config.presets import PipelineConfig
 from sentiment.settings import Settings
+from tasks.config import PipelineConfig
 
 
 def _leave_empty(schema: dict[str, Any]) -> None:

@@ -1,76 +1,18 @@
-"""The whole configuration: every stage's settings side by side, presets, and overrides."""
+"""Presets: files of settings, in which a run replaces some."""
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import Field, field_validator
 
 from flows.config.overrides import apply_all, holds, merged, nearest, validated
-from flows.config.search_space import Dimension, path_fault, value_faults
-from sentiment.data.ingest import IngestConfig
-from sentiment.data.sample import SampleConfig
+from flows.config.search_space import path_fault, value_faults
 from sentiment.errors import ConfigError
-from sentiment.evaluation.promotion import PromoteConfig
-from sentiment.model.config import EvaluateConfig, TrainConfig
 from sentiment.scoring.inputs import ScoreConfig
-from sentiment.settings import Settings
-from sentiment.text.cleaning import TokenizeConfig
-from sentiment.text.tensors import TensorsConfig
-from sentiment.text.vocabulary import VocabularyConfig
+from tasks.config import PipelineConfig
 
 PRESETS = Path(__file__).parents[2] / "presets"
-
-
-class RunConfig(Settings):
-    """How the work is spread; it never shapes a result."""
-
-    runner: Literal["threads", "processes", "dask"] = Field(
-        "processes", description="What the shards of tokenize are spread over."
-    )
-    workers: int | None = Field(None, ge=1, description="Workers at once; one per core if null.")
-    train_on: Literal["in-process", "gpu-pool"] = Field(
-        "in-process",
-        description="Where training runs: in the run's process, or by a worker of the pool gpu.",
-    )
-    retries: int = Field(
-        2, ge=0, description="How often a task is tried again after a passing I/O error."
-    )
-    retry_delay: float = Field(10, ge=0, description="Seconds before it is tried again.")
-    stage_timeout: float | None = Field(
-        None, gt=0, description="Seconds that a stage may take; no limit if null."
-    )
-
-    @field_validator("runner")
-    @classmethod
-    def _dask_is_installed(cls, runner: str) -> str:
-        if runner == "dask" and find_spec("prefect_dask") is None:
-            raise ValueError(
-                "Dask is not installed: pip install -c constraints.txt -e '.[dask]', or choose "
-                "processes"
-            )
-        return runner
-
-
-class PipelineConfig(Settings):
-    """The settings of every stage, as in a preset file."""
-
-    sample: SampleConfig | None = Field(
-        None, description="Reviews to generate when no data folder is given."
-    )
-    ingest: IngestConfig = IngestConfig()
-    tokenize: TokenizeConfig = TokenizeConfig()
-    vocabulary: VocabularyConfig = VocabularyConfig()
-    tensors: TensorsConfig = TensorsConfig()
-    train: TrainConfig = TrainConfig()
-    evaluate: EvaluateConfig = EvaluateConfig()
-    promote: PromoteConfig = PromoteConfig()
-    run: RunConfig = RunConfig()
-    tune: dict[str, Dimension] = Field(
-        default_factory=dict, description="What `sentiment tune` may change: see docs/tune.md."
-    )
 
 
 def preset_names() -> list[str]:

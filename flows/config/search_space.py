@@ -3,44 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from flows.config.overrides import describe, fields_at, nearest, replaced, section_at, settings_in
 from sentiment.errors import ConfigError
 from sentiment.settings import Settings
+from tasks.config import Dimension
 
 S = TypeVar("S", bound=Settings)
-Scalar = bool | int | float | str | None
 TUNABLE = ("tokenize", "vocabulary", "tensors", "train")  # what leaves the reviews as they are
-
-
-class Dimension(Settings):
-    """The values that a setting may take: numbers from low to high, or one of some choices."""
-
-    low: int | float | None = Field(None, description="The lowest number tried.")
-    high: int | float | None = Field(None, description="The highest number tried.")
-    log: bool = Field(False, description="Spread the numbers by their logarithms.")
-    step: int | float | None = Field(None, gt=0, description="Distance between the numbers.")
-    choices: tuple[Scalar, ...] | None = Field(None, description="The values tried.")
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> "Dimension":
-        if self.choices is not None:
-            if self.model_fields_set != {"choices"}:
-                raise ValueError("give either choices, or low and high")
-            if len(set(self.choices)) < max(1, len(self.choices)):
-                raise ValueError("choices: give at least one value, and each only once")
-        elif self.low is None or self.high is None:
-            raise ValueError("give either choices, or low and high")
-        elif self.low >= self.high:
-            raise ValueError(f"low ({self.low}) must be below high ({self.high})")
-        elif self.log and (self.low <= 0 or self.step is not None):
-            raise ValueError("log: needs a low above 0, and no step")
-        return self
-
-    def ends(self) -> tuple[Scalar, ...]:
-        """Return the choices, or the lowest and the highest number."""
-        return (self.low, self.high) if self.choices is None else self.choices
 
 
 def with_values(config: S, values: Mapping[str, Any]) -> S:

@@ -43,17 +43,17 @@ class Decision:
     """What the store has for a stage's requests, and why some of them have to run.
 
     ``found`` and ``previous`` (the manifest of the last run like it) stand in the requests' order;
-    ``jobs`` counts the requests to run, ``reason`` says why, or "nothing changed".
+    ``missing`` counts the requests to run, ``reason`` says why, or "nothing changed".
     """
 
     found: tuple[Found, ...]
     previous: tuple[Manifest | None, ...]
-    jobs: int
+    missing: int
     reason: str
 
     @property
     def cached(self) -> bool:
-        return self.jobs == 0
+        return self.missing == 0
 
 
 def decide(

@@ -7,9 +7,11 @@ from rich import box
 from rich.table import Table
 
 from flows.run.decision import Decision, Selection, decide
-from flows.steps import STAGE_NAMES, STAGES, RunSpec, pipeline_steps
+from flows.steps import STAGE_NAMES, STAGES, drive
+from tasks import sample
 from tasks.manifest import Manifest
-from tasks.stage import Stage
+from tasks.run_spec import RunSpec
+from tasks.stage import Request, Stage
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,10 @@ class Planned:
     reason: str
 
 
+class _UnknownError(Exception):
+    """What a stage would return cannot be foreseen."""
+
+
 def make_plan(spec: RunSpec, selection: Selection, *, verify: bool = False) -> list[Planned]:
     """Return what a run with the same options would do with each stage, in their order.
 
@@ -28,25 +34,20 @@ def make_plan(spec: RunSpec, selection: Selection, *, verify: bool = False) -> l
     that assumption, and are ``maybe`` when it makes them cached.
     """
     plan: list[Planned] = []
-    steps = pipeline_steps(spec)
-    stage, requests = next(steps)
-    while True:
-        if stage.name == "sample":  # generated reviews: small, and needed to go on
-            manifests: list[Manifest] | None = [spec.store.build(r).manifest for r in requests]
-        else:
-            decision = decide(
-                spec.store, stage, requests, force=stage.name in selection.force, verify=verify
-            )
-            plan.append(_judge(stage, decision, plan))
-            manifests = _expected(decision)
-        if stage.name == selection.until:
-            return plan
-        if manifests is None:
-            return plan + _unknown(spec, plan, selection)
-        try:
-            stage, requests = steps.send(manifests)
-        except StopIteration:
-            return plan
+
+    def look_up(stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
+        if stage is sample.STAGE:  # generated reviews: small, and needed by the stages after it
+            return [spec.store.build(request).manifest for request in requests]
+        force = stage.name in selection.force
+        decision = decide(spec.store, stage, requests, force=force, verify=verify)
+        plan.append(_judge(stage, decision, plan))
+        return _expected(decision)
+
+    try:
+        drive(spec, look_up, until=selection.until)
+    except _UnknownError:
+        plan += _unknown(spec, plan, selection)
+    return plan
 
 
 def _judge(stage: Stage, decision: Decision, before: Sequence[Planned]) -> Planned:
@@ -58,22 +59,28 @@ def _judge(stage: Stage, decision: Decision, before: Sequence[Planned]) -> Plann
     return Planned(stage.name, "cached", decision.reason)
 
 
-def _expected(decision: Decision) -> list[Manifest] | None:
-    """Return the manifests to plan on: those there are, else those of the last run like it."""
+def _expected(decision: Decision) -> list[Manifest]:
+    """Return the manifests to plan on: those in the store, else those of the last run like it.
+
+    Raises _UnknownError when one is missing; at the last stage that does not matter.
+    """
     expected = [
         found.manifest or previous
         for found, previous in zip(decision.found, decision.previous, strict=True)
     ]
     known = [manifest for manifest in expected if manifest is not None]
-    return known if len(known) == len(expected) else None
+    if len(known) < len(expected):
+        raise _UnknownError
+    return known
 
 
 def _unknown(spec: RunSpec, plan: Sequence[Planned], selection: Selection) -> list[Planned]:
     """Plan the stages whose inputs cannot be foreseen, since work before them is new."""
-    until = STAGE_NAMES.index(selection.until) if selection.until else len(STAGES) - 1
+    last = STAGE_NAMES.index(selection.until or STAGE_NAMES[-1])
     states: dict[str, str] = {p.stage: p.state for p in plan}
     rest = []
-    for stage in [s for s in STAGES[: until + 1] if s.name not in states]:
+    listed = [module.STAGE for module in STAGES if module.STAGE.listed]
+    for stage in [stage for stage in listed[: last + 1] if stage.name not in states]:
         new = not (spec.store.root / stage.name).is_dir()
         waits = [name for name in stage.reads if states.get(name, "cached") != "cached"]
         planned = (

@@ -3,27 +3,27 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from flows.steps import RunSpec
 from sentiment.errors import GateError
 from tasks.manifest import Manifest
+from tasks.run_spec import RunSpec
 
-Source = Callable[[str], str]  # says where a setting is set
+WhereSet = Callable[[str], str]  # says where a setting is set
 
 
-def check_training(spec: RunSpec, trained: Manifest, source: Source) -> None:
+def check_training(spec: RunSpec, trained: Manifest, where_set: WhereSet) -> None:
     """Raise GateError when the best validation loss is not below ``train.max_loss``."""
     limit, loss = spec.config.train.max_loss, trained.stats["validation_loss"]
     if limit is not None and not loss < limit:
         raise GateError(
             f"Gate train.max_loss: validation loss {loss:.4f} is not below {limit:.4f} "
-            f"({source('train.max_loss')}), so the model learned nothing. It is kept in "
-            f"{spec.store.root / trained.stage / trained.key}; to evaluate it all the same: "
+            f"({where_set('train.max_loss')}), so the model learned nothing. It is kept in "
+            f"{spec.store.root / trained.stage / trained.key}; to evaluate it anyway: "
             "--set train.max_loss=null"
         )
 
 
 def check_promotion(
-    spec: RunSpec, manifests: Mapping[str, Sequence[Manifest]], report: Path, source: Source
+    spec: RunSpec, manifests: Mapping[str, Sequence[Manifest]], report: Path, where_set: WhereSet
 ) -> None:
     """Raise GateError when the test accuracy is below ``promote.min_accuracy``.
 
@@ -34,7 +34,7 @@ def check_promotion(
     if promotion["outcome"] == "refused":
         named = f", its report {report}" if report.exists() else ""
         raise GateError(
-            f"Gate promote.min_accuracy: {promotion['reason']} ({source('promote.min_accuracy')})."
-            f" The model is {root / trained.stage / trained.key}{named}. "
-            "It was not promoted."
+            f"Gate promote.min_accuracy: {promotion['reason']} "
+            f"({where_set('promote.min_accuracy')}). The model is "
+            f"{root / trained.stage / trained.key}{named}. It was not promoted."
         )

@@ -21,10 +21,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.config.presets import PipelineConfig, RunConfig
 from flows.ui.reporters import LogReporter, Reporter, Running, watch
 from sentiment.errors import StageError
 from tasks import train
+from tasks.config import PipelineConfig, RunConfig
 from tasks.manifest import Artifact
 from tasks.prefect_task import progress_path, run_requests
 from tasks.stage import Request

@@ -8,9 +8,13 @@ from contextlib import contextmanager
 from sentiment.errors import ConfigError, StageError
 
 
+class StageTimeoutError(StageError):
+    """A stage took longer than ``run.stage_timeout``."""
+
+
 @contextmanager
 def deadline(seconds: float | None, stage: str) -> Iterator[None]:
-    """Raise StageError inside the block once it has taken this long; None for no limit.
+    """Raise StageTimeoutError inside the block once it has taken this long; None for no limit.
 
     An alarm of the operating system interrupts the main thread, also in the middle of training.
     What a stage has spread over other threads or processes is not interrupted: no new task begins,
@@ -24,7 +28,7 @@ def deadline(seconds: float | None, stage: str) -> Iterator[None]:
         raise ConfigError("run.stage_timeout works only where the flow has the main thread.")
 
     def expire(*_: object) -> None:
-        raise StageError(
+        raise StageTimeoutError(
             f"The stage {stage} took longer than run.stage_timeout, {seconds:g} s. What it has "
             "finished is kept: run it again, with a higher limit."
         )

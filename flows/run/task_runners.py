@@ -5,19 +5,19 @@ from typing import Any
 
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
-from flows.config.presets import RunConfig
+from tasks.config import RunConfig
 from tasks.stage import Stage
 from tasks.store.machine import cores
 
 
-def task_runner(config: RunConfig, stage: Stage, jobs: int) -> TaskRunner[Any]:
+def task_runner(config: RunConfig, stage: Stage, missing: int) -> TaskRunner[Any]:
     """Return the runner for a stage with this many tasks to compute (the others are cached).
 
     Worker processes take seconds to start: only a stage that is bound by Python, with at least two
     tasks to compute, pays for them.
     """
     workers = config.workers or cores()
-    used = min(jobs, workers)
+    used = min(missing, workers)
     if config.runner == "threads" or not stage.python_bound or used < 2:
         return ThreadPoolTaskRunner(max_workers=workers)
     if config.runner == "processes":

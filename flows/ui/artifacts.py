@@ -11,52 +11,47 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.data_quality import data_quality
 from tasks.manifest import Manifest
+from tasks.run_spec import Done
 from tasks.store import Store
 
 Row = dict[str, Any]
 
 
-def publish(stage: str, store: Store, done: Mapping[str, Sequence[Manifest]], report: Path) -> None:
-    """Show what a stage found; ``done`` has the manifests of the stages so far, it included.
+def publish_data_quality(done: Done) -> None:
+    """Show the input files and the splits."""
+    quality = data_quality(done["ingest"], done["tensors"])
+    with attempt("the figures of the data"):
+        create_table_artifact(
+            split_rows(quality),
+            key="data-quality",
+            description="The reviews of each split; lengths in tokens, before cutting",
+        )
+        create_table_artifact(
+            file_rows(quality),
+            key="input-files",
+            description="Lines read and rejected, by reason",
+        )
 
-    ``report`` is where the run's report lies after the stage of that name. A Prefect API that does
-    not answer is noted in the log, and the run goes on.
-    """
-    if stage == "tensors":
-        quality = data_quality(done["ingest"], done["tensors"])
-        with attempt("the figures of the data"):
-            create_table_artifact(
-                split_rows(quality),
-                key="data-quality",
-                description="The reviews of each split; lengths in tokens, before cutting",
-            )
-            create_table_artifact(
-                file_rows(quality),
-                key="input-files",
-                description="Lines read and rejected, by reason",
-            )
-    if stage == "evaluate":
-        figures = json.loads(_file(store, done["evaluate"], "metrics.json").read_bytes())
-        with attempt("the figures of the model"):
-            create_table_artifact(
-                metric_rows(figures), key="metrics", description="The model on the test reviews"
-            )
-    if stage == "report":
-        (trained,) = done["train"]
-        files = {
-            "report": report,
-            "model": store.root / trained.stage / trained.key,
-        }
-        markdown = _file(store, done["report"], "report.md").read_text(encoding="utf-8")
-        with attempt("the report"):
-            create_markdown_artifact(
-                markdown, key="evaluation", description="The report on the model"
-            )
-            create_markdown_artifact(
-                file_links(files),
-                key="files",
-                description="Where the report and the model are",
-            )
+
+def publish_metrics(store: Store, done: Done) -> None:
+    """Show the model's metrics."""
+    metrics = json.loads(_file(store, done["evaluate"], "metrics.json").read_bytes())
+    with attempt("the figures of the model"):
+        create_table_artifact(
+            metric_rows(metrics), key="metrics", description="The model on the test reviews"
+        )
+
+
+def publish_report(store: Store, done: Done, report: Path) -> None:
+    """Show the report as Markdown, and where the run's page (``report``) and the model are."""
+    (trained,) = done["train"]
+    files = {"report": report, "model": store.root / trained.stage / trained.key}
+    markdown = _file(store, done["report"], "report.md").read_text(encoding="utf-8")
+    with attempt("the report"):
+        create_markdown_artifact(markdown, key="evaluation", description="The report on the model")
+        create_markdown_artifact(
+            file_links(files), key="files", description="Where the report and the model are"
+        )
 
 
 def _file(store: Store, manifests: Sequence[Manifest], name: str) -> Path:

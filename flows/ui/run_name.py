@@ -9,6 +9,7 @@ from prefect.context import FlowRunContext
 
 from flows.ui.artifacts import attempt
 from tasks.manifest import Artifact, digest_json
+from tasks.stage import Request
 
 
 def run_name(preset: str, sources: Iterable[Artifact], flow_run: UUID) -> str:
@@ -20,11 +21,12 @@ def run_name(preset: str, sources: Iterable[Artifact], flow_run: UUID) -> str:
     return f"{Path(preset).stem}-{data[:8]}-{flow_run.hex[-6:]}"
 
 
-def name_run(preset: str, sources: Iterable[Artifact]) -> None:
-    """Name the current flow run, now that its data have been read."""
+def name_run(preset: str, requests: Iterable[Request]) -> None:
+    """Name the current flow run, whose stage ``ingest`` has these requests."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
+    sources = [artifact for request in requests for artifact in request.artifacts]
     name = run_name(preset, sources, context.flow_run.id)
     with attempt("the run's name"), get_client(sync_client=True) as client:
         client.set_flow_run_name(context.flow_run.id, name)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from rich import box
 from rich.table import Table
@@ -27,18 +27,34 @@ class StageResult:
     digest: str
 
 
-def outcome(
+class RunResult(TypedDict):
+    """What came of a run. What a stage that was not reached would say is None.
+
+    ``promotion`` is the verdict on the model, with the champion it met; ``model`` and ``report``
+    are paths.
+    """
+
+    accuracy: float | None
+    accuracy_interval: tuple[float, float] | None
+    loss: float | None
+    rows: int
+    rejected: int
+    rejected_by_reason: dict[str, int]
+    vocabulary_size: int | None
+    promotion: dict[str, Any] | None
+    model: str | None
+    report: str | None
+    stages: list[dict[str, Any]]
+
+
+def summarise(
     store: Store,
     results: Sequence[StageResult],
     manifests: Mapping[str, Sequence[Manifest]],
     verdict: Verdict | None,
     report: Path,
-) -> dict[str, Any]:
-    """Return a run's figures; those of a stage that was not reached are None.
-
-    ``verdict`` is what became of the model, ``promotion`` the same with the champion it met,
-    ``report`` the run's report, if it came so far.
-    """
+) -> RunResult:
+    """Return what came of a run; ``report`` is where its report is, if it got that far."""
     ingested = manifests.get("ingest", ())
     rejected: Counter[str] = Counter()
     for manifest in ingested:
@@ -66,7 +82,7 @@ def outcome(
     }
 
 
-def outcome_table(result: Mapping[str, Any], *, generated: bool) -> Table:
+def result_table(result: RunResult, *, generated: bool) -> Table:
     """Return the rows that a person wants to see after a run."""
     table = Table(
         box=box.ROUNDED,
@@ -82,7 +98,7 @@ def outcome_table(result: Mapping[str, Any], *, generated: bool) -> Table:
     table.add_row("rejected lines", f"{result['rejected']:,}{f' ({reasons})' if reasons else ''}")
     if result["vocabulary_size"] is not None:
         table.add_row("vocabulary", f"{result['vocabulary_size']:,} words")
-    if result["accuracy"] is not None:
+    if result["accuracy"] is not None and result["accuracy_interval"] is not None:
         low, high = result["accuracy_interval"]
         table.add_row(
             "test accuracy",
@@ -95,9 +111,9 @@ def outcome_table(result: Mapping[str, Any], *, generated: bool) -> Table:
     seconds = sum(stage["seconds"] for stage in result["stages"])
     ran = len(result["stages"]) - cached
     table.add_row("stages", f"{ran} run, {cached} cached, {seconds:.1f} s")
-    for name in ("model", "report"):
-        if result[name]:
-            table.add_row(name, shown_path(Path(result[name])))
+    for name, path in (("model", result["model"]), ("report", result["report"])):
+        if path:
+            table.add_row(name, shown_path(Path(path)))
     return table
 
 

@@ -9,17 +9,20 @@ from sentiment.model.bundle import CARD, CONFIG
 from sentiment.reports.model_card import render_first_card
 from sentiment.reports.sections import GENERATED_NOTE
 from tasks.manifest import Manifest
+from tasks.run_spec import RunSpec
 from tasks.store import Store
 from tasks.store.atomic import write_atomically
 
 
-def put_first_card(store: Store, trained: Manifest, *, title: str, generated: bool) -> None:
-    """Give a bundle that has no card one without test figures."""
-    folder = store.root / trained.stage / trained.key
+def put_first_card(spec: RunSpec, trained: Manifest) -> None:
+    """Give a bundle that has no card one without test metrics."""
+    folder = spec.store.root / trained.stage / trained.key
     if not (folder / CARD).exists():
         settings = json.loads((folder / CONFIG).read_bytes())
-        note = GENERATED_NOTE if generated else None
-        write_atomically(folder / CARD, render_first_card(title, note, trained.stats, settings))
+        note = GENERATED_NOTE if spec.generated else None
+        write_atomically(
+            folder / CARD, render_first_card(spec.title, note, trained.stats, settings)
+        )
 
 
 def put_card(store: Store, trained: Manifest, reported: Manifest) -> None:

@@ -92,7 +92,7 @@ def read_register(store: Store) -> Register:
     return Register(tuple(entries))
 
 
-def settle(store: Store, decided: Manifest, trained: Manifest, run: str) -> Verdict | None:
+def apply_verdict(store: Store, decided: Manifest, trained: Manifest, run: str) -> Verdict | None:
     """Do what the stage ``promote`` decided on a model, and return what has become of it.
 
     None when the champion is no longer the one that was met, so that it has to be decided anew.

@@ -38,3 +38,12 @@ def write_atomically(path: Path, text: str) -> None:
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+def point_to(root: Path, name: str, target: str) -> None:
+    """Make ``<root>/<name>`` a relative link to ``<root>/<target>``, in one step."""
+    link = root / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    fresh = link.with_name(f".{link.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    fresh.symlink_to(Path("..") / target)
+    fresh.replace(link)

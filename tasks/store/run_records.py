@@ -41,8 +41,14 @@ class RunRecord:
         self._write()
 
     def stage(self, name: str, results: Mapping[str, str], **about: Any) -> None:
-        """Note the results (keys by label) that a stage is about to use or to make."""
-        self._content["stages"][name] = {**about, "results": dict(results)}
+        """Note the results (keys by label) that a stage is about to use or to make.
+
+        Those noted for the stage before, as by the trials of a study, stay noted as ``earlier``.
+        """
+        noted = self._content["stages"].get(name, {"results": {}, "earlier": []})
+        before = {*noted["earlier"], *noted["results"].values()} - {*results.values()}
+        entry = {**about, "results": dict(results), "earlier": sorted(before)}
+        self._content["stages"][name] = entry
         with record_lock(self._store):
             self._write()
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from flows.steps import RunSpec
 from sentiment.errors import ArchiveError, DataError, RejectRateError, StorageError
+from tasks.run_spec import RunSpec
 from tasks.store import Store
 from tests.support.reviews import good_lines, write_bz2
 from tests.support.runs import run_plainly

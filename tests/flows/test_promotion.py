@@ -17,13 +17,13 @@ from flows.config.presets import load_config, set_where
 from flows.run.decision import Selection
 from flows.run.plan import make_plan
 from flows.run.quality_gates import check_promotion, check_training
-from flows.steps import RunSpec
 from sentiment.errors import GateError, ModelError
 from sentiment.model.registry import CHAMPION
 from tasks.gc import collect
 from tasks.manifest import Manifest
-from tasks.registry.champion import read_register, roll_back, settle
+from tasks.registry.champion import apply_verdict, read_register, roll_back
 from tasks.registry.models import find_model, list_models
+from tasks.run_spec import RunSpec
 from tasks.store import Store
 from tasks.store.run_records import RunRecord, new_run_id
 from tests.support.reviews import good_lines, write_bz2, write_small_data
@@ -110,7 +110,7 @@ def test_nothing_new_is_all_cached(
     register = (spec.store.root / CHAMPION).read_bytes()
     assert keys(run(spec, until="report")) == keys(first)
     assert {planned.state for planned in make_plan(spec, Selection())} == {"cached"}
-    again = settle(spec.store, first["promote"][0], first["train"][0], "another run")
+    again = apply_verdict(spec.store, first["promote"][0], first["train"][0], "another run")
     assert again is not None and again.outcome == "champion"
     assert "is the champion already" in again.reason
     assert (spec.store.root / CHAMPION).read_bytes() == register
@@ -233,7 +233,6 @@ def test_a_champion_changed_meanwhile_is_met_instead(
     make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another run promotes between the decision and the promotion: the decision is made anew."""
-    from tests.support import runs as shared
 
     spec, _ = worse
     best = make_spec(data, *LEARNING)
@@ -245,9 +244,9 @@ def test_a_champion_changed_meanwhile_is_met_instead(
         if not best_done:
             best_done.append({})  # so that this run settles as usual
             best_done[0] = run(best)
-        return settle(store, *about)
+        return apply_verdict(store, *about)
 
-    monkeypatch.setattr(shared, "settle", settle_late)
+    monkeypatch.setattr("flows.steps.apply_verdict", settle_late)
     done = run(rival)
     assert verdict(done)["champion"]["model"] == model_of(best_done[0]) == champion(spec.store)
     assert verdict(done)["outcome"] == "kept"

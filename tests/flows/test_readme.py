@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from flows.config.presets import preset_names
-from flows.ui.run_summary import outcome_table
+from flows.ui.run_summary import result_table
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -84,7 +84,7 @@ def test_the_shown_outcome_has_the_rows_that_a_run_prints() -> None:
         "report": "/r",
         "stages": [],
     }
-    rows = [str(cell) for cell in outcome_table(result, generated=True).columns[0].cells]
+    rows = [str(cell) for cell in result_table(result, generated=True).columns[0].cells]
     shown = re.findall(r"^│ ([a-z ]+?) +│", README, re.MULTILINE)
     assert shown == rows
 

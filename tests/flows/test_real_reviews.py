@@ -17,7 +17,6 @@ import pytest
 import yaml
 
 from flows.config.presets import load_config
-from flows.steps import RunSpec
 from flows.tune import tune
 from sentiment import Classifier
 from sentiment.model.bundle import Bundle
@@ -29,6 +28,7 @@ from sentiment.text.tokenize import tokenize_texts
 from sentiment.text.vocabulary import UNKNOWN
 from tasks.manifest import Manifest
 from tasks.registry.champion import promote_by_hand, read_register, roll_back
+from tasks.run_spec import RunSpec
 from tasks.store import Store
 from tests.support.reviews import Lines, real_lines, write_bz2
 from tests.support.runs import TINY, run_plainly

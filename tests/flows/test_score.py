@@ -9,12 +9,13 @@ import pytest
 from rich.console import Console
 
 from flows.cli.main import main
-from flows.config.presets import PipelineConfig, score_config
-from flows.steps import RunSpec
+from flows.config.presets import score_config
 from flows.ui.reporters import LineReporter, reporting
 from flows.ui.score_summary import score_rows, scores_markdown, scores_table, warnings_of
 from sentiment.errors import ConfigError
 from sentiment.scoring.inputs import ScoreConfig
+from tasks.config import PipelineConfig
+from tasks.run_spec import RunSpec
 from tasks.store import Store
 from tests.support.reviews import good_lines, write_bz2, write_small_data
 from tests.support.runs import run_plainly

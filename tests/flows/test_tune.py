@@ -11,8 +11,6 @@ from filelock import FileLock
 from optuna.trial import TrialState
 
 from flows.config.presets import load_config
-from flows.config.search_space import Dimension
-from flows.steps import RunSpec
 from flows.study import (
     ERROR,
     STARTUP,
@@ -24,8 +22,10 @@ from flows.study import (
     summary,
 )
 from sentiment.errors import ConfigError
+from tasks.config import Dimension
 from tasks.gc import collect
 from tasks.manifest import Manifest
+from tasks.run_spec import RunSpec
 from tasks.store.store import MANIFEST, Store
 from tests.support.runs import run_plainly
 

@@ -1,10 +1,13 @@
 """Runs of the pipeline: tiny settings, and all stages in this process without Prefect."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from flows.steps import RunSpec, pipeline_steps
+from flows.steps import decide_champion, drive
+from tasks import promote
 from tasks.manifest import Manifest
-from tasks.registry.champion import settle
+from tasks.run_spec import RunSpec
+from tasks.stage import Request, Stage
 
 TINY = (
     "sample.train=300",
@@ -21,19 +24,19 @@ TINY = (
 def run_plainly(spec: RunSpec, until: str | None = None) -> dict[str, list[Manifest]]:
     """Run the pipeline's stages one after the other in this process, without Prefect."""
     done: dict[str, list[Manifest]] = {}
-    steps = pipeline_steps(spec)
-    stage, requests = next(steps)
-    while True:
+
+    def build(stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
         done[stage.name] = [spec.store.build(request).manifest for request in requests]
-        settled = stage.name != "promote" or settle(
-            spec.store, done["promote"][0], done["train"][0], "a run"
-        )
-        if settled and stage.name == until:
-            return done
-        try:
-            stage, requests = steps.send(done[stage.name] if settled else [])
-        except StopIteration:
-            return done
+        return done[stage.name]
+
+    def answer(stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
+        build(stage, requests)
+        if stage is promote.STAGE:
+            decide_champion(spec, done, build, "a run")
+        return done[stage.name]
+
+    drive(spec, answer, until=until)
+    return done
 
 
 def ran(result: dict[str, Any]) -> list[str]:

@@ -10,9 +10,9 @@ import pytest
 from filelock import FileLock
 
 from flows.run.execution import point_to
-from flows.steps import RunSpec
 from tasks.gc import collect
 from tasks.registry.champion import promote_by_hand
+from tasks.run_spec import RunSpec
 from tasks.store import Store
 from tasks.store.run_records import RunRecord, new_run_id
 from tests.support.runs import run_plainly

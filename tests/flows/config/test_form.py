@@ -11,8 +11,9 @@ from pydantic import BaseModel
 
 import flows.pipeline
 from flows.config.form import PipelineForm
-from flows.config.presets import PipelineConfig, load_config
+from flows.config.presets import load_config
 from flows.steps import STAGE_NAMES
+from tasks.config import PipelineConfig
 
 FLOWS: list[Flow[..., Any]] = [getattr(flows.pipeline, n) for n in ("pipeline", *STAGE_NAMES)]
 
@@ -28,17 +29,17 @@ def leaves(model: type[BaseModel], path: str = "") -> dict[str, dict[str, Any]]:
             part = {**each, **{k: v for k, v in part.items() if k not in ("anyOf", "$ref")}}
         return part
 
-    def pipeline_steps(part: dict[str, Any], path: str) -> dict[str, dict[str, Any]]:
+    def descend(part: dict[str, Any], path: str) -> dict[str, dict[str, Any]]:
         part = resolved(part)
         if "properties" not in part:
             kept = {k: v for k, v in part.items() if k not in ("default", "title", "operational")}
             return {path: kept}
         found = {}
         for name, inner in part["properties"].items():
-            found |= pipeline_steps(inner, f"{path}.{name}".removeprefix("."))
+            found |= descend(inner, f"{path}.{name}".removeprefix("."))
         return found
 
-    return pipeline_steps(schema, path)
+    return descend(schema, path)
 
 
 def test_the_form_has_every_setting_with_its_description_and_limits() -> None:

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.config.presets import PRESETS, PipelineConfig, load_config, preset_names
+from flows.config.presets import PRESETS, load_config, preset_names
 from sentiment.errors import ConfigError
 from sentiment.settings import Settings
+from tasks.config import PipelineConfig
 
 
 @pytest.mark.parametrize("name", preset_names())

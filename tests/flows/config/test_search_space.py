@@ -6,10 +6,11 @@ import optuna
 import pytest
 import yaml
 
-from flows.config.presets import PipelineConfig, load_config, preset_names
-from flows.config.search_space import Dimension, takes_whole_numbers, with_values
+from flows.config.presets import load_config, preset_names
+from flows.config.search_space import takes_whole_numbers, with_values
 from flows.study import suggest
 from sentiment.errors import ConfigError
+from tasks.config import Dimension, PipelineConfig
 
 
 def preset(folder: Path, **tune: object) -> str:

@@ -12,8 +12,9 @@ import pytest
 from prefect.client.schemas.objects import State, StateType
 
 from flows.run import remote_training
-from flows.steps import RunSpec, pipeline_steps
 from sentiment.errors import StageError
+from tasks import train
+from tasks.run_spec import RunSpec
 from tasks.stage import Request
 from tests.support.runs import run_plainly
 
@@ -50,12 +51,8 @@ class Server:
 
 def training_request(spec: RunSpec) -> Request:
     """Return the request for training, the stages before it done."""
-    done = run_plainly(spec, until="tensors")
-    steps = pipeline_steps(spec)
-    stage, requests = next(steps)
-    while stage.name != "train":
-        stage, requests = steps.send(done[stage.name])
-    return requests[0]
+    (request,) = train.requests(spec, run_plainly(spec, until="tensors"))
+    return request
 
 
 def test_a_request_arrives_as_it_was_sent(make_spec: Make, data: Path) -> None:

@@ -5,11 +5,11 @@ from unittest.mock import patch
 
 import pytest
 
-from flows.config import presets
-from flows.config.presets import RunConfig, load_config
+from flows.config.presets import load_config
 from flows.run.task_runners import task_runner
 from sentiment.errors import ConfigError
-from tasks import ingest, tokenize
+from tasks import config, ingest, tokenize
+from tasks.config import RunConfig
 
 
 def chosen(jobs: int, stage: Any = tokenize.STAGE, **settings: Any) -> str:
@@ -48,7 +48,7 @@ def test_dask_has_a_worker_a_task_at_most_and_stays_on_this_machine() -> None:
 
 def test_dask_that_is_not_installed_is_an_error_with_the_extra() -> None:
     with (
-        patch.object(presets, "find_spec", return_value=None),
+        patch.object(config, "find_spec", return_value=None),
         pytest.raises(ConfigError, match=r"run\.runner: Dask is not installed.*'\.\[dask\]'"),
     ):
         load_config("sample", ["run.runner=dask"])

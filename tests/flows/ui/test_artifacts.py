@@ -20,15 +20,17 @@ import flows.ui.artifacts
 import flows.ui.progress_bars
 from flows.pipeline import pipeline
 from flows.run.decision import decide
-from flows.run.execution import at_work
-from flows.steps import STAGE_NAMES, RunSpec, pipeline_steps
+from flows.run.stage import at_work
+from flows.steps import STAGE_NAMES
 from flows.ui.artifacts import file_links, file_rows, metric_rows, split_rows
 from flows.ui.progress_bars import ProgressArtifact, progress_artifact
 from flows.ui.reporters import LineReporter, Running, chosen
 from flows.ui.run_name import run_name
 from sentiment.reports.run_section import PLACE
+from tasks import ingest
 from tasks.manifest import Artifact as File
 from tasks.progress import ProgressFile, Snapshot, snapshot
+from tasks.run_spec import RunSpec
 from tasks.store.machine import describe_machine
 from tests.support.reviews import good_lines, write_bz2, write_small_data
 from tests.support.runs import TINY, run_plainly
@@ -227,8 +229,7 @@ def test_of_shards_only_those_at_work_are_watched(
     spec = make_spec(data)
     run_plainly(spec, until="ingest")
     write_bz2(data / "more-train.ft.txt.bz2", good_lines(30, start=500))
-    steps = pipeline_steps(spec)
-    stage, requests = next(steps)
+    stage, requests = ingest.STAGE, ingest.requests(spec, {})
 
     def watched(*, force: bool) -> Running:
         return at_work(stage, requests, decide(spec.store, stage, requests, force=force), data, "r")

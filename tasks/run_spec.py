@@ -1,0 +1,57 @@
+"""What a run is asked for, and what its stages have found so far."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from sentiment.data.sample import SampleConfig
+from sentiment.errors import ConfigError
+from sentiment.training.vectors import find_vectors
+from tasks.config import PipelineConfig
+from tasks.manifest import Manifest
+from tasks.sources import find_sources
+from tasks.store import Store
+
+Done: TypeAlias = Mapping[str, Sequence[Manifest]]  # the manifests of the stages before, by name
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """The configuration (and its preset's name), the data and the storage of a run.
+
+    Without a data folder the reviews are generated.
+    """
+
+    preset: str
+    config: PipelineConfig
+    data: Path | None
+    store: Store
+
+    @property
+    def generated(self) -> bool:
+        """Whether the reviews are generated."""
+        return self.data is None
+
+    @property
+    def title(self) -> str:
+        """The heading of the report and the model card."""
+        return f"Review sentiment: preset {self.preset}"
+
+    @property
+    def sample(self) -> SampleConfig:
+        """How to generate reviews; ConfigError if the preset does not say."""
+        if self.config.sample is None:
+            raise ConfigError(
+                f"The preset {self.preset} needs reviews: name their folder with --data. The "
+                "preset sample generates its own."
+            )
+        return self.config.sample
+
+    def check(self) -> None:
+        """Raise, before any work, what is wrong with the data folder or the word vectors."""
+        if self.data is None:
+            _ = self.sample
+        else:
+            find_sources(self.data)
+        find_vectors(self.config.train.vectors)
