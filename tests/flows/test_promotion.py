@@ -232,7 +232,7 @@ def test_the_champion_and_the_one_before_it_outlive_gc(
 def test_a_champion_changed_meanwhile_is_met_instead(
     make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another run promotes between the decision and the promotion: the decision is made anew."""
+    """Another run promotes between the decision and the promotion: it is decided again."""
 
     spec, _ = worse
     best = make_spec(data, *LEARNING)
@@ -240,13 +240,13 @@ def test_a_champion_changed_meanwhile_is_met_instead(
     run(rival, until="evaluate")
     best_done: list[Done] = []
 
-    def settle_late(store: Store, *about: Any) -> Any:
+    def apply_late(store: Store, *about: Any) -> Any:
         if not best_done:
             best_done.append({})  # so that this run settles as usual
             best_done[0] = run(best)
         return apply_verdict(store, *about)
 
-    monkeypatch.setattr("flows.steps.apply_verdict", settle_late)
+    monkeypatch.setattr("flows.steps.apply_verdict", apply_late)
     done = run(rival)
     assert verdict(done)["champion"]["model"] == model_of(best_done[0]) == champion(spec.store)
     assert verdict(done)["outcome"] == "kept"
@@ -375,12 +375,12 @@ def test_a_model_is_found_by_any_of_its_names(make_spec: MakeJob, data: Path) ->
 
 
 def test_latest_is_a_name_too(make_spec: MakeJob, data: Path) -> None:
-    from flows.run.execution import point_to
+    from tasks.store.atomic import point_to
 
     spec = make_spec(data)
     run(make_spec(data, "train.seed=2"), until="train")
     done = run(spec, until="train")
-    point_to(spec.store, "models/latest", spec.store.root / model_of(done))
+    point_to(spec.store.root, "models/latest", model_of(done))
     assert find_model(spec.store, "models/latest").model == model_of(done)
     assert [model.latest for model in list_models(spec.store)].count(True) == 1
 

@@ -1,6 +1,8 @@
 """Studies: they choose by validation alone, stop and go on, prune, and outlive failures."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from filelock import FileLock
 from optuna.trial import TrialState
 
 from flows.config.presets import load_config
+from flows.run.stage_timeout import StageTimeoutError
 from flows.study import (
     ERROR,
     STARTUP,
@@ -21,11 +24,12 @@ from flows.study import (
     open_study,
     summary,
 )
-from sentiment.errors import ConfigError
+from sentiment.errors import ConfigError, StageError
 from tasks.config import Dimension
 from tasks.gc import collect
 from tasks.manifest import Manifest
 from tasks.run_spec import RunSpec
+from tasks.stage import Request, Stage
 from tasks.store.store import MANIFEST, Store
 from tests.support.runs import run_plainly
 
@@ -289,3 +293,56 @@ def test_no_trial_begins_when_the_time_is_over(study: dict[str, Any]) -> None:
 
     result = tune(**{**study["arguments"], "trials": TRIALS + 5, "timeout": 0})
     assert sum(result["trials"].values()) == TRIALS
+
+
+def test_trials_run_under_the_settings_of_runs(
+    study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retries, the time limit and the GPU pool hold for a study's stages as for a run's."""
+    from flows.run import stage as runner
+    from flows.tune import tune
+
+    given: list[tuple[str, int, float]] = []
+    sent: list[str] = []
+    run_requests = runner.run_requests
+
+    def recorded(stage: Stage, *arguments: Any, **options: Any) -> list[Manifest]:
+        given.append((stage.name, options["retries"], options["retry_delay"]))
+        return run_requests(stage, *arguments, **options)
+
+    def elsewhere(requests: list[Request], *_: Any, store: Store, run: str, **__: Any) -> None:
+        sent.extend(store.build(request, run=run).manifest.stage for request in requests)
+
+    monkeypatch.setattr(runner, "run_requests", recorded)
+    monkeypatch.setattr(runner, "train_remotely", elsewhere)
+    arguments = {**study["arguments"], "trials": 1, "study": "other", "storage": str(tmp_path)}
+    overrides = ["run.retries=5", "run.retry_delay=0.5", "run.train_on=gpu-pool", "train.epochs=1"]
+    result = tune(**{**arguments, "out": str(tmp_path / "best.yaml")}, overrides=overrides)
+    assert result["trials"] == {"complete": 1, "pruned": 0, "failed": 0}
+    assert {(retries, delay) for _, retries, delay in given} == {(5, 0.5)}
+    assert [name for name, *_ in given][-1] == "train"
+    assert sent == ["train"]
+
+
+def test_a_trial_that_takes_too_long_fails_and_the_study_goes_on(
+    study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.run import stage as runner
+    from flows.tune import tune
+
+    @contextmanager
+    def expired(seconds: float | None, stage: str) -> Iterator[None]:
+        assert seconds == 60
+        if stage == "train":
+            raise StageTimeoutError("train took too long")
+        yield
+
+    monkeypatch.setattr(runner, "deadline", expired)
+    arguments = {**study["arguments"], "trials": 2, "study": "slow", "storage": str(tmp_path)}
+    arguments |= {"out": str(tmp_path / "best.yaml"), "overrides": ["run.stage_timeout=60"]}
+    with pytest.raises(StageError, match="No trial of the study slow"):
+        tune(**arguments)
+    database = f"sqlite:///{tmp_path / 'tune/slow.db'}"
+    trials = optuna.load_study(study_name="slow", storage=database).trials
+    assert [trial.state for trial in trials] == [TrialState.FAIL] * 2
+    assert {trial.user_attrs[ERROR] for trial in trials} == {"train took too long"}

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from flows.run.execution import point_to
 from tasks.gc import collect
 from tasks.registry.champion import promote_by_hand
 from tasks.run_spec import RunSpec
 from tasks.store import Store
+from tasks.store.atomic import point_to
 from tasks.store.run_records import RunRecord, new_run_id
 from tests.support.runs import run_plainly
 
@@ -105,7 +105,7 @@ def test_a_model_in_use_stays(make_spec: MakeJob, data: Path, named: str) -> Non
     record(spec, until="train")
     (model,) = (spec.store.root / "train").iterdir()
     if named == "link":
-        point_to(spec.store, "models/latest", model)
+        point_to(spec.store.root, "models/latest", model)
     else:
         promote_by_hand(spec.store, f"train/{model.name}", None, who="Ada", why="a test")
     record(make_spec(data, "tokenize.urls=keep"), until="tokenize")

@@ -8,8 +8,11 @@ import pytest
 from sentiment.data.ingest import IngestConfig
 from sentiment.errors import ConfigError, DataError
 from tasks import ingest
-from tasks.manifest import Artifact
+from tasks.config import PipelineConfig
+from tasks.run_spec import RunSpec
 from tasks.sources import DIGESTS, Source, digest_files, find_sources
+from tasks.stage import Request
+from tasks.store import Store
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -94,22 +97,25 @@ def test_split_rules(roles: set[str], rules: dict[str, str]) -> None:
     assert {role: found[role] for role in roles} == rules
 
 
-def test_a_limit_with_several_files_is_refused() -> None:
-    sources = [Source("train", Path("a.train.txt")), Source("train", Path("b.train.txt"))]
-    artifacts = [Artifact(s.path.name, str(s.path.absolute()), "0" * 64, 1, 0) for s in sources]
+def ingest_requests(tmp_path: Path, **limits: int) -> list[Request]:
+    config = PipelineConfig(ingest=IngestConfig(**limits))
+    return ingest.requests(RunSpec("p", config, tmp_path / "data", Store(tmp_path / "s")), {})
+
+
+def test_a_limit_with_several_files_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "data", "a.train.txt", "b.train.txt")
     with pytest.raises(ConfigError, match="one train file"):
-        ingest.requests(IngestConfig(train_limit=5), sources, artifacts)
+        ingest_requests(tmp_path, train_limit=5)
 
 
 def test_a_limit_is_in_the_key_of_its_own_file_only(tmp_path: Path) -> None:
-    sources = [Source("train", Path("train.txt")), Source("test", Path("test.txt"))]
-    artifacts = [Artifact(s.path.name, str(s.path.absolute()), "0" * 64, 1, 0) for s in sources]
+    touch(tmp_path / "data", "test.txt", "train.txt")
 
     def keys(**limits: int) -> list[str]:
-        return [r.key for r in ingest.requests(IngestConfig(**limits), sources, artifacts)]
+        return [request.key for request in ingest_requests(tmp_path, **limits)]
 
     before, after = keys(), keys(train_limit=10)
-    assert (before[0] != after[0], before[1] == after[1]) == (True, True)
+    assert (before[0] == after[0], before[1] != after[1]) == (True, True)
 
 
 def test_digests_are_remembered_until_a_file_changes(

@@ -1,7 +1,14 @@
 """Stages and what they have done."""
 
+from collections.abc import Callable
+from pathlib import Path
+
+from flows.steps import STAGE_NAMES, STAGES
+from tasks import report
 from tasks.manifest import Artifact, Manifest
+from tasks.run_spec import RunSpec
 from tasks.stage import shards_of
+from tests.support.runs import run_plainly
 
 
 def test_shards_are_in_the_order_of_their_numbers() -> None:
@@ -13,3 +20,13 @@ def test_shards_are_in_the_order_of_their_numbers() -> None:
         "a.txt/train-99999",
         "a.txt/train-100000",
     ]
+
+
+def test_a_stage_reads_what_it_declares(make_spec: Callable[..., RunSpec], data: Path) -> None:
+    spec = make_spec(data)
+    done = run_plainly(spec)
+    for module in STAGES:
+        for request in module.requests(spec, done):
+            read = {artifact.stage for artifact in request.artifacts} - {None}
+            assert read <= {*module.STAGE.reads}, module.STAGE.name
+    assert {*report.STAGE.reads} == {*STAGE_NAMES} - {"tokenize", "report"}

@@ -5,21 +5,20 @@ from types import SimpleNamespace
 from typing import Any
 
 from sentiment.model.config import TrainConfig
-from sentiment.text.cleaning import TokenizeConfig
-from sentiment.text.tensors import TensorsConfig
-from sentiment.training.vectors import find_vectors
 from tasks import train
+from tasks.config import PipelineConfig
 from tasks.manifest import Artifact
-from tasks.sources import digest_files
+from tasks.run_spec import RunSpec
 from tasks.stage import Request
+from tasks.store import Store
 
 
 def request(storage: Path, vectors: Path | None) -> Request:
     words = Artifact("vocabulary.parquet", "vocabulary.parquet", "0" * 64, 1, 1)
     vocabulary: Any = SimpleNamespace(output=lambda name: words)
-    config = TrainConfig(vectors=str(vectors) if vectors else None)
-    files = digest_files(find_vectors(config.vectors), storage)
-    (only,) = train.requests(config, TensorsConfig(), TokenizeConfig(), [], vocabulary, [], files)
+    config = PipelineConfig(train=TrainConfig(vectors=str(vectors) if vectors else None))
+    spec = RunSpec("p", config, None, Store(storage))
+    (only,) = train.requests(spec, {"ingest": [], "vocabulary": [vocabulary], "tensors": []})
     return only
 
 

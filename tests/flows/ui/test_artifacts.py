@@ -155,7 +155,7 @@ def test_a_runs_report_is_that_of_the_stage_with_what_the_run_did(first: Ran, se
 
 def test_long_stages_that_ran_have_a_full_bar(first: Ran, second: Ran) -> None:
     bars = {k: a for k, a in first.artifacts().items() if k.startswith("progress")}
-    assert set(bars) == {f"progress-{stage}" for stage in flows.ui.progress_bars.STAGES}
+    assert set(bars) == {f"progress-{s}" for s in ("ingest", "tokenize", "train", "evaluate")}
     assert {bar.data for bar in bars.values()} == {100.0}
     assert str(bars["progress-train"].description).startswith("120 of 120 reviews")
     assert not [key for key in second.artifacts() if key.startswith("progress")]
