@@ -1,1 +1,1 @@
-"""The stages as cached work: what each reads and writes, its key, and the store of results."""
+"""Stages as cached work: what each one reads, its key, and the store of results."""

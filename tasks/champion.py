@@ -5,7 +5,7 @@ Not listed as a stage: mostly there is nothing to measure, and then there is no 
 
 from sentiment.evaluation.promotion import Candidate, Opponent
 from tasks.manifest import digest_json, digest_outputs
-from tasks.registry.champion import Register, bundle_manifest, read_register
+from tasks.registry.champion import Registry, bundle_manifest, read_registry
 from tasks.run_spec import Done, RunSpec
 from tasks.stage import Request, Stage, reviews_of
 
@@ -21,7 +21,7 @@ STAGE = Stage(
 def requests(spec: RunSpec, done: Done) -> list[Request]:
     """Ask for the champion's accuracy on these test reviews, if the verdict depends on it."""
     candidate = candidate_of(spec, done)
-    opponent = opponent_of(spec, read_register(spec.store), candidate)
+    opponent = opponent_of(spec, read_registry(spec.store), candidate)
     if opponent is None or not is_to_measure(opponent, candidate):
         return []
     inputs = {
@@ -41,9 +41,9 @@ def candidate_of(spec: RunSpec, done: Done) -> Candidate:
     )
 
 
-def opponent_of(spec: RunSpec, register: Register, candidate: Candidate) -> Opponent | None:
+def opponent_of(spec: RunSpec, registry: Registry, candidate: Candidate) -> Opponent | None:
     """Return the champion that the candidate meets, as far as it is known without measuring."""
-    champion = register.champion
+    champion = registry.champion
     if champion is None:
         return None
     measured = champion.measured

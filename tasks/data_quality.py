@@ -1,4 +1,4 @@
-"""The quality of a run's data, from what the stages counted."""
+"""Statistics of a run's reviews, from what the stages counted."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ PERCENTILES = (5, 25, 50, 75, 95, 99)
 
 
 def data_quality(ingested: Sequence[Manifest], encoded: Sequence[Manifest]) -> dict[str, Any]:
-    """Return the figures of the input files and of each split, as a JSON object.
+    """Return statistics of the input files and of each split, as a JSON object.
 
     ``files`` has for each input file its ``name``, the lines ``read`` and the ``rejected`` ones by
     reason. ``splits`` has for each split its ``name``, ``rows``, ``positive_share``, ``tokens``,
@@ -41,7 +41,7 @@ def data_quality(ingested: Sequence[Manifest], encoded: Sequence[Manifest]) -> d
 
 
 class _Counts:
-    """What the shards of one split add up to."""
+    """Sums over the shards of one split."""
 
     def __init__(self) -> None:
         self.rows = self.tokens = self.unknown = 0
@@ -69,7 +69,7 @@ class _Counts:
 def percentile(counts: Mapping[int, int], percent: int) -> int:
     """Return the smallest value that at least this percentage of all values do not exceed.
 
-    ``counts`` says how often each value occurs; it must not be empty.
+    ``counts`` maps each value to how often it occurs; it must not be empty.
     """
     total = sum(counts.values())
     values = sorted(counts)

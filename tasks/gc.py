@@ -1,13 +1,13 @@
-"""Removal of results that no recent run and no promoted model uses."""
+"""Remove results that no recent run and no model in use needs."""
 
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.registry.champion import read_register
+from tasks.registry.champion import read_registry
 from tasks.stage import CHECKPOINTS
-from tasks.store.run_records import goes_on, is_held, read_runs, record_lock
+from tasks.store.run_records import is_active, is_held, read_runs, record_lock
 from tasks.store.store import FAILED, LOCKS, RUNS, Store
 
 RECORDS = "prefect"
@@ -17,20 +17,20 @@ STUDIES = "tune"
 
 @dataclass(frozen=True)
 class Freed:
-    """One thing removed, or to be removed: its path under the root, and its bytes."""
+    """Something removed, or to be removed: its path under the root, and its size in bytes."""
 
     path: str
     size: int
 
 
 def collect(store: Store, *, keep_runs: int, dry_run: bool) -> list[Freed]:
-    """Remove what only runs before the last ``keep_runs`` completed ones used; say what.
+    """Remove what only runs before the last ``keep_runs`` completed ones used; return what.
 
-    Results of runs that go on now stay, and so do the models that links under ``models/`` name, the
-    champion and the one before it. Prefect's records, locks and run records of what is removed go
-    too.
+    Results of active runs are kept, as are the models that links under ``models/`` point to, the
+    champion and the one before it. Prefect's records, locks and run records of what is removed are
+    removed with it.
     """
-    with record_lock(store):  # no run can begin to use a result meanwhile
+    with record_lock(store):  # no run can start to use a result meanwhile
         kept_runs, kept = _in_use(store, keep_runs)
         freed = []
         for path in _garbage(store, kept_runs, kept):
@@ -41,12 +41,12 @@ def collect(store: Store, *, keep_runs: int, dry_run: bool) -> list[Freed]:
 
 
 def _in_use(store: Store, keep_runs: int) -> tuple[set[str], set[tuple[str, str]]]:
-    """Return the ids of the runs to keep, and every (stage, key) that they or a model use."""
+    """Return the ids of the runs to keep, and every (stage, key) in use by them or as a model."""
     runs: set[str] = set()
     results: set[tuple[str, str]] = set()
     completed = 0
     for run in read_runs(store):
-        if completed >= keep_runs and not goes_on(store, run):
+        if completed >= keep_runs and not is_active(store, run):
             continue
         # A study whose trials were all known has used nothing.
         completed += run["state"] == "completed" and bool(run["stages"])
@@ -58,12 +58,12 @@ def _in_use(store: Store, keep_runs: int) -> tuple[set[str], set[tuple[str, str]
 
 
 def _models(store: Store) -> Iterator[tuple[str, str]]:
-    """Yield the models that links name, the champion, and the one that a rollback would take."""
+    """Yield the models that links point to, the champion, and the target of a rollback."""
     for path in (store.root / MODELS).glob("*"):
         if path.is_symlink():
             target = path.resolve()
             yield target.parent.name, target.name
-    for entry in read_register(store).line()[-2:]:
+    for entry in read_registry(store).line()[-2:]:
         stage, _, key = entry.model.partition("/")
         yield stage, key
 
@@ -74,7 +74,7 @@ def _garbage(store: Store, runs: set[str], results: set[tuple[str, str]]) -> Ite
         for folder in sorted(stage.iterdir()):
             if folder.name.startswith("."):
                 key = folder.name.lstrip(".").partition("-")[0]
-                if not is_held(root / LOCKS / f"{stage.name}-{key}.lock"):  # a run is at work on it
+                if not is_held(root / LOCKS / f"{stage.name}-{key}.lock"):  # in use by a run
                     yield folder
             elif (stage.name, folder.name) not in results:
                 yield folder
@@ -84,8 +84,7 @@ def _garbage(store: Store, runs: set[str], results: set[tuple[str, str]]) -> Ite
     yield from sorted(p for p in (root / RUNS).glob("*") if p.name not in runs)
     names = {f"{stage}-{key}" for stage, key in results}
     yield from sorted(p for p in (root / CHECKPOINTS).glob("*") if p.name not in names)
-    keys = {f"{stage}-{key[:12]}" for stage, key in results}
-    yield from sorted(p for p in (root / FAILED).glob("*") if p.name not in keys)
+    yield from sorted(p for p in (root / FAILED).glob("*") if p.name not in names)
 
 
 _OTHER = {LOCKS, FAILED, RUNS, RECORDS, MODELS, CHECKPOINTS, STUDIES}
@@ -101,7 +100,7 @@ def _remove(path: Path) -> None:
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    # Out of sight in one step: a reader finds a result whole or not at all.
+    # Renamed first: a reader finds a result complete or not at all.
     removed = path.with_name(f".{path.name}-removed")
     path.rename(removed)
     shutil.rmtree(removed)

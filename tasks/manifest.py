@@ -1,4 +1,4 @@
-"""What a finished stage run leaves behind, besides its files: a manifest."""
+"""The manifest of a result: what it was made from, its files, its stats."""
 
 import hashlib
 import json
@@ -7,14 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-READ_BYTES = 1 << 20
-
 
 @dataclass(frozen=True)
 class Artifact:
-    """A file that a stage wrote, or an input file from outside.
+    """A file that a stage wrote, or an input file.
 
-    ``path`` is relative to the storage root for what a stage wrote, absolute for an input file.
+    ``path`` is relative to the storage root for a stage's file, absolute for an input file.
     """
 
     name: str
@@ -32,11 +30,10 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One stage run: the ingredients of its key in the clear, its outputs, its figures.
+    """The result of one request: what its key was made of, its outputs and its stats.
 
-    ``label`` tells the runs of a stage apart, such as one shard from another. ``stats`` are what
-    the stage's function returned. ``run`` is the run of the pipeline that did the work, ``machine``
-    where it did.
+    ``label`` tells a stage's requests apart, such as its shards. ``stats`` is what the stage's
+    function returned. ``run`` is the pipeline run that did the work, ``machine`` where.
     """
 
     stage: str
@@ -63,7 +60,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Manifest":
-        """Raises ValueError, TypeError or KeyError for anything that is no manifest."""
+        """Raises ValueError, TypeError or KeyError for anything else than a manifest."""
         return cls.from_dict(json.loads(text))
 
     @classmethod
@@ -79,7 +76,7 @@ def digest_file(path: Path) -> str:
 
 
 def digest_json(value: Any) -> str:
-    """Return the sha256 of a JSON value, whatever the order of its keys."""
+    """Return the sha256 of a JSON value; the order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

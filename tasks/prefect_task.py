@@ -1,4 +1,4 @@
-"""The Prefect task around a stage: Prefect keeps a record, the store decides and has the files."""
+"""The Prefect task around a stage. Prefect keeps a record; the store decides and has the files."""
 
 import errno
 from collections.abc import Callable, Sequence
@@ -21,22 +21,22 @@ from tasks.stage import Request, Stage
 from tasks.store.store import RUNS, Store
 
 RECORDS = "prefect"  # folder of Prefect's own records under the storage root
-# Not among them: a full disk, a missing permission or file, which a second attempt meets again.
-PASSING = {
+# Not a full disk, a missing permission or a missing file: a retry would fail again.
+TRANSIENT = {
     errno.EAGAIN, errno.EBUSY, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EIO, errno.ENETDOWN,
     errno.ENETUNREACH, errno.ECONNRESET, errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT,
 }  # fmt: skip
 
 
 def progress_path(root: Path, run: str, request: Request) -> Path:
-    """Return the file through which a request's task tells a run how far it is."""
+    """Return the file in which a request's task reports its progress to a run."""
     return root / RUNS / run / "progress" / f"{request.stage.name}-{request.key}.json"
 
 
 class TaskInput:
-    """What a task is given: a request, and the run and the storage that it is done for.
+    """The input of a task: a request, and the run and storage it is computed for.
 
-    No dataclass: Prefect and Dask walk through those, looking for other tasks' results.
+    Not a dataclass: Prefect and Dask search those for other tasks' results.
     """
 
     def __init__(self, request: Request, root: Path, *, run: str, force: bool) -> None:
@@ -46,8 +46,8 @@ class TaskInput:
 def cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     """Return the request's key for Prefect's cache.
 
-    When the store's files are gone or damaged, Prefect's record of the result goes too, so that the
-    task runs again.
+    Where the store's files are missing or damaged, Prefect's record is removed too, so the task
+    runs again.
     """
     work: TaskInput = parameters["work"]
     key = f"{work.request.stage.name}-{work.request.key}"
@@ -57,9 +57,9 @@ def cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
 
 
 def compute(work: TaskInput, listen: Progress = silent) -> dict[str, Any]:
-    """Do a request's work in the store and return its manifest as a JSON object.
+    """Compute a request in the store and return its manifest as a JSON object.
 
-    ``listen`` hears of the progress too, and may end the work by raising.
+    ``listen`` also receives progress and can abort by raising.
     """
     file = ProgressFile(progress_path(work.root, work.run, work.request))
 
@@ -70,20 +70,19 @@ def compute(work: TaskInput, listen: Progress = silent) -> dict[str, Any]:
     build = partial(
         Store(work.root).build, work.request, force=work.force, run=work.run, progress=progress
     )
-    # Prefect takes a run for cancelled, and not for crashed, only if its own handler of signals is
-    # in place all the time.
+    # Prefect marks a run as cancelled, not crashed, only while its own signal handler is in place.
     built = run_stoppable(build) if work.request.stage.resumable else build()
     return asdict(built.manifest)
 
 
-def is_passing(_task: Any, _task_run: Any, state: State[Any]) -> bool:
-    """Say whether a task failed by an error of a disk or a network share that may pass.
+def is_transient(_task: Any, _task_run: Any, state: State[Any]) -> bool:
+    """Return whether a task failed because of a transient error of a disk or network share.
 
-    The project's own errors pass only where such an error has caused them.
+    The project's own errors are transient only if such an error caused them.
     """
     error = state.data
     cause = error.__cause__ if isinstance(error, SentimentError) else error
-    return isinstance(cause, OSError) and cause.errno in PASSING
+    return isinstance(cause, OSError) and cause.errno in TRANSIENT
 
 
 def stage_task(
@@ -95,9 +94,9 @@ def stage_task(
     retries: int = 0,
     retry_delay: float = 0,
 ) -> Task[..., dict[str, Any]]:
-    """Return the Prefect task that does one request of a stage, through ``compute`` or like it.
+    """Return the Prefect task that computes a request, by ``compute`` or a function like it.
 
-    It is tried again ``retries`` times, ``retry_delay`` seconds later, after a passing error.
+    After a transient error it is retried up to ``retries`` times, ``retry_delay`` seconds later.
     """
     return task(
         name=stage.name,
@@ -108,7 +107,7 @@ def stage_task(
         refresh_cache=force,
         retries=retries,
         retry_delay_seconds=retry_delay,
-        retry_condition_fn=is_passing,
+        retry_condition_fn=is_transient,
     )(does)
 
 

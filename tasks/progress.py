@@ -1,4 +1,4 @@
-"""Progress of tasks as small files, so that it reaches the run from threads and processes alike."""
+"""Progress in small files, which reach the run from threads and processes alike."""
 
 import json
 import time
@@ -14,7 +14,7 @@ INTERVAL = 0.25  # seconds between writes
 
 
 class ProgressFile:
-    """A ``Progress`` that keeps the latest state in a file."""
+    """A ``Progress`` that keeps its latest state in a file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -25,16 +25,16 @@ class ProgressFile:
         if done != total and now - self._written < INTERVAL:
             return
         self._written = now
-        with suppress(StorageError):  # a full disk is the stage's own business to report
+        with suppress(StorageError):  # the stage itself reports a full disk
             content = json.dumps({"done": done, "total": total, "figures": figures})
             write_atomically(self._path, content)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How far a stage is: work done in all its tasks, and the latest figures.
+    """The progress of a stage: work done in all its tasks, and the latest metrics.
 
-    ``share``, from 0 to 1, is how much of their input they have read, None where they do not tell.
+    ``share``, from 0 to 1, is how much of their input the tasks have read; None if unknown.
     """
 
     done: int = 0
@@ -44,10 +44,10 @@ class Snapshot:
 
 
 def snapshot(paths: Sequence[Path], sizes: Sequence[int] = ()) -> Snapshot:
-    """Add up the progress files of a stage's tasks; those not yet written count as nothing done.
+    """Add up the progress files of a stage's tasks; a missing file counts as nothing done.
 
-    ``sizes`` are those of the tasks' inputs, by which their shares count. The total is known once
-    every task knows its own.
+    ``sizes`` of the tasks' inputs weight their shares. The total is known once every task knows
+    its own.
     """
     done = 0
     totals: list[int] = []

@@ -2,7 +2,7 @@
 
 from tasks.champion import candidate_of, is_to_measure, opponent_of
 from tasks.manifest import Manifest, digest_json
-from tasks.registry.champion import read_register
+from tasks.registry.champion import read_registry
 from tasks.run_spec import Done, RunSpec
 from tasks.stage import Request, Stage
 
@@ -15,8 +15,8 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
     """Ask for a verdict. ``apply_verdict`` refuses it if the champion has changed by then."""
     (evaluated,) = done["evaluate"]
     candidate = candidate_of(spec, done)
-    register = read_register(spec.store)
-    opponent = opponent_of(spec, register, candidate)
+    registry = read_registry(spec.store)
+    opponent = opponent_of(spec, registry, candidate)
     if opponent is not None and is_to_measure(opponent, candidate):
         # Unless the champion has changed since it was measured.
         measured = [m for m in done.get("champion", ()) if _measured(m) == opponent.digest]
@@ -29,7 +29,7 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
         "promote": spec.config.promote,
         "candidate": candidate,
         "champion": opponent,
-        "withdrawn": register.withdrawn().get(candidate.digest),
+        "withdrawn": registry.rolled_back().get(candidate.digest),
     }
     return [Request(STAGE, "verdict", {"metrics": evaluated.output("metrics.json")}, settings)]
 

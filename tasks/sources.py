@@ -36,9 +36,9 @@ class Source:
 def find_sources(data: Path) -> list[Source]:
     """Return the review files of a folder (or the one file given) in the order of their names.
 
-    A file is for the split that its name holds as a word: ``train.ft.txt.bz2``,
-    ``amazon.test.ft.txt.bz2``, ``validation.csv``. A single file is for training. DataError where
-    the only file for a split is none that can be read: the others would be split instead of it.
+    A file belongs to the split that its name contains as a word: ``train.ft.txt.bz2``,
+    ``amazon.test.ft.txt.bz2``, ``validation.csv``. A single file is for training. Raises DataError
+    if the only file for a split cannot be read, since other files would be split in its place.
     """
     if data.is_file():
         return [Source("train", data)]
@@ -66,7 +66,7 @@ def find_sources(data: Path) -> list[Source]:
     for split, path in unread.items():
         if split not in found:
             raise DataError(
-                f"{path}: named like {split} reviews, but no file that can be read ({KINDS}). "
+                f"{path}: named like {split} reviews, but not a file that can be read ({KINDS}). "
                 "Convert it, or give it another name."
             )
     if "train" not in found:
@@ -77,9 +77,9 @@ def find_sources(data: Path) -> list[Source]:
 
 
 def digest_files(paths: Iterable[Path], storage: Path) -> list[Artifact]:
-    """Return files from outside the storage folder as artifacts with their digests.
+    """Return files outside the storage folder as artifacts with their digests.
 
-    A digest is remembered in the storage folder and read again when size or time changed.
+    Digests are cached in the storage folder; a file is read again if its size or time changed.
     """
     memory = storage / DIGESTS
     try:

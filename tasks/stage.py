@@ -1,4 +1,4 @@
-"""A stage of the pipeline, and a request: one piece of work for it, with its key."""
+"""Stages of the pipeline, and requests: one piece of work for a stage, with its key."""
 
 import importlib
 import importlib.metadata
@@ -14,22 +14,26 @@ from tasks.manifest import Artifact, Manifest, digest_json
 
 KEY_FORMAT = 1
 CHECKPOINTS = "checkpoints"
-KEY_LENGTH = 16  # hex digits: short enough to read in a path, long enough never to meet twice
+KEY_LENGTH = 16  # hex digits: short enough to read in a path, long enough not to collide
 Inputs = Mapping[str, Artifact | tuple[Artifact, ...]]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What the pipeline needs to know of a stage.
+    """A stage of the pipeline.
 
-    ``function`` ("module:name") is called with every input as a Path or a list of Paths, with
-    every setting by its name, with ``out`` (an empty folder) and ``progress``; it writes files into
-    ``out`` and returns its figures as a JSON object. ``libraries`` are the distributions whose
-    version shapes the output. A ``mapped`` stage has many requests, spread over workers.
-    A ``python_bound`` one spends its time in Python, so that only processes speed it up.
-    A ``long`` one shows its progress in the Prefect UI.
-    A ``resumable`` one is also given ``checkpoints``, a folder that outlives a killed run.
-    One that is not ``listed`` is a detail of the pipeline: no person selects it.
+    Attributes:
+        name: The stage's name, and its folder in the store.
+        function: "module:name" of the function that does the work. It gets every input as a Path
+            or a list of Paths, every setting by name, ``out`` (an empty folder to write to) and
+            ``progress``, and returns its stats as a JSON object.
+        reads: The stages whose results it reads.
+        libraries: Distributions whose version affects the output.
+        mapped: Has many requests, spread over workers.
+        python_bound: Spends its time in Python, so only processes speed it up.
+        long: Shows its progress in the Prefect UI.
+        resumable: Also gets ``checkpoints``, a folder that outlives a killed run.
+        listed: Can be selected by the user. Other stages are details of the pipeline.
     """
 
     name: str
@@ -57,21 +61,20 @@ class Stage:
     def versions(self) -> dict[str, str]:
         """The installed versions of the stage's libraries.
 
-        Without a build's own mark, such as torch's +cpu: machines with and without a GPU share
-        results.
+        Build tags such as torch's +cpu are left out: machines with and without a GPU share results.
         """
         return {n: importlib.metadata.version(n).partition("+")[0] for n in self.libraries}
 
 
 @cache
 def _code(function: str) -> dict[str, str]:
-    # Read once a process, which goes on running the code that it has loaded.
+    # Once per process, which keeps running the code that it has loaded.
     return fingerprint(function).definitions
 
 
 @dataclass(frozen=True)
 class Request:
-    """One piece of work for a stage: its inputs and settings, and through them its key."""
+    """One piece of work for a stage: its inputs and settings, which make its key."""
 
     stage: Stage
     label: str
@@ -80,7 +83,7 @@ class Request:
 
     @property
     def artifacts(self) -> list[Artifact]:
-        """All inputs, one after the other."""
+        """All inputs as one list."""
         given = self.inputs.values()
         return [a for value in given for a in (value if isinstance(value, tuple) else (value,))]
 
@@ -96,12 +99,12 @@ class Request:
         return {**paths, **self.settings, **resuming}
 
     def checkpoints(self, root: Path) -> Path:
-        """Return the folder in which a resumable stage keeps what it goes on from."""
+        """Return the folder of a resumable stage's checkpoints."""
         return root / CHECKPOINTS / f"{self.stage.name}-{self.key}"
 
     @cached_property
     def ingredients(self) -> dict[str, Any]:
-        """All that the key is made of, as JSON values, under the names used by ``Manifest``."""
+        """What the key is made of, as JSON values, under the names that ``Manifest`` uses."""
         return {
             "inputs": {
                 name: [
@@ -124,12 +127,12 @@ class Request:
 
     @cached_property
     def key(self) -> str:
-        """The start of the sha256 that names this work: equal keys mean equal outputs."""
+        """The first digits of the sha256 of this work: equal keys mean equal outputs."""
         work = [KEY_FORMAT, self.stage.name, self.stage.function, self._identity()]
         return digest_json(work)[:KEY_LENGTH]
 
     def _identity(self) -> dict[str, Any]:
-        # Of an input's name only the ending counts: it says how to read the bytes.
+        # Only the suffixes of an input's name count: they say how to read the bytes.
         inputs = {
             name: [["".join(Path(i["name"]).suffixes[-2:]), i["sha256"]] for i in artifacts]
             for name, artifacts in self.ingredients["inputs"].items()
@@ -138,7 +141,7 @@ class Request:
 
 
 def split_of(artifact: Artifact) -> str:
-    """Return the split that a shard of reviews belongs to, which its name starts with."""
+    """Return the split of a shard of reviews, which its name starts with."""
     return artifact.name.rpartition("-")[0]
 
 
@@ -159,7 +162,7 @@ def reviews_of(split: str, ingested: Iterable[Manifest]) -> tuple[Artifact, ...]
 def outputs_of(
     split: str, ingested: Sequence[Manifest], of_shards: Sequence[Manifest], name: str
 ) -> tuple[Artifact, ...]:
-    """Return the outputs of this name that a mapped stage wrote for a split's shards, in order."""
+    """Return the outputs of this name that a mapped stage wrote for a split, in shard order."""
     return tuple(
         manifest.output(name)
         for (_, shard), manifest in zip(shards_of(ingested), of_shards, strict=True)
@@ -168,6 +171,6 @@ def outputs_of(
 
 
 def _place(shard: Artifact) -> tuple[str, int]:
-    # As text, shard 100000 would come before 99999.
+    # As text, 100000 would sort before 99999.
     split, _, number = shard.name.removesuffix(".parquet").rpartition("-")
     return split, int(number)

@@ -1,6 +1,6 @@
-"""The model's card, ``README.md`` in its bundle.
+"""The model card, ``README.md`` in a bundle.
 
-It is no output of ``train``: test figures come later, and a better wording must train nothing anew.
+Not an output of ``train``: test metrics come later, and rewording the card must not retrain.
 """
 
 import json
@@ -15,7 +15,7 @@ from tasks.store.atomic import write_atomically
 
 
 def put_first_card(spec: RunSpec, trained: Manifest) -> None:
-    """Give a bundle that has no card one without test metrics."""
+    """Write a card without test metrics, unless the bundle has one."""
     folder = spec.store.root / trained.stage / trained.key
     if not (folder / CARD).exists():
         settings = json.loads((folder / CONFIG).read_bytes())
@@ -26,6 +26,6 @@ def put_first_card(spec: RunSpec, trained: Manifest) -> None:
 
 
 def put_card(store: Store, trained: Manifest, reported: Manifest) -> None:
-    """Give a bundle the card that the stage ``report`` wrote."""
+    """Copy the card that the stage ``report`` wrote into the bundle."""
     card = (store.root / reported.output(CARD).path).read_text(encoding="utf-8")
     write_atomically(store.root / trained.stage / trained.key / CARD, card)

@@ -1,6 +1,6 @@
-"""The champion: the model in use, who promoted it and why, and the champions before it.
+"""The model registry: the champion (the model in use), who promoted it and why, and its history.
 
-``<root>/models/champion.json`` holds all of it, and is replaced in one step.
+``<root>/models/champion.json`` holds all of it and is replaced in one step.
 """
 
 import getpass
@@ -21,7 +21,7 @@ from tasks.store.store import MANIFEST, Store
 
 
 class Measured(Settings):
-    """A model's accuracy, and on what: see :class:`sentiment.evaluation.promotion.Candidate`."""
+    """A model's accuracy and what it was measured on: see ``promotion.Candidate``."""
 
     tests: str
     threshold: float
@@ -33,8 +33,8 @@ class Measured(Settings):
 class Entry(Settings):
     """One change of champion.
 
-    ``model`` is the bundle's path under the storage root, ``digest`` that of its bytes. A run that
-    promotes notes its id, its limits and the champion that it met.
+    ``model`` is the bundle's path under the storage root, ``digest`` the digest of its bytes. A run
+    that promotes also records its id, its limits and the champion it met.
     """
 
     model: str
@@ -50,8 +50,8 @@ class Entry(Settings):
 
 
 @dataclass(frozen=True)
-class Register:
-    """All changes of champion, the oldest first."""
+class Registry:
+    """All changes of champion, oldest first."""
 
     entries: tuple[Entry, ...] = ()
 
@@ -60,50 +60,50 @@ class Register:
         return self.entries[-1] if self.entries else None
 
     def line(self) -> list[Entry]:
-        """Return the champion, last, and before it those that rollbacks would lead to in turn."""
+        """Return the champions that rollbacks would lead to in turn; the present one is last."""
         return self._replay()[0]
 
-    def withdrawn(self) -> dict[str, str]:
+    def rolled_back(self) -> dict[str, str]:
         """Return who rolled back from which model (by digest), and why."""
         return self._replay()[1]
 
     def _replay(self) -> tuple[list[Entry], dict[str, str]]:
         line: list[Entry] = []
-        withdrawn: dict[str, str] = {}
+        rolled_back: dict[str, str] = {}
         for entry in self.entries:
             if entry.how == "rollback":
-                withdrawn[line.pop().digest] = f"by {entry.who}: {entry.why}"
+                rolled_back[line.pop().digest] = f"by {entry.who}: {entry.why}"
                 line[-1] = entry
             else:
-                withdrawn.pop(entry.digest, None)
+                rolled_back.pop(entry.digest, None)
                 line.append(entry)
-        return line, withdrawn
+        return line, rolled_back
 
 
-def read_register(store: Store) -> Register:
-    """Read who is and was champion; raises StorageError for a damaged file."""
+def read_registry(store: Store) -> Registry:
+    """Read the registry; raises StorageError if the file is damaged."""
     content = read_champions(store.root)
     if content is None:
-        return Register()
+        return Registry()
     try:
         entries = [Entry.model_validate(e) for e in [*content["earlier"], content["champion"]]]
     except (ValueError, TypeError, KeyError) as error:
         raise unreadable(store.root / CHAMPION, error) from error
-    return Register(tuple(entries))
+    return Registry(tuple(entries))
 
 
 def apply_verdict(store: Store, decided: Manifest, trained: Manifest, run: str) -> Verdict | None:
-    """Do what the stage ``promote`` decided on a model, and return what has become of it.
+    """Carry out what the stage ``promote`` decided, and return the final verdict.
 
-    None when the champion is no longer the one that was met, so that it has to be decided anew.
+    None if the champion changed in the meantime; the caller must decide again.
     """
     content = decided.stats
     candidate = Candidate.model_validate(content["candidate"])
     met = content["champion"] and Opponent.model_validate(content["champion"])
     verdict = Verdict(content["outcome"], content["reason"])
     with record_lock(store):
-        register = read_register(store)
-        champion = register.champion
+        registry = read_registry(store)
+        champion = registry.champion
         if champion is not None and champion.digest == candidate.digest:
             if verdict.outcome != "promoted":
                 return verdict
@@ -123,33 +123,33 @@ def apply_verdict(store: Store, decided: Manifest, trained: Manifest, run: str) 
                 limits=PromoteConfig.model_validate(decided.config["promote"]),
                 met=met,
             )
-            _write(store, register, entry)
+            _write(store, registry, entry)
     return verdict
 
 
 def promote_by_hand(
     store: Store, model: str, measured: Measured | None, *, who: str, why: str
 ) -> Entry:
-    """Make a model (its path under the root) the champion; ModelError when it cannot be."""
-    with record_lock(store):  # `gc` removes nothing meanwhile
-        register = read_register(store)
+    """Make a model (its path under the root) the champion; raises ModelError if it cannot be."""
+    with record_lock(store):  # so that `gc` removes nothing
+        registry = read_registry(store)
         digest = digest_bundle(store, model)
-        if register.champion is not None and register.champion.digest == digest:
+        if registry.champion is not None and registry.champion.digest == digest:
             raise ModelError(f"{model} is the champion already.")
         entry = Entry(
             model=model, digest=digest, how="hand", who=who, why=why, when=_now(), measured=measured
         )
-        return _write(store, register, entry)
+        return _write(store, registry, entry)
 
 
 def roll_back(store: Store, *, who: str, why: str) -> Entry:
-    """Make the champion before this one champion again; no run promotes this one any more.
+    """Make the previous champion the champion again. No run promotes the present one again.
 
-    Raises ModelError when there was none before or its bundle is gone.
+    Raises ModelError if there is no previous champion or its bundle is gone.
     """
     with record_lock(store):
-        register = read_register(store)
-        line = register.line()
+        registry = read_registry(store)
+        line = registry.line()
         if len(line) < 2:
             raise ModelError("There is no champion to roll back to.")
         before = line[-2]
@@ -164,11 +164,11 @@ def roll_back(store: Store, *, who: str, why: str) -> Entry:
             when=_now(),
             measured=before.measured,
         )
-        return _write(store, register, entry)
+        return _write(store, registry, entry)
 
 
 def measured_in(promotion: dict[str, Any]) -> Measured:
-    """Return what the content of a ``promotion.json`` says of the candidate."""
+    """Return the candidate's accuracy from the content of a ``promotion.json``."""
     candidate = promotion["candidate"]
     names = ("tests", "threshold", "generated")
     return Measured(
@@ -179,18 +179,18 @@ def measured_in(promotion: dict[str, Any]) -> Measured:
 
 
 def bundle_manifest(store: Store, model: str) -> Manifest:
-    """Return the manifest of a model's training; raises ModelError when the model is gone."""
+    """Return the manifest of a model; raises ModelError if the model is gone."""
     try:
         return Manifest.from_json((store.root / model / MANIFEST).read_bytes())
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(
-            f"{store.root / model}: no whole model bundle is here. `sentiment models list` shows "
-            "those that there are, `sentiment models promote` makes one the champion."
+            f"{store.root / model}: not a complete model bundle. `sentiment models list` shows "
+            "the models, `sentiment models promote` makes one the champion."
         ) from error
 
 
 def digest_bundle(store: Store, model: str) -> str:
-    """Read a model's files and return their digest; raises ModelError for a damaged one."""
+    """Read a model's files and return their digest; raises ModelError if one is damaged."""
     manifest = bundle_manifest(store, model)
     for artifact in manifest.outputs:
         path = store.root / artifact.path
@@ -200,18 +200,18 @@ def digest_bundle(store: Store, model: str) -> str:
 
 
 def user() -> str:
-    """Return the name of the user, or the number where there is no name."""
+    """Return the user's name, or the number if there is no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
 
 
-def _write(store: Store, register: Register, entry: Entry) -> Entry:
+def _write(store: Store, registry: Registry, entry: Entry) -> Entry:
     content = {
         "format": CHAMPION_FORMAT,
         "champion": entry.model_dump(mode="json"),
-        "earlier": [each.model_dump(mode="json") for each in register.entries],
+        "earlier": [each.model_dump(mode="json") for each in registry.entries],
     }
     write_atomically(store.root / CHAMPION, json.dumps(content, indent=1) + "\n")
     return entry

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sentiment.errors import ModelError
 from sentiment.model.registry import LATEST
 from tasks.manifest import Manifest, digest_outputs
-from tasks.registry.champion import Measured, measured_in, read_register
+from tasks.registry.champion import Measured, measured_in, read_registry
 from tasks.store.store import MANIFEST, Store
 
 
@@ -14,8 +14,8 @@ from tasks.store.store import MANIFEST, Store
 class Model:
     """A model bundle: its path under the root, when and by which run it was trained.
 
-    ``measured`` is the newest evaluation; ``champion`` says that it is the champion, ``was`` that
-    it once was, ``latest`` that the last run trained it or found it cached.
+    ``measured`` is the latest evaluation. ``champion``: is the champion; ``was``: is or was one;
+    ``latest``: the last run trained it or found it cached.
     """
 
     model: str
@@ -28,10 +28,10 @@ class Model:
 
 
 def list_models(store: Store) -> list[Model]:
-    """Return all models, the newest first."""
-    register = read_register(store)
-    ever = {entry.digest for entry in register.entries}
-    champion = register.champion
+    """Return all models, newest first."""
+    registry = read_registry(store)
+    ever = {entry.digest for entry in registry.entries}
+    champion = registry.champion
     latest = (store.root / LATEST).resolve()
     measured = {
         promotion.stats["candidate"]["digest"]: measured_in(promotion.stats)
@@ -56,9 +56,9 @@ def list_models(store: Store) -> list[Model]:
 
 
 def find_model(store: Store, name: str) -> Model:
-    """Return the model of a name: its key or the start of it, its path, or ``latest``.
+    """Find a model by key (or unique prefix), path, or ``latest``.
 
-    Raises ModelError when there is none, or more than one.
+    Raises ModelError if there is none, or more than one.
     """
     models = list_models(store)
     key = name.rstrip("/").rpartition("/")[2]
@@ -66,7 +66,7 @@ def find_model(store: Store, name: str) -> Model:
     if key and len(found) == 1:
         return found[0]
     known = ", ".join(_key(model) for model in models) or "none yet"
-    problem = f"fits {len(found)} models" if found else "is no model here"
+    problem = f"matches {len(found)} models" if found else "matches no model"
     raise ModelError(f"{name!r} {problem}. Models in {store.root / 'train'}: {known}.")
 
 
@@ -75,7 +75,7 @@ def _key(model: Model) -> str:
 
 
 def _manifests(store: Store, stage: str) -> Iterator[Manifest]:
-    """Yield the whole results of a stage, the oldest first."""
+    """Yield the complete results of a stage, oldest first."""
     manifests = []
     for path in (store.root / stage).glob(f"*/{MANIFEST}"):
         try:

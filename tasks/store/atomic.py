@@ -1,4 +1,4 @@
-"""Small files of the storage folder, written whole or not at all."""
+"""Atomic writes to the storage folder, and their errors."""
 
 import os
 import uuid
@@ -26,9 +26,9 @@ def writing_to(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file's content in one step, making its folder if need be.
+    """Replace a file's content in one step, creating its folder if needed.
 
-    Raises StorageError, and then leaves the old content.
+    Raises StorageError and keeps the old content if that fails.
     """
     unfinished = path.with_name(f".{path.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
     with writing_to(path):

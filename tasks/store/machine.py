@@ -1,4 +1,4 @@
-"""The machine that does the work, in one line."""
+"""A description of this machine."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def describe_machine() -> str:
-    """Return processor, cores and memory, and the GPU if this process may have used one."""
+    """Return the processor, cores, memory, and the GPU if this process may have used one."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     system = f"{platform.system()} {platform.machine()}"
     parts = [f"{processor()}, {cores()} cores", f"{memory:.0f} GiB", system]

@@ -1,4 +1,4 @@
-"""Why a stage runs, in words: what differs between a request and the last run like it."""
+"""Why a stage runs: what differs between a request and the last one with its label."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +12,9 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def explain(request: Request, found: Found, previous: Manifest | None) -> list[str]:
-    """Return the reasons why a request has to run.
+    """Return why a request has to run.
 
-    ``found`` is what the store has for it, ``previous`` the last run with the same label.
+    ``found`` is what the store has for it, ``previous`` the last result with the same label.
     """
     if found.damage:
         return [found.damage]
@@ -24,7 +24,7 @@ def explain(request: Request, found: Found, previous: Manifest | None) -> list[s
 
 
 def differences(previous: Manifest, request: Request) -> list[str]:
-    """List what changed since a run: settings, code, libraries, inputs."""
+    """List what changed since a result was made: settings, code, libraries, inputs."""
     now = request.ingredients
     changes = _changed_config(previous.config, now["config"], first=request.stage.name)
     files = sorted({name.split(":")[0] for name, *_ in _changed(previous.code, now["code"])})
@@ -39,7 +39,7 @@ def differences(previous: Manifest, request: Request) -> list[str]:
 
 
 def summarise(reasons: Sequence[Sequence[str]], total: int) -> str:
-    """Join the reasons of a stage's requests that run; ``total`` counts the cached ones too."""
+    """Join the reasons of a stage's requests that run; ``total`` includes the cached ones."""
     different = dict.fromkeys(reason for request in reasons for reason in request)
     share = f"{len(reasons)} of {total} shards: " if len(reasons) < total else ""
     return f"{share}{_some(list(different), '; ')}"
@@ -63,7 +63,7 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[s
 
 
 def _changed_config(old: Mapping[str, Any], new: Mapping[str, Any], first: str) -> list[str]:
-    """List the settings that differ, those of the stage's own section first."""
+    """List the settings that differ, the stage's own section first."""
     changes = []
     for section in sorted({*old, *new}, key=lambda name: (name != first, name)):
         before, after = old.get(section), new.get(section)

@@ -1,4 +1,4 @@
-"""Records of runs: which results each used, for explanations and for ``gc``."""
+"""Records of runs: which results each used. For explanations and ``gc``."""
 
 import json
 import os
@@ -17,9 +17,9 @@ LOCK = "run.lock"
 
 
 class RunRecord:
-    """One run's record, ``<root>/runs/<run id>/run.json``, kept up to date while it goes on.
+    """The record of a run, ``<root>/runs/<run id>/run.json``, kept up to date while it is active.
 
-    All that time it holds a lock beside it, which the system frees if the run is killed.
+    The run holds a lock beside it, which the system frees if the run is killed.
     """
 
     def __init__(self, store: Store, run_id: str, **about: Any) -> None:
@@ -41,9 +41,9 @@ class RunRecord:
         self._write()
 
     def stage(self, name: str, results: Mapping[str, str], **about: Any) -> None:
-        """Note the results (keys by label) that a stage is about to use or to make.
+        """Note the results (keys by label) that a stage is about to use or compute.
 
-        Those noted for the stage before, as by the trials of a study, stay noted as ``earlier``.
+        Results noted before, such as those of a study's other trials, are kept as ``earlier``.
         """
         noted = self._content["stages"].get(name, {"results": {}, "earlier": []})
         before = {*noted["earlier"], *noted["results"].values()} - {*results.values()}
@@ -53,7 +53,7 @@ class RunRecord:
             self._write()
 
     def finish(self, state: str) -> None:
-        """Note how the run ended; nothing of it is in use any more."""
+        """Note how the run ended, and release its results."""
         self._content |= {"state": state, "finished": _now()}
         try:
             self._write()
@@ -64,13 +64,13 @@ class RunRecord:
         write_atomically(self._path, json.dumps(self._content, indent=1))
 
 
-def goes_on(store: Store, run: Mapping[str, Any]) -> bool:
-    """Say whether a run is at work still, by its record; one that was killed is not."""
+def is_active(store: Store, run: Mapping[str, Any]) -> bool:
+    """Return whether a run is still active; a killed one is not."""
     return run["state"] == "running" and is_held(store.root / RUNS / run["run"] / LOCK)
 
 
 def is_held(lock: Path) -> bool:
-    """Say whether somebody holds a lock."""
+    """Return whether a process holds a lock."""
     if not lock.exists():
         return False
     try:
@@ -81,7 +81,7 @@ def is_held(lock: Path) -> bool:
 
 
 def read_runs(store: Store) -> Iterator[dict[str, Any]]:
-    """Yield the records of all runs, the newest first; an unreadable one is passed over."""
+    """Yield the records of all runs, newest first; unreadable ones are skipped."""
     for path in sorted((store.root / RUNS).glob("*/run.json"), reverse=True):
         try:
             yield json.loads(path.read_bytes())
@@ -90,7 +90,7 @@ def read_runs(store: Store) -> Iterator[dict[str, Any]]:
 
 
 def record_lock(store: Store) -> FileLock:
-    """Return the lock under which a run notes what it will use, and ``gc`` removes the rest."""
+    """Return the lock that a run holds to note what it uses, and ``gc`` to remove the rest."""
     (store.root / LOCKS).mkdir(parents=True, exist_ok=True)
     return FileLock(store.root / LOCKS / "runs.lock")
 
@@ -98,7 +98,7 @@ def record_lock(store: Store) -> FileLock:
 def previous_manifests(
     store: Store, stage: str, *, before: str | None = None
 ) -> dict[str, Manifest]:
-    """Return the manifests, by label, of the last run before ``before`` that had the stage."""
+    """Return the manifests, by label, of the last run before ``before`` that had this stage."""
     for run in read_runs(store):
         results = run["stages"].get(stage, {}).get("results", {})
         if before is not None and run["run"] >= before:
@@ -116,7 +116,7 @@ def previous_manifests(
 
 
 def new_run_id() -> str:
-    """Return a name that sorts by time."""
+    """Return an id that sorts by time."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}"
 
 

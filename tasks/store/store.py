@@ -1,7 +1,7 @@
-"""The store: results of stage runs under their keys, complete or not there at all.
+"""The store: results of stages under their keys, complete or absent.
 
-``<root>/<stage>/<key>/`` holds a run's files and its ``manifest.json``. A run writes into a folder
-beside it and is renamed into place, under a lock that ends with its owner.
+``<root>/<stage>/<key>/`` holds a result's files and its ``manifest.json``. A stage writes to a
+folder beside it, which is renamed into place under a lock that dies with its owner.
 """
 
 import os
@@ -32,7 +32,7 @@ VERSIONS = ("torch", "numpy", "pyarrow", "nltk", "prefect")
 
 @dataclass(frozen=True)
 class Found:
-    """What the store has for a request: a manifest, or why it has none that can be used."""
+    """What the store has for a request: a manifest, or why it cannot be used."""
 
     manifest: Manifest | None
     damage: str | None = None
@@ -40,7 +40,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Built:
-    """A manifest, and whether it was made now or had been there already."""
+    """A manifest, and whether it was computed now or already there."""
 
     manifest: Manifest
     computed: bool
@@ -53,7 +53,7 @@ class Store:
         self.root = root.resolve()
 
     def prepare(self) -> None:
-        """Make the root, and say so when it cannot be written."""
+        """Create the root; raises StorageError if it cannot be written."""
         probe = self.root / LOCKS / f".probe-{uuid.uuid4().hex}"
         with writing_to(self.root):
             probe.parent.mkdir(parents=True, exist_ok=True)
@@ -64,10 +64,10 @@ class Store:
         return self.root / request.stage.name / request.key
 
     def find(self, request: Request, *, verify: bool = False) -> Found:
-        """Look for a usable result: its manifest is there and its files are as it says.
+        """Look up a result: usable if its manifest is there and its files match it.
 
-        Sizes and modification times are compared; where a time differs, or with ``verify``
-        always, the content is read.
+        Sizes and modification times are compared. The content is read where a time differs, or
+        always with ``verify``.
         """
         path = self.folder(request) / MANIFEST
         try:
@@ -94,12 +94,12 @@ class Store:
             (touched or verify) and digest_file(path) != artifact.sha256
         ):
             return f"{artifact.path} is damaged"
-        if touched:  # copied, but whole: spare the next look the reading
+        if touched:  # copied but intact: need not be read next time
             os.utime(path, ns=(stat.st_atime_ns, artifact.mtime_ns))
         return None
 
     def discard(self, request: Request, *, verify: bool = False) -> None:
-        """Take a result that is still damaged out of the way, so that nothing hits it."""
+        """Delete a damaged result so that it is never a cache hit."""
         folder = self.folder(request)
         with writing_to(self.root), self._lock(request):
             if folder.exists() and self.find(request, verify=verify).manifest is None:
@@ -113,10 +113,10 @@ class Store:
         run: str = "",
         progress: Progress = silent,
     ) -> Built:
-        """Return the request's result, computing it unless a usable one is there.
+        """Return the result of a request, computing it unless a usable one is there.
 
-        Whoever asks for the same work meanwhile waits and then finds it done. Raises what the
-        stage's function raises, and StorageError when the files cannot be written.
+        Others that ask for the same work meanwhile wait, and then find it done. Raises what the
+        stage's function raises, and StorageError if the files cannot be written.
         """
         folder = self.folder(request)
         with writing_to(self.root), self._lock(request):
@@ -136,7 +136,7 @@ class Store:
             return Built(manifest, computed=True)
 
     def _lock(self, request: Request) -> FileLock:
-        # The system frees such a lock when its owner dies, however that happens.
+        # The system frees the lock when its owner dies, for whatever reason.
         (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
         return FileLock(self.root / LOCKS / f"{request.stage.name}-{request.key}.lock")
 
@@ -148,7 +148,7 @@ class Store:
             stats = request.stage.load()(
                 **request.arguments(self.root), out=work, progress=progress
             )
-            # What a stage that goes on from a checkpoint did before is work of this result, too.
+            # Work done before a stage resumed from a checkpoint counts too.
             seconds = time.monotonic() - started + stats.get("seconds_before", 0)
             manifest = self._manifest(request, work, folder, stats, run=run, seconds=seconds)
             (work / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
@@ -208,7 +208,7 @@ class Store:
     def _keep_evidence(self, request: Request, error: SentimentError) -> None:
         if error.evidence is None or not error.evidence.exists():
             return
-        kept = self.root / FAILED / f"{request.stage.name}-{request.key[:12]}" / error.evidence.name
+        kept = self.root / FAILED / f"{request.stage.name}-{request.key}" / error.evidence.name
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(error.evidence, kept)
         error.args = (f"{error.args[0]} They are kept in {kept}.", *error.args[1:])
@@ -218,5 +218,5 @@ class Store:
 
 
 def _discarded(folder: Path) -> Path:
-    """Return where a result goes while a new one takes its place."""
+    """Return where a result is moved while a new one replaces it."""
     return folder.with_name(f".{folder.name}-discarded")

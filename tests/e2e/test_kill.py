@@ -85,7 +85,7 @@ def stop(training: Forks, storage: Path, number: signal.Signals, after: float) -
     ("seed", "number"),
     [*enumerate([signal.SIGKILL] * 3 + [signal.SIGTERM, signal.SIGINT])],
 )
-def test_stopped_training_goes_on_and_ends_with_the_same_model(
+def test_stopped_training_resumes_and_ends_with_the_same_model(
     training: Forks, undisturbed: str, tmp_path: Path, seed: int, number: signal.Signals
 ) -> None:
     rng = random.Random(seed)

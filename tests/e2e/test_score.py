@@ -56,7 +56,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_killed_run_goes_on_with_the_parts_that_are_missing(
+def test_a_killed_run_resumes_with_the_parts_that_are_missing(
     storage: Path, tmp_path: Path
 ) -> None:
     source = write_bz2(tmp_path / "new.ft.txt.bz2", good_lines(ROWS))

@@ -21,7 +21,7 @@ from sentiment.errors import GateError, ModelError
 from sentiment.model.registry import CHAMPION
 from tasks.gc import collect
 from tasks.manifest import Manifest
-from tasks.registry.champion import apply_verdict, read_register, roll_back
+from tasks.registry.champion import apply_verdict, read_registry, roll_back
 from tasks.registry.models import find_model, list_models
 from tasks.run_spec import RunSpec
 from tasks.store import Store
@@ -50,7 +50,7 @@ def keys(done: Done) -> dict[str, list[str]]:
 
 
 def champion(store: Store) -> str:
-    now = read_register(store).champion
+    now = read_registry(store).champion
     assert now is not None
     return now.model
 
@@ -270,7 +270,7 @@ def test_below_the_least_accuracy_the_run_fails_after_its_report(
     with pytest.raises(GateError, match=r"\. It was not promoted") as caught:
         check_promotion(spec, done, report.with_name("not yet"), lambda key: "somewhere")
     assert "report" not in str(caught.value)
-    assert read_register(spec.store).champion is None
+    assert read_registry(spec.store).champion is None
     with pytest.raises(ModelError, match="no model here yet"):
         model_folder(None, spec.store.root)
 

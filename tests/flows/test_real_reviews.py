@@ -27,7 +27,7 @@ from sentiment.scoring.score_files import score_files
 from sentiment.text.tokenize import tokenize_texts
 from sentiment.text.vocabulary import UNKNOWN
 from tasks.manifest import Manifest
-from tasks.registry.champion import promote_by_hand, read_register, roll_back
+from tasks.registry.champion import promote_by_hand, read_registry, roll_back
 from tasks.run_spec import RunSpec
 from tasks.store import Store
 from tests.support.reviews import Lines, real_lines, write_bz2
@@ -110,7 +110,7 @@ def test_all_parts_of_its_model_have_learnt(real: Real) -> None:
 
 def test_its_model_is_the_champion(real: Real) -> None:
     assert model_in_use(real.store.root) == real.model
-    champion = read_register(real.store).champion
+    champion = read_registry(real.store).champion
     assert champion is not None and champion.measured is not None
     assert champion.measured.accuracy == real.done["evaluate"][0].stats["accuracy"]
 
@@ -218,7 +218,7 @@ def test_drift_is_small_between_halves_and_large_where_reviews_were_changed(real
         assert told["beyond"] and told["distance"] > 5 * same[measure]["distance"]
 
 
-def test_an_interrupted_score_goes_on_where_it_was(
+def test_an_interrupted_score_resumes_where_it_was(
     real: Real, tables: list[Path], tmp_path: Path
 ) -> None:
     source, config = tables[0], ScoreConfig(chunk_size=70)

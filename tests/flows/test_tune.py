@@ -229,7 +229,7 @@ def test_the_same_again_tries_nothing_more_and_says_the_same(study: dict[str, An
     assert len(opened(study).trials) == TRIALS
 
 
-def test_interrupted_it_goes_on_to_the_same_end(
+def test_interrupted_it_resumes_to_the_same_end(
     study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows.tune import tune
@@ -324,7 +324,7 @@ def test_trials_run_under_the_settings_of_runs(
     assert sent == ["train"]
 
 
-def test_a_trial_that_takes_too_long_fails_and_the_study_goes_on(
+def test_a_trial_that_takes_too_long_fails_and_the_study_continues(
     study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows.run import stage as runner

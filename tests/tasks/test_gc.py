@@ -54,7 +54,7 @@ def test_results_of_the_last_runs_stay(make_spec: MakeJob, data: Path) -> None:
     assert results(store) == both - {obsolete}
 
 
-def test_a_run_that_goes_on_keeps_its_results(make_spec: MakeJob, data: Path) -> None:
+def test_a_run_that_is_active_keeps_its_results(make_spec: MakeJob, data: Path) -> None:
     spec = make_spec(data)
     run = record(spec, until="tokenize", state=None)
     record(make_spec(data, "ingest.shard_size=7"), until="tokenize")

@@ -11,7 +11,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from sentiment.data.archives import read_blocks
 from sentiment.errors import DataError, SentimentError, StorageError
-from tasks.prefect_task import is_passing, run_requests
+from tasks.prefect_task import is_transient, run_requests
 from tasks.stage import Request, Stage
 from tasks.store import Store
 from tasks.store.atomic import writing_to
@@ -54,7 +54,7 @@ def unread(number: int) -> SentimentError:
     ],
 )
 def test_only_errors_that_may_pass_are_retried(error: Exception, passing: bool) -> None:
-    assert is_passing(None, None, Failed(data=error)) is passing
+    assert is_transient(None, None, Failed(data=error)) is passing
 
 
 @pytest.mark.usefixtures("prefect_server")

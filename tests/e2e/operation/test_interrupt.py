@@ -87,7 +87,7 @@ def done_in(progress: Path) -> int:
 
 
 @pytest.mark.parametrize("name", ["run", "tune"])
-def test_interrupted_it_says_so_and_the_same_command_goes_on(
+def test_interrupted_it_says_so_and_the_same_command_resumes(
     name: str, preset: Path, started: Any, tmp_path: Path
 ) -> None:
     storage = tmp_path / "storage"

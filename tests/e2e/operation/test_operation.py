@@ -153,7 +153,7 @@ def test_gc_removes_what_only_older_runs_used(service: Service) -> None:
     until("what it removed", lambda: f"train/{gone}" in service.logs(run.id))
 
 
-def test_after_kill_9_of_everything_the_next_run_goes_on(
+def test_after_kill_9_of_everything_the_next_run_resumes(
     service: Service, killed: tuple[UUID, UUID]
 ) -> None:
     _, again = killed

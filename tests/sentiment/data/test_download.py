@@ -200,7 +200,7 @@ def test_a_damaged_file_is_fetched_again(make_site: Callable[..., Site], folder:
     assert visible(folder) == PARQUET_SET
 
 
-def test_a_broken_connection_goes_on_where_it_stopped(
+def test_a_broken_connection_resumes_where_it_stopped(
     make_site: Callable[..., Site], folder: Path
 ) -> None:
     # More breaks than attempts: each brings bytes, so none is the last.
@@ -213,7 +213,7 @@ def test_a_broken_connection_goes_on_where_it_stopped(
     assert spans == [None, *(f"bytes={start}-" for start in starts)]
 
 
-def test_another_run_goes_on_with_what_one_left(
+def test_another_run_resumes_with_what_one_left(
     make_site: Callable[..., Site], folder: Path
 ) -> None:
     site = make_site(files=KAGGLE_SET, md5=True)

@@ -38,7 +38,7 @@ def test_two_processes_take_the_steps_of_one(trained: Trained, tmp_path: Path) -
     )
 
 
-def test_a_dead_process_ends_the_run_which_goes_on_later(trained: Trained, tmp_path: Path) -> None:
+def test_a_dead_process_ends_the_run_which_resumes_later(trained: Trained, tmp_path: Path) -> None:
     model = MODEL.model_copy(update={"word_dropout": 0.1, "head_dropout": 0.3})
     recipe = {"model": model, "epochs": 1, "processes": 2, "checkpoint_every": 4}
     expected = contents(train(trained, tmp_path / "through", **recipe))

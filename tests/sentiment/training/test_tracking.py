@@ -62,7 +62,7 @@ class TestTensorBoard:
         assert boarded(tmp_path / NAME, "train_loss") == LOSSES
         assert boarded(tmp_path / NAME, "validation_loss") == [(20, pytest.approx(0.6))]
 
-    def test_a_training_that_goes_on_shows_each_step_once(self, tmp_path: Path) -> None:
+    def test_a_training_that_resumes_shows_each_step_once(self, tmp_path: Path) -> None:
         config = TrainConfig(tensorboard=str(tmp_path))
         track(config, ROWS, {})
         track(config, ROWS, {})
@@ -84,7 +84,7 @@ class TestMlflow:
         assert logged(address, run, "train_loss") == LOSSES
         assert logged(address, run, "validation_loss") == [(20, pytest.approx(0.6))]
 
-    def test_a_training_that_failed_goes_on_in_its_run(self, address: str) -> None:
+    def test_a_training_that_failed_resumes_in_its_run(self, address: str) -> None:
         config = TrainConfig(mlflow=address)
         with (
             pytest.raises(TrainingError),

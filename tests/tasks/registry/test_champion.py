@@ -17,10 +17,10 @@ from sentiment.model.registry import CHAMPION, LATEST, model_in_use
 from tasks.manifest import Artifact, Manifest, digest_file, digest_outputs
 from tasks.registry.champion import (
     Entry,
-    Register,
+    Registry,
     apply_verdict,
     promote_by_hand,
-    read_register,
+    read_registry,
     roll_back,
     user,
 )
@@ -66,7 +66,7 @@ def decided(store: Store, key: str, accuracy: float) -> Manifest:
         threshold=0.5,
         generated=False,
     )
-    now = read_register(store).champion
+    now = read_registry(store).champion
     met = (
         None
         if now is None
@@ -104,14 +104,14 @@ def run(store: Store, key: str, accuracy: float) -> str:
 
 
 def now(store: Store) -> str:
-    champion = read_register(store).champion
+    champion = read_registry(store).champion
     assert champion is not None
     assert model_in_use(store.root) == store.root / champion.model
     return champion.model
 
 
 def test_without_a_file_there_is_none(store: Store) -> None:
-    assert read_register(store) == Register()
+    assert read_registry(store) == Registry()
 
 
 def test_the_latest_model_is_used_until_there_is_a_champion(store: Store) -> None:
@@ -137,7 +137,7 @@ def test_runs_promote_what_is_better(store: Store) -> None:
     assert now(store) == "train/a1"
     assert run(store, "c3", 0.9) == "promoted"
     assert now(store) == "train/c3"
-    first, last = read_register(store).entries
+    first, last = read_registry(store).entries
     assert (first.model, first.met, last.met and last.met.model) == ("train/a1", None, "train/a1")
     assert (last.run, last.how, last.limits) == ("a run", "run", LIMITS)
     assert last.who and last.why == "promoted: 90.00% against 80.00%"
@@ -150,7 +150,7 @@ def test_settling_twice_changes_nothing(store: Store) -> None:
         "promoted",
         "champion",
     ]
-    assert len(read_register(store).entries) == 1
+    assert len(read_registry(store).entries) == 1
 
 
 def test_a_decision_against_another_champion_is_not_carried_out(store: Store) -> None:
@@ -180,7 +180,7 @@ def test_of_runs_at_once_the_best_model_wins(store: Store) -> None:
         tries = list(pool.map(compete, accuracies))
     assert now(store) == "train/c3"
     assert max(tries) > 1
-    reached = [e.measured.accuracy for e in read_register(store).entries if e.measured]
+    reached = [e.measured.accuracy for e in read_registry(store).entries if e.measured]
     assert reached == sorted(set(reached))
 
 
@@ -205,7 +205,7 @@ def test_readers_never_see_half_a_file(store: Store) -> None:
 
     def read() -> None:
         while not ended.is_set():
-            champion = read_register(store).champion
+            champion = read_registry(store).champion
             seen.add(champion.model if champion else "none")
 
     reader = threading.Thread(target=read)
@@ -216,7 +216,7 @@ def test_readers_never_see_half_a_file(store: Store) -> None:
     ended.set()
     reader.join()
     assert seen <= {"train/a1", "train/b2"} and seen
-    assert len(read_register(store).entries) == 61
+    assert len(read_registry(store).entries) == 61
 
 
 def test_by_hand_and_back(store: Store) -> None:
@@ -230,21 +230,21 @@ def test_by_hand_and_back(store: Store) -> None:
     assert (now(store), back.how, back.measured) == (
         "train/a1",
         "rollback",
-        read_register(store).entries[0].measured,
+        read_registry(store).entries[0].measured,
     )
     with pytest.raises(ModelError, match="no champion to roll back to"):
         roll_back(store, who="Ben", why="again")
 
 
-def test_a_model_rolled_back_from_is_withdrawn_until_promoted_by_hand(store: Store) -> None:
+def test_a_model_rolled_back_from_is_kept_out_until_promoted_by_hand(store: Store) -> None:
     run(store, "a1", 0.7)
     run(store, "b2", 0.8)
-    withdrawn = read_register(store).champion
-    assert withdrawn is not None
+    rolled_back = read_registry(store).champion
+    assert rolled_back is not None
     roll_back(store, who="Ben", why="wrong on refunds")
-    assert read_register(store).withdrawn() == {withdrawn.digest: "by Ben: wrong on refunds"}
+    assert read_registry(store).rolled_back() == {rolled_back.digest: "by Ben: wrong on refunds"}
     promote_by_hand(store, "train/b2", None, who="Ben", why="right after all")
-    assert read_register(store).withdrawn() == {}
+    assert read_registry(store).rolled_back() == {}
 
 
 @pytest.mark.parametrize("damage", ["gone", "changed", "no manifest"])
@@ -268,7 +268,7 @@ def test_a_model_that_is_not_whole_is_refused(store: Store, damage: str) -> None
 def test_a_damaged_file_is_named(store: Store, content: str) -> None:
     run(store, "a1", 0.7)
     (store.root / CHAMPION).write_text(content)
-    for read in (lambda: read_register(store), lambda: model_in_use(store.root)):
+    for read in (lambda: read_registry(store), lambda: model_in_use(store.root)):
         with pytest.raises(StorageError, match=r"champion\.json: cannot be read"):
             read()
 
@@ -281,7 +281,7 @@ def test_a_file_holds_the_champion_and_those_before_it(store: Store) -> None:
     assert [entry["model"] for entry in content["earlier"]] == ["train/a1"]
 
 
-def entries_of(changes: list[str | None]) -> Register:
+def entries_of(changes: list[str | None]) -> Registry:
     """Play changes, None for a rollback where one is possible, the plain way."""
     entries: list[Entry] = []
     stack: list[str] = []
@@ -303,17 +303,17 @@ def entries_of(changes: list[str | None]) -> Register:
                 measured=None,
             )
         )
-    register = Register(tuple(entries))
-    assert [entry.digest for entry in register.line()] == stack
-    return register
+    registry = Registry(tuple(entries))
+    assert [entry.digest for entry in registry.line()] == stack
+    return registry
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c", None]), max_size=12))
 def test_rollbacks_take_the_last_change_off(changes: list[str | None]) -> None:
-    register = entries_of(changes)
-    if register.champion is not None:
-        assert register.line()[-1] == register.champion
-        assert register.champion.digest not in register.withdrawn() or changes[-1] is None
+    registry = entries_of(changes)
+    if registry.champion is not None:
+        assert registry.line()[-1] == registry.champion
+        assert registry.champion.digest not in registry.rolled_back() or changes[-1] is None
 
 
 def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
