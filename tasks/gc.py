@@ -8,7 +8,7 @@ from pathlib import Path
 from tasks.registry.champion import read_registry
 from tasks.stage import CHECKPOINTS
 from tasks.store.run_records import is_active, is_held, read_runs, record_lock
-from tasks.store.store import FAILED, LOCKS, RUNS, Store
+from tasks.store.store import DISCARDED, FAILED, LOCKS, RUNS, Store
 
 RECORDS = "prefect"
 MODELS = "models"
@@ -60,7 +60,7 @@ def _in_use(store: Store, keep_runs: int) -> tuple[set[str], set[tuple[str, str]
 def _models(store: Store) -> Iterator[tuple[str, str]]:
     """Yield the models that links point to, the champion, and the target of a rollback."""
     for path in (store.root / MODELS).glob("*"):
-        if path.is_symlink():
+        if path.is_symlink() and not path.name.startswith("."):  # those a kill left half-way
             target = path.resolve()
             yield target.parent.name, target.name
     for entry in read_registry(store).line()[-2:]:
@@ -73,7 +73,9 @@ def _garbage(store: Store, runs: set[str], results: set[tuple[str, str]]) -> Ite
     for stage in sorted(p for p in root.glob("*") if p.is_dir() and p.name not in _OTHER):
         for folder in sorted(stage.iterdir()):
             if folder.name.startswith("."):
-                key = folder.name.lstrip(".").partition("-")[0]
+                key, _, kind = folder.name.lstrip(".").partition("-")
+                if kind == DISCARDED and (stage.name, key) in results:
+                    continue  # a killed rebuild left it: the next one puts it back
                 if not is_held(root / LOCKS / f"{stage.name}-{key}.lock"):  # in use by a run
                     yield folder
             elif (stage.name, folder.name) not in results:

@@ -1,5 +1,6 @@
 """Atomic writes to the storage folder, and their errors."""
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -8,7 +9,25 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from sentiment.errors import StorageError
+from sentiment.errors import StageError, StorageError
+
+NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+
+
+@contextmanager
+def computing_in(path: Path) -> Iterator[None]:
+    """Turn a stage's operating system errors into a StorageError or StageError with the path.
+
+    A stage reads and writes, so only the errors of a full or read-only disk are its writing's.
+    """
+    with writing_to(path):
+        try:
+            yield
+        except OSError as error:
+            if error.errno in NOT_WRITABLE:
+                raise
+            place = error.filename or path
+            raise StageError(f"{place}: {error.strerror or error}.") from error
 
 
 @contextmanager

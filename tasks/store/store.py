@@ -22,11 +22,12 @@ from sentiment.errors import SentimentError, StageError
 from sentiment.progress import Progress, silent
 from tasks.manifest import Artifact, Manifest, digest_file
 from tasks.stage import Request
-from tasks.store.atomic import writing_to
+from tasks.store.atomic import computing_in, writing_to
 from tasks.store.machine import describe_machine
 
 MANIFEST = "manifest.json"
 LOCKS, FAILED, RUNS = "locks", "failed", "runs"
+DISCARDED = "discarded"  # a result that a new one is replacing
 VERSIONS = ("torch", "numpy", "pyarrow", "nltk", "prefect")
 
 
@@ -145,9 +146,10 @@ class Store:
         work.mkdir(parents=True)
         try:
             started = time.monotonic()
-            stats = request.stage.load()(
-                **request.arguments(self.root), out=work, progress=progress
-            )
+            with computing_in(self.root):
+                stats = request.stage.load()(
+                    **request.arguments(self.root), out=work, progress=progress
+                )
             # Work done before a stage resumed from a checkpoint counts too.
             seconds = time.monotonic() - started + stats.get("seconds_before", 0)
             manifest = self._manifest(request, work, folder, stats, run=run, seconds=seconds)
@@ -219,4 +221,4 @@ class Store:
 
 def _discarded(folder: Path) -> Path:
     """Return where a result is moved while a new one replaces it."""
-    return folder.with_name(f".{folder.name}-discarded")
+    return folder.with_name(f".{folder.name}-{DISCARDED}")

@@ -105,13 +105,35 @@ def test_a_model_in_use_stays(make_spec: MakeJob, data: Path, named: str) -> Non
     record(spec, until="train")
     (model,) = (spec.store.root / "train").iterdir()
     if named == "link":
-        point_to(spec.store.root, "models/latest", model)
+        point_to(spec.store.root, "models/latest", f"train/{model.name}")
     else:
         promote_by_hand(spec.store, f"train/{model.name}", None, who="Ada", why="a test")
     record(make_spec(data, "tokenize.urls=keep"), until="tokenize")
     collect(spec.store, keep_runs=1, dry_run=False)
     assert model.is_dir()
     assert not list((spec.store.root / "tensors").iterdir())
+
+
+def test_a_link_left_half_way_keeps_no_model(make_spec: MakeJob, data: Path) -> None:
+    spec = make_spec(data)
+    record(spec, until="train")
+    (model,) = (spec.store.root / "train").iterdir()
+    point_to(spec.store.root, "models/.latest-1-a", f"train/{model.name}")
+    record(make_spec(data, "tokenize.urls=keep"), until="tokenize")
+    collect(spec.store, keep_runs=1, dry_run=False)
+    assert not model.exists()
+
+
+def test_a_result_in_use_survives_a_rebuild_that_was_killed(make_spec: MakeJob, data: Path) -> None:
+    """Killed between its two renames: the next build puts the old result back."""
+    spec = make_spec(data)
+    record(spec, until="vocabulary")
+    (result,) = (spec.store.root / "vocabulary").iterdir()
+    discarded = result.rename(result.with_name(f".{result.name}-discarded"))
+    assert collect(spec.store, keep_runs=1, dry_run=False) == []
+    assert discarded.is_dir()
+    run_plainly(spec, until="vocabulary")
+    assert result.is_dir() and not discarded.exists()
 
 
 def test_records_and_locks_go_with_their_result(make_spec: MakeJob, data: Path) -> None:

@@ -10,7 +10,7 @@ from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from sentiment.data.archives import read_blocks
-from sentiment.errors import DataError, SentimentError, StorageError
+from sentiment.errors import DataError, SentimentError, StageError, StorageError
 from tasks.prefect_task import is_transient, run_requests
 from tasks.stage import Request, Stage
 from tasks.store import Store
@@ -38,7 +38,7 @@ def unread(number: int) -> SentimentError:
 
 
 @pytest.mark.parametrize(
-    ("error", "passing"),
+    ("error", "transient"),
     [
         (OSError(errno.EIO, "input/output error"), True),
         (TimeoutError(errno.ETIMEDOUT, "timed out"), True),
@@ -53,8 +53,20 @@ def unread(number: int) -> SentimentError:
         (ValueError("wrong"), False),
     ],
 )
-def test_only_errors_that_may_pass_are_retried(error: Exception, passing: bool) -> None:
-    assert is_transient(None, None, Failed(data=error)) is passing
+def test_only_transient_errors_are_retried(error: Exception, transient: bool) -> None:
+    assert is_transient(None, None, Failed(data=error)) is transient
+
+
+def test_a_stage_that_cannot_read_blames_no_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = FileNotFoundError(errno.ENOENT, "No such file or directory", "reviews/gone.bz2")
+    monkeypatch.setattr(failing, "failures", [gone])
+    monkeypatch.setattr(failing, "calls", 0)
+    monkeypatch.setattr("tasks.stage._code", lambda _function: {})
+    request = Request(Stage("failing", "tests.support.failing:work", reads=()), "all", {})
+    with pytest.raises(StageError, match=r"^reviews/gone.bz2: No such file or directory\.$"):
+        Store(tmp_path).build(request)
 
 
 @pytest.mark.usefixtures("prefect_server")
