@@ -1,10 +1,10 @@
-"""Which stages run, in what order, and the command line."""
+"""Which stages run, in what order; what a person sees; and the command line."""
 
 import os
 
-# Before PyTorch is loaded: its threads wait for work by spinning, which takes the processor from
-# whatever runs beside them, and from each other. So they fall asleep after some microseconds.
-# Training the preset balanced beside one busy process was ten times slower without; see
+# Set before PyTorch is loaded. Its threads wait for work by spinning, which takes the processor
+# from other processes and from each other; with this they sleep after some microseconds. Without
+# it, training the preset balanced beside one busy process was ten times slower: see
 # docs/experiments.md.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -1,4 +1,4 @@
-"""The flows: ``pipeline`` runs all stages, and each stage has a flow of its own for reruns."""
+"""The flows: ``pipeline`` runs all stages; each stage also has its own flow."""
 
 import os
 from pathlib import Path
@@ -35,17 +35,17 @@ def pipeline(
     force: list[StageName] = [],  # noqa: B006
     verify: bool = False,
 ) -> RunResult:
-    """Make a sentiment model from labelled reviews, rerunning only what a change affects.
+    """Train a sentiment model on labelled reviews, rerunning only what a change affects.
 
     Args:
         preset: A preset's name, or the path of a YAML file.
-        data: Folder of the review files; empty for the preset's generated reviews.
+        data: Folder of review files; empty for the preset's generated reviews.
         storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
-        settings: Settings that replace the preset's; an empty one keeps the preset's value.
-        overrides: Settings that win over all others, as train.epochs=3.
-        start: The first stage to run; those before it must be cached.
-        until: The last stage to run.
-        force: Stages that run even when they are cached.
+        settings: Settings that replace the preset's; empty ones keep the preset's value.
+        overrides: Settings that win over all others, such as train.epochs=3.
+        start: First stage to run; earlier stages must be cached.
+        until: Last stage to run.
+        force: Stages that run even if they are cached.
         verify: Read all cached files and compare their digests.
     """
     return run_pipeline(
@@ -60,11 +60,11 @@ def pipeline(
 
 
 def stage_flow(stage: str) -> Flow[..., RunResult]:
-    """Return the flow that runs one stage, with the stages before it taken from the cache."""
+    """Return the flow that runs one stage, with earlier stages from the cache."""
 
     @flow(
         name=stage,
-        description=f"Run the stage {stage} alone; the stages before it must be cached.",
+        description=f"Run only the stage {stage}; earlier stages must be cached.",
         validate_parameters=True,
     )
     def run_stage(
@@ -80,11 +80,11 @@ def stage_flow(stage: str) -> Flow[..., RunResult]:
 
         Args:
             preset: A preset's name, or the path of a YAML file.
-            data: Folder of the review files; empty for the preset's generated reviews.
+            data: Folder of review files; empty for the preset's generated reviews.
             storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
-            settings: Settings that replace the preset's; an empty one keeps the preset's value.
-            overrides: Settings that win over all others, as train.epochs=3.
-            rerun: Run even when the result is cached.
+            settings: Settings that replace the preset's; empty ones keep the preset's value.
+            overrides: Settings that win over all others, such as train.epochs=3.
+            rerun: Run even if the result is cached.
             verify: Read all cached files and compare their digests.
         """
         force = [stage] if rerun else []

@@ -61,16 +61,16 @@ def tune(
 ) -> dict[str, Any]:
     """Search the settings that the preset's section ``tune`` names for the lowest validation loss.
 
-    A study that was stopped goes on with the same call.
+    A study that was stopped resumes with the same call.
 
     Args:
         preset: A preset's name, or the path of a YAML file.
-        data: Folder of the review files; empty for the preset's generated reviews.
+        data: Folder of review files; empty for the preset's generated reviews.
         storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
-        overrides: Settings that replace the preset's, as train.epochs=3.
-        trials: Trials of the study in all.
-        timeout: Seconds after which no further trial begins.
-        study: The study's name; the preset's with -tuned behind it if empty.
+        overrides: Settings that replace the preset's, such as train.epochs=3.
+        trials: Total number of trials.
+        timeout: Seconds after which no new trial starts.
+        study: Name of the study; PRESET-tuned if empty.
         out: Preset file to write; STUDY.yaml if empty.
     """
     name = study_name(preset, study)
@@ -89,7 +89,7 @@ def tune(
             result = search.go(timeout)
     except Timeout:
         record.finish("failed")
-        raise ConfigError(f"Another process is at work on the study {name}.") from None
+        raise ConfigError(f"Another process is running the study {name}.") from None
     except BaseException:
         record.finish("failed")
         raise
@@ -103,21 +103,23 @@ def study_name(preset: str, given: str | None) -> str:
 
 
 def preset_file(name: str, given: str | None) -> Path:
-    """Return where the best settings go."""
+    """Return the path for the best settings."""
     return Path(given or f"{name}.yaml")
 
 
 def check(config: PipelineConfig, preset: str, name: str, out: Path) -> None:
-    """Refuse, before any work, what could only end badly."""
+    """Raise ConfigError if the study could not find or write the best settings."""
     if not config.tune:
         raise ConfigError(
-            f"The preset {preset} names nothing to tune. Give it a section tune, such as\n"
+            f"The preset {preset} has nothing to tune. Give it a section tune, such as\n"
             "  tune:\n    train.learning_rate: {low: 0.0005, high: 0.01, log: true}"
         )
     if out.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"--out {out}: a preset's file ends in .yaml.")
     if out.exists() and not out.read_text(encoding="utf-8").startswith(first_line(name)):
-        raise ConfigError(f"{out}: exists and is not of the study {name}. Choose another --out.")
+        raise ConfigError(
+            f"{out}: exists and does not belong to the study {name}. Choose another --out."
+        )
 
 
 def first_line(name: str) -> str:
@@ -125,7 +127,7 @@ def first_line(name: str) -> str:
 
 
 def about(spec: RunSpec) -> dict[str, str]:
-    """Return digests of what all trials of a study share."""
+    """Return digests of what the trials of a study have in common."""
     shaping = spec.config.shaping()
     space = shaping.pop("tune")
     shared = {name: shaping[name] for name in shaping if name not in ("run", "evaluate", "promote")}
@@ -137,7 +139,7 @@ def about(spec: RunSpec) -> dict[str, str]:
 
 
 class _Search:
-    """A study under way."""
+    """A running study."""
 
     def __init__(
         self, spec: RunSpec, study: optuna.Study, record: RunRecord, out: Path, trials: int
@@ -150,7 +152,7 @@ class _Search:
         started = time.monotonic()
         while (done := len(finished(self._study))) < self._trials:
             if timeout is not None and time.monotonic() - started >= timeout:
-                self._reporter.note(f"{done} of {self._trials} trials done: the time is over")
+                self._reporter.note(f"{done} of {self._trials} trials done: time limit reached")
                 break
             self._trial(done + 1)
         return self._publish()
@@ -177,7 +179,7 @@ class _Search:
             stats = manifest.stats
             bundle = self._spec.store.root / manifest.output("history.parquet").path
             measured = pq.read_table(bundle).column("validation_loss").drop_null().to_pylist()
-            for place, loss in enumerate(measured, 1):  # those that were cached are not yet told
+            for place, loss in enumerate(measured, 1):  # a cached result has reported none
                 judge.tell(place, loss)
             trial.set_user_attr("validation_accuracy", stats["validation_accuracy"])
             trial.set_user_attr("seconds", manifest.seconds)
@@ -193,7 +195,7 @@ class _Search:
         def compute_trial(work: TaskInput) -> dict[str, Any] | State[Any]:
             try:
                 return compute(work, judge)
-            except optuna.TrialPruned as pruned:  # no failure, and so no red task in the UI
+            except optuna.TrialPruned as pruned:  # not a failure, so not a red task in the UI
                 shutil.rmtree(work.request.checkpoints(work.root), ignore_errors=True)
                 return Cancelled(name="Pruned", message=str(pruned))
 
@@ -210,7 +212,7 @@ class _Search:
         return trained
 
     def _publish(self) -> dict[str, Any]:
-        """Write the report and the best settings; return what came of the study."""
+        """Write the report and the best settings; return the study's result."""
         name, trials = self._study.study_name, summary(self._study)
         report = self._spec.store.root / STUDIES / f"{name}.html"
         facts = {
@@ -222,7 +224,7 @@ class _Search:
         write_atomically(report, page)
         best = best_of(trials)
         if best is None:
-            raise StageError(f"No trial of the study {name} came to its end. See {report}")
+            raise StageError(f"No trial of the study {name} completed. See {report}")
         write_atomically(self._out, best_preset(self._spec.config, name, best, len(trials)))
         return {
             "study": name,

@@ -1,4 +1,4 @@
-"""Whether a stage has to run, and why: the same answer for a plan and for a run."""
+"""Decide whether a stage is cached or has to run, and why. The same for a plan and a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ from tasks.store.run_records import previous_manifests
 
 @dataclass(frozen=True)
 class Selection:
-    """Which stages may run: those from ``start`` to ``until``; the ones before must be cached.
+    """Which stages may run: those from ``start`` to ``until``. Earlier ones must be cached.
 
-    Stages in ``force`` run even when cached.
+    Stages in ``force`` run even if cached.
     """
 
     start: str | None = None
@@ -32,7 +32,7 @@ class Selection:
             raise ConfigError(f"The first stage, {start}, comes after the last, {until}.")
 
     def may_run(self, stage: str) -> bool:
-        """Say whether a stage is not before the first one selected."""
+        """Return whether a stage is not before the first one selected."""
         if self.start is None or stage not in STAGE_NAMES:
             return True
         return STAGE_NAMES.index(stage) >= STAGE_NAMES.index(self.start)
@@ -42,8 +42,9 @@ class Selection:
 class Decision:
     """What the store has for a stage's requests, and why some of them have to run.
 
-    ``found`` and ``previous`` (the manifest of the last run like it) stand in the requests' order;
-    ``missing`` counts the requests to run, ``reason`` says why, or "nothing changed".
+    ``found`` and ``previous`` (the manifest of the last result with the same label) are in the
+    order of the requests. ``missing`` counts the requests to run; ``reason`` says why, or "nothing
+    changed".
     """
 
     found: tuple[Found, ...]
@@ -65,7 +66,7 @@ def decide(
     verify: bool = False,
     before: str | None = None,
 ) -> Decision:
-    """Look up a stage's requests. ``before`` is the id of the run that asks, not to be compared."""
+    """Look up a stage's requests. ``before`` is the current run's id, excluded from comparison."""
     found = tuple(store.find(request, verify=verify) for request in requests)
     missing = [place for place, entry in enumerate(found) if entry.manifest is None]
     if not missing and not force:

@@ -1,4 +1,4 @@
-"""What a run would do, found without running anything and without Prefect."""
+"""Plan a run: what it would do, found without running anything and without Prefect."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tasks.stage import Request, Stage
 
 @dataclass(frozen=True)
 class Planned:
-    """A stage's state (``cached``, ``run``, or ``maybe`` when that depends) and why."""
+    """A stage's state (``cached``, ``run``, or ``maybe`` if it depends on others) and why."""
 
     stage: str
     state: str
@@ -24,14 +24,14 @@ class Planned:
 
 
 class _UnknownError(Exception):
-    """What a stage would return cannot be foreseen."""
+    """What a stage would return is not known before it runs."""
 
 
 def make_plan(spec: RunSpec, selection: Selection, *, verify: bool = False) -> list[Planned]:
-    """Return what a run with the same options would do with each stage, in their order.
+    """Return what a run with the same options would do with each stage, in order.
 
-    A stage that has to run may yield what it yielded before: the stages after it are planned on
-    that assumption, and are ``maybe`` when it makes them cached.
+    A stage that has to run may produce the same output as before. The stages after it are planned
+    on that assumption, and are ``maybe`` if it makes them cached.
     """
     plan: list[Planned] = []
 
@@ -60,9 +60,9 @@ def _judge(stage: Stage, decision: Decision, before: Sequence[Planned]) -> Plann
 
 
 def _expected(decision: Decision) -> list[Manifest]:
-    """Return the manifests to plan on: those in the store, else those of the last run like it.
+    """Return the manifests in the store, or else the last ones with the same labels.
 
-    Raises _UnknownError when one is missing; at the last stage that does not matter.
+    Raises _UnknownError if one is missing.
     """
     expected = [
         found.manifest or previous
@@ -75,7 +75,7 @@ def _expected(decision: Decision) -> list[Manifest]:
 
 
 def _unknown(spec: RunSpec, plan: Sequence[Planned], selection: Selection) -> list[Planned]:
-    """Plan the stages whose inputs cannot be foreseen, since work before them is new."""
+    """Plan the stages whose inputs are not known, since an earlier stage is new."""
     last = STAGE_NAMES.index(selection.until or STAGE_NAMES[-1])
     states: dict[str, str] = {p.stage: p.state for p in plan}
     rest = []
@@ -94,13 +94,13 @@ def _unknown(spec: RunSpec, plan: Sequence[Planned], selection: Selection) -> li
 
 
 def if_changed(stages: Sequence[str]) -> str:
-    """Say what a stage's run depends on."""
+    """Say which outputs decide whether a stage runs."""
     owners = " or ".join(f"{name}'s" for name in stages)
     return f"if {owners} output changes"
 
 
 def plan_table(plan: Sequence[Planned]) -> Table:
-    """Return a plan as a table."""
+    """Return a plan as a table for a person."""
     words: Mapping[str, str] = {
         "cached": "[green]cached[/]",
         "run": "[bold yellow]to run[/]",

@@ -1,4 +1,4 @@
-"""Gates: figures that a model has to reach, or its run fails. What was made stays."""
+"""Quality gates: a run fails if its model does not reach them. Its results are kept."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -7,16 +7,16 @@ from sentiment.errors import GateError
 from tasks.manifest import Manifest
 from tasks.run_spec import RunSpec
 
-WhereSet = Callable[[str], str]  # says where a setting is set
+WhereSet = Callable[[str], str]  # where a setting is set
 
 
 def check_training(spec: RunSpec, trained: Manifest, where_set: WhereSet) -> None:
-    """Raise GateError when the best validation loss is not below ``train.max_loss``."""
+    """Raise GateError if the best validation loss is not below ``train.max_loss``."""
     limit, loss = spec.config.train.max_loss, trained.stats["validation_loss"]
     if limit is not None and not loss < limit:
         raise GateError(
             f"Gate train.max_loss: validation loss {loss:.4f} is not below {limit:.4f} "
-            f"({where_set('train.max_loss')}), so the model learned nothing. It is kept in "
+            f"({where_set('train.max_loss')}), so the model learned nothing. The model is kept in "
             f"{spec.store.root / trained.stage / trained.key}; to evaluate it anyway: "
             "--set train.max_loss=null"
         )
@@ -25,9 +25,9 @@ def check_training(spec: RunSpec, trained: Manifest, where_set: WhereSet) -> Non
 def check_promotion(
     spec: RunSpec, manifests: Mapping[str, Sequence[Manifest]], report: Path, where_set: WhereSet
 ) -> None:
-    """Raise GateError when the test accuracy is below ``promote.min_accuracy``.
+    """Raise GateError if the test accuracy is below ``promote.min_accuracy``.
 
-    ``manifests`` are those of the run's stages, ``report`` is its report, if it came so far.
+    ``report`` is named if it exists.
     """
     (decided,), (trained,) = manifests["promote"], manifests["train"]
     promotion, root = decided.stats, spec.store.root

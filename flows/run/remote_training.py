@@ -1,7 +1,7 @@
-"""Training on another machine: a worker of the pool ``gpu`` does the request that a run sends it.
+"""Training on another machine: a run sends its request to a worker of the pool ``gpu``.
 
-What is sent is the request, its inputs as paths and digests; the files lie in the storage folder,
-which both machines share at the same path. The run then finds the result in the store.
+The request holds paths and digests. The files are in the storage folder, which both machines share
+at the same path. The run then finds the result in the store.
 """
 
 import time
@@ -55,7 +55,7 @@ def to_json(request: Request) -> Content:
 def from_json(content: Mapping[str, Any]) -> Request:
     """Return the training request that was sent.
 
-    Raises StageError when it would make another result here: other code, libraries, settings.
+    Raises StageError if it would give another result here: other code, libraries or settings.
     """
     config = PipelineConfig.model_validate(content["settings"])
     settings = {name: getattr(config, name) for name in content["settings"]}
@@ -68,33 +68,33 @@ def from_json(content: Mapping[str, Any]) -> Request:
     request = Request(train.STAGE, content["label"], inputs, settings)
     if request.key != content["key"]:
         raise StageError(
-            f"This worker would make the result {request.key}, the run asks for {content['key']}: "
+            f"This worker would compute {request.key}, but the run asks for {content['key']}: "
             "its code or the version of torch differs. Use the same commit and the same versions "
-            "on both machines, and start the worker again."
+            "on both machines, and restart the worker."
         )
     return request
 
 
 def check_shared(request: Request, root: Path) -> None:
-    """Raise StageError when this machine does not have the request's files."""
+    """Raise StageError if a file of the request is not on this machine."""
     for artifact in request.artifacts:
         if not (root / artifact.path).is_file():
             raise StageError(
-                f"{root / artifact.path} is not on this worker's machine. It has to share the "
-                "run's storage folder, at the same path."
+                f"{root / artifact.path} is not on this worker's machine. Share the run's "
+                "storage folder with it, at the same path."
             )
 
 
-@flow(name="train-request", description="Training that a run of the pipeline has sent here.")
+@flow(name="train-request", description="Training for a run on another machine.")
 def train_request(
-    request: Annotated[Content, Field(description="What to train, as a run sends it.")],
-    storage: Annotated[str, Field(description="The storage folder, shared with that run.")],
+    request: Annotated[Content, Field(description="The training request.")],
+    storage: Annotated[str, Field(description="Storage folder, shared with that run.")],
     run: Annotated[str, Field(description="Id of that run.")],
-    force: Annotated[bool, Field(description="Train even when the result is cached.")] = False,
+    force: Annotated[bool, Field(description="Train even if the result is cached.")] = False,
     retries: Annotated[int, Field(description="As run.retries of that run.", ge=0)] = 0,
     retry_delay: Annotated[float, Field(description="As its run.retry_delay.", ge=0)] = 0,
 ) -> str:
-    """Do a training request in the shared storage folder; return its key."""
+    """Compute a training request in the shared storage folder; return its key."""
     wanted = from_json(request)
     store = Store(Path(storage))
     check_shared(wanted, store.root)
@@ -122,9 +122,9 @@ def train_remotely(
     force: bool,
     reporter: Reporter,
 ) -> None:
-    """Have a worker of the pool ``gpu`` do the training request, and wait until it is done.
+    """Send the training request to a worker of the pool ``gpu`` and wait for the result.
 
-    A run that is stopped meanwhile cancels the other one. Raises StageError when that fails.
+    Stopping this run cancels the other one. Raises StageError if training fails there.
     """
     (request,) = requests
     try:
@@ -143,12 +143,12 @@ def train_remotely(
     except ObjectNotFound:
         raise StageError(
             f"run.train_on is gpu-pool, but this Prefect server has no deployment {DEPLOYMENT}. "
-            "Let PREFECT_API_URL name the server of `sentiment up`, or run `prefect deploy --all`."
+            "Set PREFECT_API_URL to the server of `sentiment up`, or run `prefect deploy --all`."
         ) from None
     with get_client(sync_client=True) as client:
         try:
             state = wait_for(client, sent.id, reporter)
-        except BaseException:  # a cancelled run ends by an exception that is none of Exception's
+        except BaseException:  # cancelling raises an exception not derived from Exception
             with suppress(httpx.HTTPError):
                 client.set_flow_run_state(sent.id, State(type=StateType.CANCELLING))
             raise
@@ -159,7 +159,7 @@ def train_remotely(
 def wait_for(client: SyncPrefectClient, flow_run: UUID, reporter: Reporter) -> State[Any]:
     """Wait for a flow run's final state, and report each state on the way.
 
-    The other run works on while the server is away, so this one waits for the server as long.
+    The other run keeps working while the server is down, so this one waits for the server.
     """
     shown, since, away = "", time.monotonic(), False
     while True:
@@ -169,7 +169,7 @@ def wait_for(client: SyncPrefectClient, flow_run: UUID, reporter: Reporter) -> S
             if isinstance(error, httpx.HTTPStatusError) and not error.response.is_server_error:
                 raise
             if not away:
-                reporter.note("train      the Prefect server does not answer: waiting for it")
+                reporter.note("train      the Prefect server is not responding: waiting for it")
             away = True
             time.sleep(POLL)
             continue

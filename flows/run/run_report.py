@@ -1,4 +1,4 @@
-"""The report of a run: the page that the stage wrote, and what this run did, when and where."""
+"""The report of a run: the page that the stage ``report`` wrote, plus what this run did."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,17 +15,14 @@ Manifests = Mapping[str, Sequence[Manifest]]
 
 
 def report_path(store: Store, run: str) -> Path:
-    """Return where a run's report lies once the stage ``report`` is done."""
+    """Return the path of a run's report."""
     return store.root / RUNS / run / "report.html"
 
 
 def write_run_report(
     store: Store, run: str, preset: str, results: Sequence[StageResult], manifests: Manifests
 ) -> None:
-    """Write the report of a run whose stages, ``report`` included, ended like this.
-
-    ``metrics.json`` beside the page holds every figure that it shows.
-    """
+    """Write the report of a run whose stages ended like this, and ``metrics.json`` beside it."""
     (reported,), (trained,) = manifests["report"], manifests["train"]
     facts = {
         "Run": run,
@@ -43,7 +40,7 @@ def write_run_report(
 
 
 def stage_row(result: StageResult, manifests: Sequence[Manifest]) -> StageRow:
-    """Return what the report says of a stage, from the manifests of its results."""
+    """Return a stage's row in the report, from the manifests of its results."""
     latest = max(datetime.fromisoformat(manifest.created) for manifest in manifests)
     several = f"{len(manifests)} results"
     return StageRow(

@@ -1,4 +1,4 @@
-"""A limit on how long a stage may take."""
+"""A time limit for stages."""
 
 import signal
 import threading
@@ -14,12 +14,12 @@ class StageTimeoutError(StageError):
 
 @contextmanager
 def deadline(seconds: float | None, stage: str) -> Iterator[None]:
-    """Raise StageTimeoutError inside the block once it has taken this long; None for no limit.
+    """Raise StageTimeoutError inside the block after this many seconds; None for no limit.
 
-    An alarm of the operating system interrupts the main thread, also in the middle of training.
-    What a stage has spread over other threads or processes is not interrupted: no new task begins,
-    and those at work end first. (Prefect's own timeout of a task in a thread strikes only when the
-    task has ended.) Raises ConfigError outside the main thread, which gets no signals.
+    A SIGALRM interrupts the main thread, also during training. Work in other threads or processes
+    is not interrupted: no new task starts, and running ones end first. (Prefect's own timeout of a
+    task in a thread fires only when the task has ended.) Raises ConfigError outside the main
+    thread, which gets no signals.
     """
     if seconds is None:
         yield
@@ -30,7 +30,7 @@ def deadline(seconds: float | None, stage: str) -> Iterator[None]:
     def expire(*_: object) -> None:
         raise StageTimeoutError(
             f"The stage {stage} took longer than run.stage_timeout, {seconds:g} s. What it has "
-            "finished is kept: run it again, with a higher limit."
+            "finished is kept: run it again with a higher limit."
         )
 
     before = signal.signal(signal.SIGALRM, expire)

@@ -1,4 +1,4 @@
-"""What the tasks of a mapped stage are spread over."""
+"""Task runners for mapped stages: threads, processes or Dask."""
 
 import logging
 from typing import Any
@@ -11,10 +11,10 @@ from tasks.store.machine import cores
 
 
 def task_runner(config: RunConfig, stage: Stage, missing: int) -> TaskRunner[Any]:
-    """Return the runner for a stage with this many tasks to compute (the others are cached).
+    """Return the runner for a stage with this many tasks to compute; the others are cached.
 
-    Worker processes take seconds to start: only a stage that is bound by Python, with at least two
-    tasks to compute, pays for them.
+    Worker processes take seconds to start, so they are used only for a Python-bound stage with at
+    least two tasks to compute.
     """
     workers = config.workers or cores()
     used = min(missing, workers)
@@ -26,11 +26,11 @@ def task_runner(config: RunConfig, stage: Stage, missing: int) -> TaskRunner[Any
 
 
 def _dask_runner(workers: int) -> TaskRunner[Any]:
-    """Return a runner on a Dask cluster of this machine: a process a worker, one task at a time."""
+    """Return a runner on a local Dask cluster: one process per worker, one task at a time."""
     from prefect_dask.task_runners import DaskTaskRunner
 
-    logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells of every worker's coming
-    local = "127.0.0.1:0"  # Dask serves its health pages even where it has no dashboard
+    logging.getLogger("distributed").setLevel(logging.ERROR)  # it logs the start of every worker
+    local = "127.0.0.1:0"  # Dask serves health pages even without a dashboard
     return DaskTaskRunner(
         cluster_kwargs={
             "n_workers": workers,

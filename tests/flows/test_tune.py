@@ -259,9 +259,9 @@ def test_interrupted_it_resumes_to_the_same_end(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"preset": "article"}, "names nothing to tune"),
+        ({"preset": "article"}, "has nothing to tune"),
         ({"out": "best.txt"}, r"ends in \.yaml"),
-        ({"out": "tiny.yaml"}, "exists and is not of the study"),
+        ({"out": "tiny.yaml"}, "exists and does not belong to the study"),
         ({"overrides": ["train.epochs=2"]}, r"begun with something else \(settings\)"),
     ],
 )

@@ -158,7 +158,7 @@ def test_after_kill_9_of_everything_the_next_run_resumes(
 ) -> None:
     _, again = killed
     until("its task's end", lambda: service.tasks(again).get("train") == {"Completed"})
-    until("where it went on", lambda: "goes on from the checkpoint of step" in service.logs(again))
+    until("where it went on", lambda: "resuming from the checkpoint at step" in service.logs(again))
 
 
 def test_a_run_beside_another_is_cancelled_and_so_is_one_on_demand(service: Service) -> None:

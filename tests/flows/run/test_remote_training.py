@@ -76,7 +76,7 @@ def test_a_worker_without_the_files_says_that_storage_must_be_shared(
     spec = make_spec(data)
     request = training_request(spec)
     remote_training.check_shared(request, spec.store.root)
-    with pytest.raises(StageError, match="share the run's storage"):
+    with pytest.raises(StageError, match="Share the run's storage"):
         remote_training.check_shared(request, tmp_path / "elsewhere")
 
 
@@ -111,7 +111,7 @@ def test_the_wait_outlives_the_servers_absence_and_no_refusal(
     server: Any = Server(running, gone, gone, answer(503), running, gone, done)
     notes = Notes()
     assert remote_training.wait_for(server, uuid4(), notes) is done
-    assert sum("does not answer" in line for line in notes.lines) == 2
+    assert sum("is not responding" in line for line in notes.lines) == 2
     refusing: Any = Server(running, answer(404))
     with pytest.raises(httpx.HTTPStatusError):
         remote_training.wait_for(refusing, uuid4(), notes)
