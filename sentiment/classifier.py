@@ -1,35 +1,19 @@
 """The model in use: texts in, probabilities out."""
 
 import os
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import torch
 
-from sentiment.errors import DataError
 from sentiment.explain.explanation import Explanation, explain_text
-from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle
-from sentiment.model.inference import probabilities, score
 from sentiment.model.registry import model_in_use
-from sentiment.text.tensors import encode_words
-from sentiment.text.tokenize import tokenize_texts
+from sentiment.model.texts import Scores, score_texts, score_window
 
 LABELS = ("negative", "positive")
-WINDOW = 4_096  # texts held as words at a time, among which batches of similar length are made
-
-
-class Scores(NamedTuple):
-    """What is learnt of texts: P(positive), words, unknown words among them; each (texts,)."""
-
-    probabilities: npt.NDArray[np.float64]
-    words: npt.NDArray[np.int32]
-    unknown: npt.NDArray[np.int32]
 
 
 class Classifier:
@@ -72,8 +56,7 @@ class Classifier:
         """
         if isinstance(texts, str):
             raise TypeError("predict_proba takes several texts: put a single one into a list.")
-        scored = [self.score(window).probabilities for window in _windows(texts)]
-        return np.concatenate(scored) if scored else np.empty(0)
+        return score_texts(self._bundle, texts, self._device)
 
     def predict(self, texts: Iterable[str], threshold: float = 0.5) -> list[str]:
         """Return ``negative`` or ``positive`` for each text."""
@@ -85,39 +68,4 @@ class Classifier:
 
     def score(self, texts: list[str]) -> Scores:
         """Return P(positive) of texts, all held in memory at once, and counts of their words."""
-        config = self._bundle.config
-        check_encodable(texts)
-        words = [w or [""] for w in tokenize_texts(texts, config.tokenize)]
-        encoded = encode_words(
-            pa.array(words, pa.list_(pa.string())),
-            self._bundle.vocabulary,
-            config.tensors.max_length,
-            labels=np.zeros(len(texts), np.uint8),
-            rows=np.arange(len(texts)),
-        )
-        source = BatchSource(
-            encoded,
-            padding=config.train.padding,
-            max_length=config.tensors.max_length,
-            device=self._device,
-        )
-        chances = probabilities(score(self._bundle.model, source))
-        return Scores(chances, encoded.words, encoded.unknown)
-
-
-def check_encodable(texts: Iterable[str]) -> None:
-    """Raise DataError for a text with half of a surrogate pair."""
-    for text in texts:
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise DataError(
-                f"A text holds {error.object[error.start]!a}, half of a surrogate pair, and so is "
-                f"no Unicode: {text[:60]!a}. Decode it anew, or leave it out."
-            ) from None
-
-
-def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
-    iterator = iter(texts)
-    while window := list(islice(iterator, WINDOW)):
-        yield window
+        return score_window(self._bundle, texts, self._device)

@@ -3,6 +3,7 @@
 import importlib
 import importlib.metadata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -34,6 +35,9 @@ class Stage:
         long: Shows its progress in the Prefect UI.
         resumable: Also gets ``checkpoints``, a folder that outlives a killed run.
         listed: Can be selected by the user. Other stages are details of the pipeline.
+        session: "module:name" of a context manager to run the function in. It gets the function's
+            inputs and settings and yields more arguments for it, such as live trackers. It must
+            not affect the output: its code is in no key.
     """
 
     name: str
@@ -45,12 +49,16 @@ class Stage:
     long: bool = False
     resumable: bool = False
     listed: bool = True
+    session: str | None = None
 
     def load(self) -> Callable[..., dict[str, Any]]:
         """Import and return the stage's function."""
-        module, _, name = self.function.partition(":")
-        function: Callable[..., dict[str, Any]] = getattr(importlib.import_module(module), name)
+        function: Callable[..., dict[str, Any]] = _load(self.function)
         return function
+
+    def open_session(self, arguments: Mapping[str, Any]) -> AbstractContextManager[dict[str, Any]]:
+        """Return the stage's session; entering it gives further arguments for the function."""
+        return _load(self.session)(**arguments) if self.session else nullcontext({})
 
     @property
     def code(self) -> dict[str, str]:
@@ -64,6 +72,11 @@ class Stage:
         Build tags such as torch's +cpu are left out: machines with and without a GPU share results.
         """
         return {n: importlib.metadata.version(n).partition("+")[0] for n in self.libraries}
+
+
+def _load(reference: str) -> Any:
+    module, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 @cache

@@ -13,6 +13,7 @@ STAGE = Stage(
     libraries=("torch",),
     resumable=True,
     long=True,
+    session="sentiment.training.session:training_session",
 )
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentiment.classifier import Classifier
 from sentiment.evaluation.comparison import contributions
 from sentiment.evaluation.metrics import accuracy_by_unknown, calibration, measure
 from sentiment.explain.attribution import word_pulls
@@ -20,6 +19,7 @@ from sentiment.model.config import EvaluateConfig
 from sentiment.model.devices import arithmetic, choose_device
 from sentiment.model.inference import combine, probabilities, score_parts
 from sentiment.model.lstm import SentimentLSTM
+from sentiment.model.texts import score_texts
 from sentiment.progress import Progress, silent
 from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import PAD
@@ -107,12 +107,13 @@ def measure_bundle(
     It reads the texts as it would any other. Returns the same figures.
     """
     device = choose_device("auto")
-    classifier = Classifier.load(bundle[0].parent, device.type)
+    loaded = Bundle.load(bundle[0].parent)
+    loaded.model.to(device)
     rows = correct = 0
     for shard in test_reviews:
         reviews = pq.read_table(shard, columns=["label", "text"])
         with arithmetic("float32", device):
-            chances = classifier.predict_proba(reviews["text"].to_pylist())
+            chances = score_texts(loaded, reviews["text"].to_pylist(), device)
         positive = chances >= threshold
         correct += int((positive == (reviews["label"].to_numpy() == 1)).sum())
         rows += len(reviews)

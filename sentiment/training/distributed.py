@@ -189,7 +189,7 @@ def _take_part(
     try:
         with _group(team, device, threads):
             work(team, *arguments)
-    except (SentimentError, RuntimeError) as error:
+    except (SentimentError, RuntimeError, MemoryError) as error:
         (team.folder / f"error-{team.rank}").write_text(str(error), encoding="utf-8")
         sys.exit(1)
 

@@ -14,6 +14,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
 
 CPU_IS_FULL = ("can't allocate memory",)
 GPU_IS_FULL = (
+    "CUDA out of memory",
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
@@ -42,9 +43,9 @@ def saying_what_to_lower(train: TrainConfig, max_length: int) -> Iterator[None]:
     """
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        # Where CUDA's libraries or the CPU want memory it is a plain RuntimeError, of which only
-        # the text tells.
+    except (RuntimeError, MemoryError, TrainingError) as error:
+        # Where CUDA's libraries or the CPU run out it is a plain RuntimeError, and where another
+        # training process does a TrainingError: only the text tells.
         on_gpu = isinstance(error, torch.OutOfMemoryError) or _says(error, GPU_IS_FULL)
         if not (on_gpu or isinstance(error, MemoryError) or _says(error, CPU_IS_FULL)):
             raise

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sentiment.model.config import TrainConfig
+from sentiment.training.history import Record
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +23,7 @@ TRAINING = "training"  # the tag by which a training that goes on finds its MLfl
 # MLflow's client would otherwise try a server that is down for minutes.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
-Record = Callable[[Mapping[str, Any]], None]  # is given a row of the history
 Tracker = AbstractContextManager[Record]
-
-
-def forget(row: Mapping[str, Any]) -> None:
-    """Keep no row."""
 
 
 @contextmanager

@@ -23,23 +23,12 @@ from sentiment.text.vocabulary import Vocabulary
 from sentiment.training.checkpoints import Checkpoints
 from sentiment.training.distributed import Team, own_device, team_of
 from sentiment.training.excerpts import Excerpts
-from sentiment.training.out_of_memory import keep_freed_memory, saying_what_to_lower
-from sentiment.training.tracking import Record, forget, tracked
+from sentiment.training.history import HISTORY, Record, discard
+from sentiment.training.out_of_memory import keep_freed_memory
 from sentiment.training.trainer import Fit
 from sentiment.training.vectors import Coverage, coverage, read_vectors
 
 log = logging.getLogger(__name__)
-
-HISTORY = pa.schema(
-    [
-        ("step", pa.int64()),
-        ("epoch", pa.float64()),
-        ("train_loss", pa.float64()),
-        ("validation_loss", pa.float64()),
-        ("validation_accuracy", pa.float64()),
-        ("learning_rate", pa.float64()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -54,11 +43,6 @@ class Material:
     tensors: TensorsConfig
     checkpoints: Path
 
-    @property
-    def max_length(self) -> int:
-        """Tokens of the longest review in a training step."""
-        return min(self.train.max_length or self.tensors.max_length, self.tensors.max_length)
-
 
 def train_model(
     train_tensors: Sequence[Path],
@@ -72,6 +56,7 @@ def train_model(
     out: Path,
     checkpoints: Path,
     progress: Progress = silent,
+    record: Record = discard,
 ) -> dict[str, Any]:
     """Train a model and write its bundle, with the weights of the lowest validation loss.
 
@@ -79,20 +64,15 @@ def train_model(
     or was stopped and went on from ``checkpoints``, a folder that outlives a killed run. The
     embedding starts with ``vectors`` (files of ``find_vectors``) where a word has one. Returns
     the best validation figures and the model's size. Raises TrainingError when a loss is not a
-    number or explodes, when memory runs out, and when one of several processes dies.
+    number or explodes, and when one of several processes dies.
     """
     device = choose_device(train.device)
-    if train.device == "auto" and device.type == "cpu":
-        log.info("on the CPU: PyTorch sees no CUDA GPU here (train.device is auto)")
     material = Material(
         train_tensors, validation_tensors, vocabulary, vectors, train, tensors, checkpoints
     )
-    config = BundleConfig(tokenize=tokenize, tensors=tensors, train=train)
-    with (
-        team_of(train.processes, device, fit_model, material) as team,
-        tracked(train, checkpoints.name, config.shaping()) as record,
-    ):
+    with team_of(train.processes, device, fit_model, material) as team:
         fit, profile, facts = fit_model(team, material, progress, record)
+    config = BundleConfig(tokenize=tokenize, tensors=tensors, train=train)
     save_bundle(out, config, vocabulary, fit.model, profile)
     history = pa.Table.from_pylist(fit.history, schema=HISTORY)
     pq.write_table(history, out / "history.parquet", compression="zstd")
@@ -100,7 +80,7 @@ def train_model(
 
 
 def fit_model(
-    team: Team, material: Material, progress: Progress = silent, record: Record = forget
+    team: Team, material: Material, progress: Progress = silent, record: Record = discard
 ) -> tuple[Fit, Profile, dict[str, Any]]:
     """Train in one process of a team; return the fit, the reviews' profile, and the facts."""
     train, tensors = material.train, material.tensors
@@ -109,7 +89,6 @@ def fit_model(
     gpus = [device] if device.type == "cuda" else []
     with (
         arithmetic(train.precision, device),
-        saying_what_to_lower(train, material.max_length),
         torch.random.fork_rng(devices=gpus),
         denormals_as_zero(),
     ):
@@ -124,7 +103,7 @@ def fit_model(
         source = BatchSource(
             learning,
             padding=train.padding,
-            max_length=material.max_length,
+            max_length=longest_review(train, tensors),
             device=device,
         )
         if model.ngrams is not None:
@@ -151,6 +130,11 @@ def fit_model(
             "seconds_before": fit.seconds_before,
         },
     )
+
+
+def longest_review(train: TrainConfig, tensors: TensorsConfig) -> int:
+    """Return the number of tokens of the longest review in a training step."""
+    return min(train.max_length or tensors.max_length, tensors.max_length)
 
 
 def set_vectors(model: SentimentLSTM, vectors: Sequence[Path], vocabulary: Path) -> Coverage:

@@ -23,8 +23,8 @@ from sentiment.training.calibration import fit_scale
 from sentiment.training.checkpoints import Checkpoint, Checkpoints
 from sentiment.training.distributed import ALONE, Team
 from sentiment.training.excerpts import Excerpts
+from sentiment.training.history import Record, discard
 from sentiment.training.signals import hold_signals
-from sentiment.training.tracking import Record, forget
 
 EXPLODED = 10 * math.log(2)  # nats; always answering 0.5 costs log(2)
 LOWER = "Lower train.learning_rate or train.clip_norm."
@@ -56,7 +56,7 @@ class Fit:
         labels: npt.NDArray[np.uint8],
         excerpts: Excerpts | None = None,
         team: Team = ALONE,
-        record: Record = forget,
+        record: Record = discard,
     ) -> None:
         self.model, self._config, self._team = model, config, team
         self._tell = record

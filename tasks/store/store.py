@@ -146,10 +146,9 @@ class Store:
         work.mkdir(parents=True)
         try:
             started = time.monotonic()
-            with computing_in(self.root):
-                stats = request.stage.load()(
-                    **request.arguments(self.root), out=work, progress=progress
-                )
+            arguments = request.arguments(self.root)
+            with computing_in(self.root), request.stage.open_session(arguments) as more:
+                stats = request.stage.load()(**arguments, **more, out=work, progress=progress)
             # Work done before a stage resumed from a checkpoint counts too.
             seconds = time.monotonic() - started + stats.get("seconds_before", 0)
             manifest = self._manifest(request, work, folder, stats, run=run, seconds=seconds)

@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from sentiment import Classifier
-from sentiment.classifier import Scores
 from sentiment.errors import DataError, ModelError
 from sentiment.evaluation.evaluate import evaluate_model
 from sentiment.model.bundle import Bundle
 from sentiment.model.config import EvaluateConfig
 from sentiment.model.inference import BATCH_SIZE
 from sentiment.model.registry import CHAMPION, CHAMPION_FORMAT, LATEST
+from sentiment.model.texts import Scores, score_window
 from tests.support.bundles import Trained, write_random_bundle
 from tests.support.reviews import made_up_reviews, rows_of
 
@@ -62,7 +62,7 @@ def test_any_iterable_of_texts_will_do(classifier: Classifier) -> None:
 def test_a_stream_is_taken_a_window_at_a_time(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sentiment.classifier.WINDOW", 16)
+    monkeypatch.setattr("sentiment.model.texts.WINDOW", 16)
     held, most = 0, 0
 
     def stream() -> Iterator[str]:
@@ -72,18 +72,20 @@ def test_a_stream_is_taken_a_window_at_a_time(
             most = max(most, held)
             yield text
 
-    real = classifier.score
+    real = score_window
 
-    def score(texts: list[str]) -> Scores:
+    def score(bundle: Bundle, window: list[str], device: torch.device) -> Scores:
         nonlocal held
-        held -= len(texts)
-        return real(texts)
+        held -= len(window)
+        return real(bundle, window, device)
 
-    monkeypatch.setattr(classifier, "score", score)
+    monkeypatch.setattr("sentiment.model.texts.score_window", score)
     chances = classifier.predict_proba(stream())
     assert most <= 16
     assert held == 0
-    np.testing.assert_allclose(chances, np.tile(real(TEXTS).probabilities, 3), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        chances, np.tile(classifier.score(TEXTS).probabilities, 3), rtol=0, atol=1e-5
+    )
 
 
 def test_threads_may_share_a_classifier(classifier: Classifier) -> None:

@@ -22,6 +22,7 @@ from sentiment.text.cleaning import TokenizeConfig
 from sentiment.text.tensors import TensorsConfig, encode_shard
 from sentiment.text.tokenize import tokenize_shard
 from sentiment.text.vocabulary import VocabularyConfig, build_vocabulary
+from sentiment.training.session import training_session
 from sentiment.training.train import train_model
 from tests.support.reviews import as_line, made_up_reviews, write_bz2
 
@@ -129,19 +130,19 @@ def train_again(
     progress: Progress = silent,
     **changes: Any,
 ) -> dict[str, Any]:
-    """Train on the shared reviews with a changed recipe; return what the stage returns."""
+    """Train on the shared reviews as the stage does; return what it returns."""
     out.mkdir(parents=True, exist_ok=True)
-    return train_model(
-        trained.train_tensors,
-        trained.validation_tensors,
-        trained.vocabulary,
-        train=TrainConfig(**{**TRAIN.model_dump(), **changes}),
-        tensors=TENSORS,
-        tokenize=TOKENIZE,
-        out=out,
-        checkpoints=checkpoints or out / "checkpoints",
-        progress=progress,
-    )
+    arguments: dict[str, Any] = {
+        "train_tensors": trained.train_tensors,
+        "validation_tensors": trained.validation_tensors,
+        "vocabulary": trained.vocabulary,
+        "train": TrainConfig(**{**TRAIN.model_dump(), **changes}),
+        "tensors": TENSORS,
+        "tokenize": TOKENIZE,
+        "checkpoints": checkpoints or out / "checkpoints",
+    }
+    with training_session(**arguments) as more:
+        return train_model(**arguments, **more, out=out, progress=progress)
 
 
 def evaluated_metrics(rows: int, seed: int, *, parts: int = 2) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from flows.steps import STAGE_NAMES, STAGES
-from tasks import report
+from tasks import champion, report, train
 from tasks.manifest import Artifact, Manifest
 from tasks.run_spec import RunSpec
-from tasks.stage import shards_of
+from tasks.stage import Stage, shards_of
 from tests.support.runs import run_plainly
 
 
@@ -30,3 +32,16 @@ def test_a_stage_reads_what_it_declares(make_spec: Callable[..., RunSpec], data:
             read = {artifact.stage for artifact in request.artifacts} - {None}
             assert read <= {*module.STAGE.reads}, module.STAGE.name
     assert {*report.STAGE.reads} == {*STAGE_NAMES} - {"tokenize", "report"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "modules"),
+    [
+        (train.STAGE, ["training/tracking.py", "training/session.py"]),
+        (champion.STAGE, ["classifier.py", "explain/explanation.py", "model/registry.py"]),
+    ],
+)
+def test_code_that_shapes_no_byte_is_in_no_key(stage: Stage, modules: list[str]) -> None:
+    reached = {name.partition(":")[0] for name in stage.code}
+    assert "sentiment/model/lstm.py" in reached
+    assert reached.isdisjoint(f"sentiment/{module}" for module in modules)

@@ -4,7 +4,7 @@ import gzip
 from pathlib import Path
 
 from benchmarks.support.machine import in_fresh_process, peak_memory
-from sentiment.classifier import WINDOW
+from sentiment.model.texts import WINDOW
 from sentiment.scoring.inputs import ScoreConfig
 from sentiment.scoring.score_files import score_files
 from tests.support.bundles import Trained

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from sentiment.errors import ConfigError, TrainingError
-from sentiment.model.config import NgramsConfig
+from sentiment.model.config import NgramsConfig, TrainConfig
 from sentiment.progress import Progress, silent
 from sentiment.training.distributed import Team, team_of
+from sentiment.training.out_of_memory import saying_what_to_lower
 from tests.support.bundles import MODEL, TRAIN, Trained, train_again
 from tests.support.reviews import contents
 
@@ -62,6 +63,19 @@ def test_what_went_wrong_in_another_process_is_told() -> None:
     with (
         pytest.raises(TrainingError, match=r"process 1 of 2 ended .*: nothing to train on"),
         team_of(2, torch.device("cpu"), fail) as team,
+    ):
+        team.wait()
+
+
+def run_out(team: Team) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def test_another_process_out_of_memory_says_what_to_lower() -> None:
+    with (
+        pytest.raises(TrainingError, match=r"ran out of GPU memory .* Lower train\.batch_size"),
+        saying_what_to_lower(TrainConfig(), 9),
+        team_of(2, torch.device("cpu"), run_out) as team,
     ):
         team.wait()
 

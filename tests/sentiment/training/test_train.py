@@ -29,8 +29,9 @@ from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import PAD, SPECIAL, Vocabulary
 from sentiment.training import trainer
 from sentiment.training.excerpts import Excerpts
+from sentiment.training.history import HISTORY
 from sentiment.training.out_of_memory import saying_what_to_lower
-from sentiment.training.train import HISTORY, train_model
+from sentiment.training.train import train_model
 from sentiment.training.trainer import Validation, loss_of, make_optimiser, rate_share
 from tests.support.bundles import MODEL, TENSORS, TOKENIZE, TRAIN, Trained, train_again
 from tests.support.reviews import contents, rows_of

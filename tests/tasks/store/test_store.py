@@ -3,6 +3,9 @@
 import multiprocessing
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,21 @@ def go_on(
     return {**shout(source, config=config, out=out), "seconds_before": 1_000.0}
 
 
+def shout_to(
+    source: Path, *, config: Config, out: Path, listener: list[str], progress: Progress = silent
+) -> dict[str, Any]:
+    listener.append("shouting")
+    return shout(source, config=config, out=out)
+
+
+@contextmanager
+def listening(*, source: Path, config: Config) -> Iterator[dict[str, Any]]:
+    """Give the function a listener, and note what it heard."""
+    heard = [f"open {source.name} {config.workers}"]
+    yield {"listener": heard}
+    CALLS.extend(heard)
+
+
 def idle(source: Path, *, config: Config, out: Path, progress: Progress = silent) -> dict[str, Any]:
     return {}
 
@@ -65,8 +83,10 @@ class TestStage(Stage):
         return {"tests/stage.py:shout": "1"}
 
 
-def stage(function: str = "shout") -> Stage:
-    return TestStage("shout", f"{__name__}:{function}", reads=(), libraries=("filelock",))
+def stage(function: str = "shout", session: str | None = None) -> Stage:
+    return TestStage(
+        "shout", f"{__name__}:{function}", reads=(), libraries=("filelock",), session=session
+    )
 
 
 @pytest.fixture
@@ -119,6 +139,14 @@ def test_only_what_shapes_the_output_is_in_the_key(source: Artifact, tmp_path: P
     assert request(Artifact("in.csv", source.path, source.sha256, 6, 0)).key != key
     other = Artifact("in.txt", source.path, "0" * 64, 6, 0)
     assert request(other).key != key
+
+
+def test_a_session_gives_more_arguments_and_is_in_no_key(store: Store, source: Artifact) -> None:
+    plain = request(source, "shout_to", workers=3)
+    asked = replace(plain, stage=stage("shout_to", f"{__name__}:listening"))
+    assert asked.key == plain.key
+    store.build(asked)
+    assert CALLS == ["calm", "open in.txt 3", "shouting"]
 
 
 def test_a_changed_code_or_library_changes_the_key(

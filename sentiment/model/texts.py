@@ -1,0 +1,80 @@
+"""Texts in, probabilities out: what ``Classifier`` and the measuring of a champion share."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from sentiment.errors import DataError
+from sentiment.model.batches import BatchSource
+from sentiment.model.bundle import Bundle
+from sentiment.model.inference import probabilities, score
+from sentiment.text.tensors import encode_words
+from sentiment.text.tokenize import tokenize_texts
+
+WINDOW = 4_096  # texts held as words at a time, among which batches of similar length are made
+
+
+class Scores(NamedTuple):
+    """P(positive) of texts, their words, and the unknown words among them; each (texts,)."""
+
+    probabilities: npt.NDArray[np.float64]
+    words: npt.NDArray[np.int32]
+    unknown: npt.NDArray[np.int32]
+
+
+def score_texts(
+    bundle: Bundle, texts: Iterable[str], device: torch.device
+) -> npt.NDArray[np.float64]:
+    """Return P(positive) of each text, shape (texts,), holding ``WINDOW`` texts at a time.
+
+    The bundle's model must be on ``device``. Raises DataError as ``score_window`` does.
+    """
+    scored = [score_window(bundle, window, device).probabilities for window in _windows(texts)]
+    return np.concatenate(scored) if scored else np.empty(0)
+
+
+def score_window(bundle: Bundle, texts: Sequence[str], device: torch.device) -> Scores:
+    """Score texts that are all in memory; a text without a word counts as one unknown word.
+
+    Raises DataError for a text with half of a surrogate pair, which is not valid Unicode.
+    """
+    config = bundle.config
+    check_encodable(texts)
+    words = [w or [""] for w in tokenize_texts(texts, config.tokenize)]
+    encoded = encode_words(
+        pa.array(words, pa.list_(pa.string())),
+        bundle.vocabulary,
+        config.tensors.max_length,
+        labels=np.zeros(len(texts), np.uint8),
+        rows=np.arange(len(texts)),
+    )
+    source = BatchSource(
+        encoded,
+        padding=config.train.padding,
+        max_length=config.tensors.max_length,
+        device=device,
+    )
+    return Scores(probabilities(score(bundle.model, source)), encoded.words, encoded.unknown)
+
+
+def check_encodable(texts: Iterable[str]) -> None:
+    """Raise DataError for a text with half of a surrogate pair."""
+    for text in texts:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"A text holds {error.object[error.start]!a}, half of a surrogate pair, which is "
+                f"not valid Unicode: {text[:60]!a}. Decode it again, or leave it out."
+            ) from None
+
+
+def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
+    iterator = iter(texts)
+    while window := list(islice(iterator, WINDOW)):
+        yield window
