@@ -7,10 +7,10 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
-from flows.cli.options import model_folder
 from flows.pipeline import storage_root
 from flows.ui.reporters import LogReporter, reporting
 from flows.ui.score_summary import scores_markdown, warnings_of
+from sentiment.model.registry import model_folder
 from sentiment.scoring.inputs import ScoreConfig
 from sentiment.scoring.score_files import score_files
 

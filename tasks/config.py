@@ -7,8 +7,9 @@ from pydantic import Field, field_validator, model_validator
 
 from sentiment.data.ingest import IngestConfig
 from sentiment.data.sample import SampleConfig
+from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.promotion import PromoteConfig
-from sentiment.model.config import EvaluateConfig, TrainConfig
+from sentiment.model.config import TrainConfig
 from sentiment.settings import Settings
 from sentiment.text.cleaning import TokenizeConfig
 from sentiment.text.tensors import TensorsConfig

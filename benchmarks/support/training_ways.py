@@ -16,12 +16,11 @@ from benchmarks.support.plain_training import PlainLSTM, PlainTraining
 from flows.config.presets import load_config
 from sentiment.model.batches import POOL, BatchSource, training_order
 from sentiment.model.config import ModelConfig, TrainConfig
-from sentiment.model.devices import arithmetic, choose_device, denormals_as_zero
+from sentiment.model.devices import arithmetic, choose_device, denormals_as_zero, keep_freed_memory
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.cached_tokenizer import RememberingTokenizer
 from sentiment.text.cleaning import TokenizeConfig, clean
 from sentiment.text.tensors import EncodedReviews, offsets_of
-from sentiment.training.out_of_memory import keep_freed_memory
 from sentiment.training.trainer import make_optimiser, training_step
 
 PLAIN = "plain"

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.cli.options import DEFAULT_STORAGE, Json, Model, Storage, messages, model_folder
+from flows.cli.options import DEFAULT_STORAGE, Json, Model, Storage, messages
+from sentiment.model.registry import model_folder
 
 if TYPE_CHECKING:
     from sentiment.explain.explanation import Explanation

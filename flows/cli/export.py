@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import DEFAULT_STORAGE, Model, Storage, model_folder, output
+from flows.cli.options import DEFAULT_STORAGE, Model, Storage, output
+from sentiment.model.registry import model_folder
 
 
 class Format(StrEnum):

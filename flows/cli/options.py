@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sentiment.model.registry import model_in_use
-
 output = Console(highlight=False, soft_wrap=True)
 messages = Console(stderr=True, highlight=False)
 
@@ -48,8 +46,3 @@ Model = Annotated[
     Path | None,
     typer.Option(help="Model bundle; by default the champion, else the latest trained one."),
 ]
-
-
-def model_folder(model: Path | None, storage: Path) -> Path:
-    """Return the model bundle that a command is to use: the one given, the champion, the latest."""
-    return model or model_in_use(storage)

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import DEFAULT_STORAGE, Json, Model, Storage, messages, model_folder
+from flows.cli.options import DEFAULT_STORAGE, Json, Model, Storage, messages
+from sentiment.model.registry import model_folder
 
 PREDICT_BATCH = 256  # lines
 

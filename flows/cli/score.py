@@ -13,9 +13,9 @@ from flows.cli.options import (
     Model,
     Storage,
     messages,
-    model_folder,
     output,
 )
+from sentiment.model.registry import model_folder
 
 
 def score(

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sentiment.evaluation.comparison import contributions
+from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.metrics import accuracy_by_unknown, calibration, measure
 from sentiment.explain.attribution import word_pulls
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle
-from sentiment.model.config import EvaluateConfig
 from sentiment.model.devices import arithmetic, choose_device
 from sentiment.model.inference import combine, probabilities, score_parts
 from sentiment.model.lstm import SentimentLSTM

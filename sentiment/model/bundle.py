@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from sentiment.errors import DataError, ModelError
 from sentiment.model.config import TrainConfig
 from sentiment.model.lstm import SentimentLSTM
-from sentiment.scoring.drift import Profile
+from sentiment.model.profile import Profile
 from sentiment.settings import Settings
 from sentiment.text.cleaning import TokenizeConfig
 from sentiment.text.tensors import TensorsConfig

@@ -158,12 +158,3 @@ class TrainConfig(Settings):
         if self.padding == "left" and self.excerpts:
             raise ValueError("excerpts: work with padding right only")
         return self
-
-
-class EvaluateConfig(Settings):
-    """How a model is judged."""
-
-    threshold: float = Field(
-        0.5, gt=0, lt=1, description="Probability from which a review counts as positive."
-    )
-    mistakes: int = Field(20, ge=0, description="Most confident mistakes shown in the report.")

@@ -1,5 +1,6 @@
-"""Where a model runs, and how exact its arithmetic is there."""
+"""Where a model runs, how exact its arithmetic is there, and how memory is allocated."""
 
+import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,8 @@ from contextlib import contextmanager
 import torch
 
 from sentiment.errors import ConfigError
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -67,3 +70,17 @@ def denormals_as_zero() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(before)
+
+
+def keep_freed_memory() -> None:
+    """Make glibc keep freed memory for the next allocation; elsewhere do nothing.
+
+    A training step frees and takes the gradient of the whole embedding, tens of megabytes, which
+    glibc would each time give to the system and fetch back page by page.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

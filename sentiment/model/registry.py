@@ -39,6 +39,11 @@ def model_in_use(storage: Path) -> Path:
     return champion
 
 
+def model_folder(model: Path | None, storage: Path) -> Path:
+    """Return the bundle to use: the one given, else :func:`model_in_use`."""
+    return model or model_in_use(storage)
+
+
 def read_champions(storage: Path) -> dict[str, Any] | None:
     """Return what is written of the champion and those before it, None if there was never one."""
     path = storage / CHAMPION

@@ -14,8 +14,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from sentiment.evaluation.comparison import compare
+from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.metrics import wilson_interval
-from sentiment.model.config import EvaluateConfig
 from sentiment.model.inference import probabilities
 from sentiment.progress import Progress, silent
 from sentiment.reports import charts, sections

@@ -18,8 +18,8 @@ from pydantic import Field
 
 from sentiment.classifier import LABELS, Classifier
 from sentiment.evaluation.metrics import confusion, cross_entropy
+from sentiment.model.profile import Profile
 from sentiment.model.texts import WINDOW, Scores
-from sentiment.scoring.drift import Profile
 from sentiment.scoring.inputs import OTHER, Entry, ScoreConfig, read_entries
 from sentiment.settings import Settings
 

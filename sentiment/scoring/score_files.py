@@ -14,12 +14,12 @@ from sentiment.classifier import Classifier
 from sentiment.errors import ConfigError, DataError, StorageError
 from sentiment.evaluation.metrics import figures_of
 from sentiment.model.bundle import Bundle, digest_bundle
-from sentiment.model.devices import arithmetic, choose_device
+from sentiment.model.devices import arithmetic, choose_device, keep_freed_memory
+from sentiment.model.profile import Profile
 from sentiment.progress import Progress, silent
-from sentiment.scoring.drift import Profile, drift
+from sentiment.scoring.drift import drift
 from sentiment.scoring.inputs import ScoreConfig
 from sentiment.scoring.parts import FileScoring, Tally
-from sentiment.training.out_of_memory import keep_freed_memory
 
 MANIFEST = "_manifest.json"  # the underscore makes readers of Parquet folders leave it alone
 SUMMARY = "scores.json"

@@ -1,7 +1,5 @@
-"""Memory: what a process gives back and takes again many times a second, and what to do without."""
+"""An out-of-memory error that says which settings to lower."""
 
-import ctypes
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -10,8 +8,6 @@ import torch
 from sentiment.errors import TrainingError
 from sentiment.model.config import TrainConfig
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
-
 CPU_IS_FULL = ("can't allocate memory",)
 GPU_IS_FULL = (
     "CUDA out of memory",
@@ -19,20 +15,6 @@ GPU_IS_FULL = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
-
-
-def keep_freed_memory() -> None:
-    """Make glibc keep freed memory for the next allocation; elsewhere do nothing.
-
-    A training step frees and takes the gradient of the whole embedding, tens of megabytes, which
-    glibc would each time give to the system and fetch back page by page.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 @contextmanager

@@ -13,10 +13,10 @@ import torch
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import BundleConfig, save_bundle
 from sentiment.model.config import TrainConfig
-from sentiment.model.devices import arithmetic, choose_device, denormals_as_zero
+from sentiment.model.devices import arithmetic, choose_device, denormals_as_zero, keep_freed_memory
 from sentiment.model.lstm import SentimentLSTM
+from sentiment.model.profile import Profile
 from sentiment.progress import Progress, silent
-from sentiment.scoring.drift import Profile
 from sentiment.text.cleaning import TokenizeConfig
 from sentiment.text.tensors import EncodedReviews, TensorsConfig
 from sentiment.text.vocabulary import Vocabulary
@@ -24,7 +24,6 @@ from sentiment.training.checkpoints import Checkpoints
 from sentiment.training.distributed import Team, own_device, team_of
 from sentiment.training.excerpts import Excerpts
 from sentiment.training.history import HISTORY, Record, discard
-from sentiment.training.out_of_memory import keep_freed_memory
 from sentiment.training.trainer import Fit
 from sentiment.training.vectors import Coverage, coverage, read_vectors
 

@@ -12,13 +12,12 @@ import typer.main
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from flows.cli.options import model_folder
 from flows.config.presets import load_config, set_where
 from flows.run.decision import Selection
 from flows.run.plan import make_plan
 from flows.run.quality_gates import check_promotion, check_training
 from sentiment.errors import GateError, ModelError
-from sentiment.model.registry import CHAMPION
+from sentiment.model.registry import CHAMPION, model_folder
 from tasks.gc import collect
 from tasks.manifest import Manifest
 from tasks.registry.champion import apply_verdict, read_registry, roll_back

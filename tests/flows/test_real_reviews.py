@@ -20,8 +20,9 @@ from flows.config.presets import load_config
 from flows.tune import tune
 from sentiment import Classifier
 from sentiment.model.bundle import Bundle
+from sentiment.model.profile import Profile
 from sentiment.model.registry import model_in_use
-from sentiment.scoring.drift import DriftConfig, Profile, drift
+from sentiment.scoring.drift import DriftConfig, drift
 from sentiment.scoring.inputs import ScoreConfig
 from sentiment.scoring.score_files import score_files
 from sentiment.text.tokenize import tokenize_texts

@@ -15,9 +15,9 @@ import torch
 
 from sentiment import Classifier
 from sentiment.errors import DataError, ModelError
+from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.evaluate import evaluate_model
 from sentiment.model.bundle import Bundle
-from sentiment.model.config import EvaluateConfig
 from sentiment.model.inference import BATCH_SIZE
 from sentiment.model.registry import CHAMPION, CHAMPION_FORMAT, LATEST
 from sentiment.model.texts import Scores, score_window

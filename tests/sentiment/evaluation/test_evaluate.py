@@ -12,11 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.evaluate import MISTAKES, evaluate_model, worst_mistakes
 from sentiment.evaluation.metrics import measure
 from sentiment.explain.attribution import word_pulls
 from sentiment.model.bundle import Bundle
-from sentiment.model.config import EvaluateConfig
 from sentiment.text.tensors import EncodedReviews
 from tests.support.bundles import TENSORS, Trained
 from tests.support.reviews import contents, rows_of, write_reviews

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentiment.evaluation.baseline import train_baseline
+from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.evaluate import evaluate_model
 from sentiment.evaluation.metrics import wilson_interval
-from sentiment.model.config import EvaluateConfig
 from sentiment.reports.markdown import render_markdown
 from sentiment.reports.model_card import render_card
 from sentiment.reports.report import (

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentiment.scoring.drift import LONGEST, DriftConfig, Profile, drift, stability_index
+from sentiment.model.profile import LONGEST, Profile
+from sentiment.scoring.drift import DriftConfig, drift, stability_index
 
 Reviews = list[tuple[bool, int, int]]
 REVIEWS = st.lists(
