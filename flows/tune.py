@@ -128,9 +128,10 @@ def first_line(name: str) -> str:
 
 def about(spec: RunSpec) -> dict[str, str]:
     """Return digests of what the trials of a study have in common."""
-    shaping = spec.config.shaping()
-    space = shaping.pop("tune")
-    shared = {name: shaping[name] for name in shaping if name not in ("run", "evaluate", "promote")}
+    settings = spec.config.output_settings()
+    space = settings.pop("tune")
+    other = ("run", "evaluate", "promote")
+    shared = {name: value for name, value in settings.items() if name not in other}
     paths = [source.path for source in find_sources(spec.data)] if spec.data else []
     sources = digest_files(paths, spec.store.root)
     data = [[source.name, source.sha256] for source in sources]

@@ -1,5 +1,6 @@
-"""The base of every stage's configuration: frozen, strict, and aware of what shapes the output."""
+"""The base class of every stage's settings, which knows the settings that shape the output."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,24 +13,35 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    def shaping(self) -> dict[str, Any]:
-        """Return, as JSON values, the settings that shape a stage's output.
+    def output_settings(self) -> dict[str, Any]:
+        """Return the settings that shape a stage's output, as JSON values.
 
-        Those made with :func:`operational` are left out, so changing them reruns nothing.
+        Those made with :func:`operational` are left out: changing one reruns nothing.
         """
-        shaped: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         dumped = self.model_dump(mode="json")
         for name, field in type(self).model_fields.items():
             extra = field.json_schema_extra
             if isinstance(extra, dict) and extra.get("operational"):
                 continue
             value = getattr(self, name)
-            shaped[name] = value.shaping() if isinstance(value, Settings) else dumped[name]
-        return shaped
+            found[name] = value.output_settings() if isinstance(value, Settings) else dumped[name]
+        return found
 
 
 def operational(default: Any, *, description: str, **limits: Any) -> Any:
-    """A field that changes how a stage works, never what it writes (see ``Settings.shaping``)."""
+    """Return a field that changes how a stage works, never what it writes."""
     return Field(
         default, description=description, json_schema_extra={"operational": True}, **limits
     )
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings under dotted names, as ``--set`` takes them."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

@@ -131,7 +131,7 @@ class Request:
                 for name, value in self.inputs.items()
             },
             "config": {
-                name: value.shaping() if isinstance(value, Settings) else value
+                name: value.output_settings() if isinstance(value, Settings) else value
                 for name, value in self.settings.items()
             },
             "code": self.stage.code,

@@ -15,7 +15,7 @@ from benchmarks.support import plain_preprocessing as plain
 from benchmarks.support import stages
 from benchmarks.support.machine import in_fresh_process, peak_memory
 from benchmarks.support.stages import Outputs, Peaks
-from sentiment.text.cached_tokenizer import RememberingTokenizer
+from sentiment.text.cached_tokenizer import CachedTokenizer
 from sentiment.text.tensors import EncodedReviews
 
 BATCH_SIZE = 400  # the article's
@@ -166,9 +166,9 @@ def time_tokenizing(cleaned: Sequence[str], warm: Sequence[str], repeats: int) -
     Every repeat has reviews of its own, so that none is met for the second time.
     """
     blocks = [list(cleaned[start::repeats]) for start in range(repeats)]
-    remembering = RememberingTokenizer()
+    cached = CachedTokenizer()
     stages.load_nltk()
-    stages.tokenize(remembering, warm)
+    stages.tokenize(cached, warm)
     found: dict[tuple[str, int], list[list[str]]] = {}
 
     def way(name: str, tokenize: Callable[[list[str]], list[list[str]]]) -> Way:
@@ -185,8 +185,8 @@ def time_tokenizing(cleaned: Sequence[str], warm: Sequence[str], repeats: int) -
     plainly, cold, known = alternate(
         repeats,
         way("plain", plain.tokenize),
-        way("cold", lambda block: stages.tokenize(RememberingTokenizer(), block)),
-        way("warm", lambda block: stages.tokenize(remembering, block)),
+        way("cold", lambda block: stages.tokenize(CachedTokenizer(), block)),
+        way("warm", lambda block: stages.tokenize(cached, block)),
     )
     size = len(cleaned) / repeats
     return [

@@ -70,7 +70,7 @@ class PlainTraining:
             torch.from_numpy(reviews.labels.astype(np.int64)),
         )
         self._loader = DataLoader(dataset, shuffle=shuffle, batch_size=batch_size)
-        self._optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+        self._optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
         self._criterion = nn.BCELoss()
 
     def steps(self) -> Iterator[Tensor]:
@@ -81,7 +81,7 @@ class PlainTraining:
             loss = self._criterion(self._model(inputs), labels.float())
             loss.backward()
             nn.utils.clip_grad_norm_(self._model.parameters(), CLIP_NORM)
-            self._optimiser.step()
+            self._optimizer.step()
             yield loss.detach()
 
 

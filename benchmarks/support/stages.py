@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from benchmarks.support.machine import peak_memory
 from sentiment.data.ingest import IngestConfig, ingest_file
 from sentiment.data.reviews import Review, read_reviews
-from sentiment.text.cached_tokenizer import RememberingTokenizer
+from sentiment.text.cached_tokenizer import CachedTokenizer
 from sentiment.text.cleaning import URL, URL_MARK, TokenizeConfig, clean
 from sentiment.text.nltk_words import word_tokenize
 from sentiment.text.tensors import TensorsConfig, encode_shard
@@ -58,7 +58,7 @@ def clean_texts(texts: Sequence[str]) -> list[str]:
     return [clean(text, TOKENIZE) for text in texts]
 
 
-def tokenize(tokenizer: RememberingTokenizer, cleaned: Sequence[str]) -> list[list[str]]:
+def tokenize(tokenizer: CachedTokenizer, cleaned: Sequence[str]) -> list[list[str]]:
     """Cut cleaned texts into words, in batches of the size that the stage uses."""
     tokens: list[list[str]] = []
     for texts in _parts(cleaned, BATCH):

@@ -18,10 +18,10 @@ from sentiment.model.batches import POOL, BatchSource, training_order
 from sentiment.model.config import ModelConfig, TrainConfig
 from sentiment.model.devices import arithmetic, choose_device, denormals_as_zero, keep_freed_memory
 from sentiment.model.lstm import SentimentLSTM
-from sentiment.text.cached_tokenizer import RememberingTokenizer
+from sentiment.text.cached_tokenizer import CachedTokenizer
 from sentiment.text.cleaning import TokenizeConfig, clean
 from sentiment.text.tensors import EncodedReviews, offsets_of
-from sentiment.training.trainer import make_optimiser, training_step
+from sentiment.training.trainer import make_optimizer, training_step
 
 PLAIN = "plain"
 PADDINGS = {"left": "left", "buckets": "right"}  # how the pipeline pads: benchmarks/README.md
@@ -87,7 +87,7 @@ def made_reviews(options: argparse.Namespace) -> EncodedReviews:
     if options.data is None:
         lengths = np.maximum(1, rng.lognormal(4.32, 0.65, count)).astype(np.int64)
     else:
-        tokenizer = RememberingTokenizer()
+        tokenizer = CachedTokenizer()
         texts = islice(reviews_of(options.data, count), count)
         cleaned = [clean(text, TokenizeConfig()) for _, text in texts]
         lengths = np.array([len(words) for words in tokenizer.tokenize_all(cleaned)], np.int64)
@@ -133,14 +133,14 @@ def pipeline_way(
         reviews, padding=config.padding, max_length=options.max_length, device=device
     )
     model = SentimentLSTM(config.model, options.vocabulary).to(device).train()
-    optimiser = make_optimiser(model, config)
+    optimizer = make_optimizer(model, config)
     batches = chosen_batches(source, config, options.steps)
 
     def take_steps() -> float:
         started = time.perf_counter()
         with arithmetic(config.precision, device):
             for places in batches:
-                training_step(model, source.take(places), optimiser, config)
+                training_step(model, source.take(places), optimizer, config)
             synchronise(device)
         return time.perf_counter() - started
 
@@ -194,10 +194,10 @@ def check_agreement(
         )
         compare("in length buckets", float(np.mean(alone)), float(found.detach()))
         left = BatchSource(few, padding="left", max_length=longest, device=device)
-        optimiser = make_optimiser(ours, config)
+        optimizer = make_optimizer(ours, config)
         for number in (1, 2):
             expected = float(next(training.steps()))
-            taken = training_step(ours, left.take(places), optimiser, config)
+            taken = training_step(ours, left.take(places), optimizer, config)
             compare(f"of step {number}", expected, float(taken))
 
 

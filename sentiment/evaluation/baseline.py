@@ -25,9 +25,9 @@ from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import Vocabulary
 
 # As TF-IDF is commonly scaled: to length 1, whatever the length of the review.
-NGRAMS = NgramsConfig(longest=2, buckets=2**20, min_count=2, learning_rate=0.1, prior=1e-6)
+NGRAMS = NgramsConfig(max_n=2, buckets=2**20, min_count=2, learning_rate=0.1, norm_smoothing=1e-6)
 EPOCHS, LEAST_STEPS = 3, 60  # more epochs where they would make fewer steps
-STEP_SIZE = 256  # reviews of an optimiser step
+STEP_SIZE = 256  # reviews of an optimizer step
 SEED = 1
 CPU = torch.device("cpu")
 
@@ -71,11 +71,11 @@ def fit(ngrams: Ngrams, reviews: EncodedReviews, progress: Progress = silent) ->
     """Fit the weights by a few epochs of Adam, whose learning rate falls to 0."""
     source = _source(reviews)
     ngrams.fit_idf(source)
-    optimiser = torch.optim.Adam(ngrams.parameters(), lr=NGRAMS.learning_rate, fused=True)
+    optimizer = torch.optim.Adam(ngrams.parameters(), lr=NGRAMS.learning_rate, fused=True)
     epoch_steps = math.ceil(len(reviews) / STEP_SIZE)
     epochs = max(EPOCHS, math.ceil(LEAST_STEPS / epoch_steps))
     steps = epochs * epoch_steps
-    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=steps)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
     done = 0
     for epoch in range(epochs):
         for places in training_order(
@@ -85,9 +85,9 @@ def fit(ngrams: Ngrams, reviews: EncodedReviews, progress: Progress = silent) ->
             loss = torch.nn.functional.binary_cross_entropy_with_logits(
                 ngrams(batch.ids), batch.labels
             )
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            optimizer.step()
             schedule.step()
             done += len(places)
             progress(done, epochs * len(reviews))

@@ -17,7 +17,7 @@ from sentiment.explain.attribution import word_pulls
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle
 from sentiment.model.devices import arithmetic, choose_device
-from sentiment.model.inference import combine, probabilities, score_parts
+from sentiment.model.inference import combine, probabilities, score_branches
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.model.texts import score_texts
 from sentiment.progress import Progress, silent
@@ -60,7 +60,7 @@ def evaluate_model(
     )
     model = loaded.model.to(device)
     with arithmetic("float32", device):  # as a CPU would
-        parts = score_parts(model, source, progress)
+        parts = score_branches(model, source, progress)
     chances = probabilities(combine(parts, model))
     metrics = {
         **measure(reviews.labels, chances, reviews.words, threshold=evaluate.threshold),
@@ -70,7 +70,7 @@ def evaluate_model(
             reviews.unknown / np.maximum(1, reviews.words),
         ),
         "parts": contributions(
-            parts, reviews.labels, model.part_names, model.scale.tolist(), evaluate.threshold
+            parts, reviews.labels, model.branch_names, model.scale.tolist(), evaluate.threshold
         ),
         "ece_unscaled": calibration(reviews.labels == 1, probabilities(parts.sum(axis=1)))["ece"],
     }

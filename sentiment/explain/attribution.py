@@ -47,7 +47,7 @@ def ngram_pulls(ngrams: Ngrams, ids: Tensor) -> Tensor:
             torch.cat(by_length, dim=1)[0], return_inverse=True, return_counts=True
         )
         values = ngrams.idf[every].masked_fill(every == PAD, 0.0)
-        length = (values.square().sum() + ngrams.config.prior).sqrt()
+        length = (values.square().sum() + ngrams.config.norm_smoothing).sqrt()
         shares = (ngrams.weight[every, 0] * values / length / times)[place]
         sizes = [found.shape[1] for found in by_length]
         for n, share in enumerate(torch.split(shares, sizes), start=1):

@@ -1,4 +1,4 @@
-"""Batches of encoded reviews: which reviews go together, and how they are padded."""
+"""Batches of encoded reviews: which reviews they contain, and how they are padded."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -23,16 +23,16 @@ class Batch(NamedTuple):
 
 
 class BatchSource:
-    """Encoded reviews on a device, from which batches are gathered there.
+    """Encoded reviews on a device, where batches are gathered.
 
     ``padding`` is ``right`` (to the longest review of the batch) or ``left`` (to ``max_length``,
-    all of which then counts as the review's length).
+    which then counts as the length of every review).
     """
 
     def __init__(
         self, reviews: EncodedReviews, *, padding: str, max_length: int, device: torch.device
     ) -> None:
-        # Lengths stay on the host too: asking the device for a batch's longest would stall it.
+        # Lengths are kept on the host too: asking the device for a batch's longest would stall it.
         self.lengths = np.minimum(reviews.lengths, max_length)
         self._left = padding == "left"
         self._max_length = max_length
@@ -45,7 +45,7 @@ class BatchSource:
         return len(self.lengths)
 
     def take(self, places: npt.NDArray[np.int64]) -> Batch:
-        """Gather the reviews at these places (int64, shape (batch,)) into one batch."""
+        """Gather the reviews at these positions (int64, shape (batch,)) into a batch."""
         lengths = torch.from_numpy(self.lengths[places]).to(self._device, non_blocking=True)
         steps = self._max_length if self._left else max(1, int(self.lengths[places].max()))
         rows = torch.from_numpy(places).to(self._device, non_blocking=True)
@@ -55,7 +55,7 @@ class BatchSource:
         inside = (step >= 0) & (step < lengths[:, None])
         place = (self._starts[rows][:, None] + step).clamp(0, len(self._ids) - 1)
         ids = self._ids[place].masked_fill(~inside, PAD).long()
-        # A review without any word is read as one word of padding.
+        # A review without words is read as one word of padding.
         read = torch.full_like(lengths, steps) if self._left else lengths.clamp(min=1)
         return Batch(ids, read, self._labels[rows])
 
@@ -63,10 +63,10 @@ class BatchSource:
 def training_order(
     lengths: npt.NDArray[np.int64], batch_size: int, *, seed: int, epoch: int, by_length: bool
 ) -> list[npt.NDArray[np.int64]]:
-    """Return an epoch's batches as places of reviews: each review once, in an order of the seed.
+    """Return an epoch's batches as positions of reviews: each once, shuffled by the seed.
 
     With ``by_length`` the shuffled reviews are sorted by length within pools of 64 batches, so that
-    a batch needs little padding, and the batches are shuffled again. The last may be smaller.
+    a batch needs little padding, and the batches are shuffled again. One batch may be smaller.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(lengths))
@@ -83,7 +83,7 @@ def training_order(
 def scoring_order(
     lengths: npt.NDArray[np.int64], batch_size: int
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield places of reviews in batches of similar length, the shortest first."""
+    """Yield positions of reviews in batches of similar length, the shortest first."""
     yield from _slices(np.argsort(lengths, kind="stable"), batch_size)
 
 

@@ -1,8 +1,8 @@
-"""A model bundle: one folder with all that is needed to score a text.
+"""A model bundle: a folder with everything needed to score a text.
 
 ``model.safetensors`` holds the weights, ``config.json`` the settings, ``vocabulary.parquet`` the
 words, ``profile.json`` what the training reviews were like (older bundles lack it),
-``history.parquet`` how training went. Nothing in it is code or a pickle.
+``history.parquet`` the training history. Nothing in it is code or a pickle.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -23,15 +24,15 @@ from sentiment.text.cleaning import TokenizeConfig
 from sentiment.text.tensors import TensorsConfig
 from sentiment.text.vocabulary import Vocabulary
 
-FORMAT = 2
+FORMAT = 3
 WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocabulary.parquet"
 PROFILE = "profile.json"
 
-CARD = "README.md"  # of a bundle in a storage folder; written anew once it is measured
+CARD = "README.md"  # of a bundle in a storage folder; rewritten once the model is measured
 
 
 class BundleConfig(Settings):
-    """The content of ``config.json``: how texts become ids, and the recipe of the model."""
+    """The content of ``config.json``: how texts become ids, and how the model was trained."""
 
     format: int = FORMAT
     tokenize: TokenizeConfig
@@ -50,23 +51,15 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: Path) -> "Bundle":
-        """Read a bundle; ModelError says what is missing or does not fit."""
+        """Read a bundle; raise ModelError if it is missing, damaged or of another version."""
         missing = [name for name in (WEIGHTS, CONFIG, VOCABULARY) if not (folder / name).is_file()]
         if missing:
             raise ModelError(
-                f"{folder}: no model bundle, {' and '.join(missing)} missing. "
+                f"{folder}: not a model bundle, {' and '.join(missing)} missing. "
                 "Train one with `sentiment run`."
             )
         try:
-            content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-            if not isinstance(content, dict):
-                raise ValueError(f"{CONFIG} holds no JSON object")
-            if content.get("format") != FORMAT:
-                raise ModelError(
-                    f"{folder / CONFIG}: bundle format {content.get('format')}, this version reads "
-                    f"{FORMAT}. Train the model again."
-                )
-            config = BundleConfig.model_validate(content)
+            config = _read_config(folder / CONFIG)
             vocabulary = Vocabulary.load(folder / VOCABULARY)
             model = SentimentLSTM(config.train.model, len(vocabulary))
             model.load_state_dict(load_file(folder / WEIGHTS))
@@ -79,8 +72,28 @@ class Bundle:
         return cls(config, vocabulary, model.eval(), profile)
 
 
+def _read_config(path: Path) -> BundleConfig:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} is not a JSON object")
+    if content.get("format") != FORMAT:
+        raise ModelError(
+            f"{path}: bundle format {content.get('format')}, but this version reads {FORMAT}. "
+            "Train the model again."
+        )
+    try:
+        return BundleConfig.model_validate(content)
+    except ValidationError as error:
+        unknown = {"extra_forbidden": "unknown setting"}
+        faults = [
+            f"{'.'.join(map(str, fault['loc']))}: {unknown.get(fault['type'], fault['msg'])}"
+            for fault in error.errors()
+        ]
+        raise ValueError(f"{path.name}: {'; '.join(faults)}") from error
+
+
 def digest_bundle(folder: Path) -> str:
-    """Return the sha256 of what decides a text's probability, as hexadecimal digits."""
+    """Return the sha256, in hexadecimal, of the files that determine a text's probability."""
     digest = hashlib.sha256()
     for name in (WEIGHTS, CONFIG, VOCABULARY):
         with (folder / name).open("rb") as file:
@@ -98,8 +111,8 @@ def save_bundle(
     """Write weights, settings, a copy of the vocabulary and the profile into ``folder``."""
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     save_file(weights, folder / WEIGHTS)
-    # Only what shapes the model: how often a checkpoint was written must not change a byte.
-    text = json.dumps(config.shaping(), indent=2, sort_keys=True)
+    # Only settings that shape the model: how often a checkpoint is written must change no byte.
+    text = json.dumps(config.output_settings(), indent=2, sort_keys=True)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
     shutil.copyfile(vocabulary, folder / VOCABULARY)
     if profile is not None:

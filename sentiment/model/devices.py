@@ -13,7 +13,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Return the device for ``auto``, ``cpu`` or ``cuda``; ``cuda`` without a GPU is an error."""
+    """Return the device for ``auto``, ``cpu`` or ``cuda``; ConfigError if there is no GPU."""
     has_gpu = torch.cuda.is_available()
     if wanted == "cuda" and not has_gpu:
         raise ConfigError(
@@ -25,7 +25,7 @@ def choose_device(wanted: str) -> torch.device:
 
 @contextmanager
 def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
-    """Compute inside the block as ``train.precision`` says; ConfigError where the device cannot.
+    """Use ``train.precision`` inside the block; ConfigError if the device does not have it.
 
     ``tf32`` and ``bf16`` let products of float32 matrices round their factors to TF32; ``bf16``
     also needs :func:`autocast` around the forward pass.
@@ -37,11 +37,11 @@ def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
         )
     if precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise ConfigError(
-            f"train.precision is bf16, which {torch.cuda.get_device_name(device)} does not have. "
+            f"train.precision is bf16, which {torch.cuda.get_device_name(device)} lacks. "
             "Use train.precision=tf32 or float32."
         )
     rounded = precision != "float32"
-    # Of its own accord PyTorch lets cuDNN's LSTM round, but not other products.
+    # By default PyTorch lets cuDNN's LSTM round, but not other products.
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high" if rounded else "highest")
     torch.backends.cudnn.allow_tf32 = rounded
@@ -53,17 +53,20 @@ def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """Return a context in which a model's forward pass uses bfloat16, if that is the precision.
+    """Return a context in which the forward pass uses bfloat16, if that is the precision.
 
-    Weights, losses and the optimiser stay float32. bfloat16 has the range of float32, so that
-    gradients need no scaling.
+    Weights, losses and the optimizer stay float32. bfloat16 has the range of float32, so gradients
+    need no scaling.
     """
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 @contextmanager
 def denormals_as_zero() -> Iterator[None]:
-    """A fresh model's numbers are so small that the CPU would handle them 7 times slower."""
+    """Flush subnormal numbers to zero inside the block.
+
+    A newly initialised model produces many, and they slow a CPU down 7-fold.
+    """
     before = sys.float_info.min / 2 == 0.0
     torch.set_flush_denormal(True)
     try:
@@ -73,14 +76,14 @@ def denormals_as_zero() -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Make glibc keep freed memory for the next allocation; elsewhere do nothing.
+    """Make glibc keep freed memory for the next allocation; do nothing elsewhere.
 
-    A training step frees and takes the gradient of the whole embedding, tens of megabytes, which
-    glibc would each time give to the system and fetch back page by page.
+    Each training step frees and allocates the gradient of the whole embedding, tens of megabytes,
+    which glibc would otherwise return to the system and fetch back page by page.
     """
     if not sys.platform.startswith("linux"):
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl lacks it
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

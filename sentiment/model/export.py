@@ -1,8 +1,8 @@
-"""A model as ONNX, to be scored where there is no PyTorch.
+"""Export to ONNX, for scoring without PyTorch.
 
 The graph takes ``ids`` int64 (batch, steps) and ``lengths`` int64 (batch,), padded as in training,
-and gives ``probability`` float32 (batch,), that of "positive". Vocabulary and settings lie beside
-it, since a text has to become ids as it did in training.
+and returns ``probability`` float32 (batch,), that of "positive". Vocabulary and settings are
+written beside it, since texts must become ids as they did in training.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ INPUTS, OUTPUT = ("ids", "lengths"), "probability"
 
 
 class Probability(nn.Module):
-    """The model, from ids to probabilities."""
+    """A model that returns probabilities instead of logits."""
 
     def __init__(self, model: SentimentLSTM) -> None:
         super().__init__()
@@ -40,8 +40,9 @@ class Probability(nn.Module):
 def export_onnx(folder: Path, out: Path, *, int8: bool = False) -> list[Path]:
     """Write a bundle as the ONNX file ``out``, with vocabulary, settings and card beside it.
 
-    ``int8`` stores the weights of LSTM and embedding as 8 bit integers. The same bundle gives the
-    same bytes. Returns the files written; raises ModelError when onnx is not installed.
+    ``int8`` stores the weights of LSTM and embedding as 8-bit integers. The same bundle gives the
+    same bytes. Returns the files written. Raises ModelError if onnx is not installed, StorageError
+    if ``out`` cannot be written.
     """
     try:
         import onnx  # noqa: F401
@@ -73,7 +74,7 @@ def _export(bundle: Bundle, folder: Path, out: Path, int8: bool) -> list[Path]:
         if int8:
             graph = _quantise(graph)
         model = onnx.load(graph)
-        facts = {
+        metadata = {
             "format": FORMAT,
             "bundle": digest_bundle(folder),
             "vocabulary": hashlib.sha256((folder / VOCABULARY).read_bytes()).hexdigest(),
@@ -83,7 +84,7 @@ def _export(bundle: Bundle, folder: Path, out: Path, int8: bool) -> list[Path]:
             "unknown_id": UNKNOWN,
             "weights": "int8" if int8 else "float32",
         }
-        onnx.helper.set_model_props(model, {name: str(value) for name, value in facts.items()})
+        onnx.helper.set_model_props(model, {name: str(value) for name, value in metadata.items()})
         onnx.checker.check_model(model)
         onnx.save(model, graph)
         graph.replace(out)
@@ -100,8 +101,8 @@ def write_graph(model: SentimentLSTM, path: Path) -> None:
     ids = torch.tensor([[2, 3, 4, 5, 6], [2, 3, PAD, PAD, PAD]])
     axes = {"ids": {0: "batch", 1: "steps"}, "lengths": {0: "batch"}, OUTPUT: {0: "batch"}}
     with warnings.catch_warnings():
-        # PyTorch's newer exporter unrolls an LSTM into as many steps as the example has. This one
-        # warns of its age, and of batches, for which the model sets no fixed size.
+        # PyTorch's newer exporter unrolls an LSTM to the example's number of steps. This one warns
+        # that it is deprecated, and about the batch, whose size is not fixed.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             Probability(model),
@@ -119,7 +120,7 @@ def _quantise(graph: Path) -> Path:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     small = graph.with_name("int8.onnx")
-    root = logging.getLogger()  # through which it advises a preparation, whatever the model
+    root = logging.getLogger()  # it always logs advice to preprocess the model here
     root.addFilter(_no_advice)
     try:
         quantize_dynamic(graph, small, weight_type=QuantType.QInt8)

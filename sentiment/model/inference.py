@@ -1,4 +1,4 @@
-"""The logits of many reviews, in batches of similar length."""
+"""Batched inference: the logits of many reviews, in batches of similar length."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +14,10 @@ from sentiment.model.lstm import SentimentLSTM
 from sentiment.progress import Progress, silent
 
 BATCH_SIZE = 64
-WORKERS = 8  # each holds a batch's states, some 150 MiB with the longest reviews
+WORKERS = 8  # each holds a batch's states, about 150 MiB with the longest reviews
 
 Places = npt.NDArray[np.int64]
-Parts = npt.NDArray[np.float64]
+BranchLogits = npt.NDArray[np.float64]
 
 _STARTING = Lock()
 
@@ -26,31 +26,33 @@ def score(
     model: SentimentLSTM, source: BatchSource, progress: Progress = silent
 ) -> npt.NDArray[np.float64]:
     """Return the logit of every review, in the reviews' order, shape (reviews,)."""
-    return combine(score_parts(model, source, progress), model)
+    return combine(score_branches(model, source, progress), model)
 
 
-def combine(parts: npt.NDArray[np.float64], model: SentimentLSTM) -> npt.NDArray[np.float64]:
-    """Add up the parts' logits, (reviews, parts), as the model does; return shape (reviews,)."""
-    logits: npt.NDArray[np.float64] = (parts * model.scale.double().cpu().numpy()).sum(axis=1)
+def combine(branches: npt.NDArray[np.float64], model: SentimentLSTM) -> npt.NDArray[np.float64]:
+    """Add up logits of shape (reviews, branches) as the model does; return shape (reviews,)."""
+    logits: npt.NDArray[np.float64] = (branches * model.scale.double().cpu().numpy()).sum(axis=1)
     return logits
 
 
-def score_parts(model: SentimentLSTM, source: BatchSource, progress: Progress = silent) -> Parts:
-    """Return the logits of the model's parts, in the reviews' order, shape (reviews, parts)."""
-    logits = np.empty((len(source), len(model.part_names)), dtype=np.float64)
+def score_branches(
+    model: SentimentLSTM, source: BatchSource, progress: Progress = silent
+) -> BranchLogits:
+    """Return each branch's logits, in the reviews' order, shape (reviews, branches)."""
+    logits = np.empty((len(source), len(model.branch_names)), dtype=np.float64)
     was_training = model.training
     model.eval()
 
-    def answer(places: Places) -> tuple[Places, Parts]:
+    def answer(places: Places) -> tuple[Places, BranchLogits]:
         with torch.inference_mode():
             batch = source.take(places)
-            return places, model.parts(batch.ids, batch.lengths).double().cpu().numpy()
+            return places, model.branches(batch.ids, batch.lengths).double().cpu().numpy()
 
     batches = list(scoring_order(source.lengths, BATCH_SIZE))
     on_cpu = next(model.parameters()).device.type == "cpu"
     done = 0
-    for places, parts in side_by_side(answer, batches) if on_cpu else map(answer, batches):
-        logits[places] = parts
+    for places, branches in side_by_side(answer, batches) if on_cpu else map(answer, batches):
+        logits[places] = branches
         done += len(places)
         progress(done, len(source))
     model.train(was_training)
@@ -58,33 +60,33 @@ def score_parts(model: SentimentLSTM, source: BatchSource, progress: Progress = 
 
 
 def side_by_side(
-    answer: Callable[[Places], tuple[Places, Parts]], batches: Sequence[Places]
-) -> Iterator[tuple[Places, Parts]]:
-    """Answer several batches at a time: an LSTM's single steps are too small to be shared out."""
+    answer: Callable[[Places], tuple[Places, BranchLogits]], batches: Sequence[Places]
+) -> Iterator[tuple[Places, BranchLogits]]:
+    """Score several batches at a time: an LSTM's single steps are too small to parallelise."""
     with _pool(len(batches)) as pool:
         yield from map(answer, batches) if pool is None else pool.map(answer, batches)
 
 
 @contextmanager
 def _pool(tasks: int) -> Iterator[ThreadPoolExecutor | None]:
-    """Share PyTorch's threads out to those of a pool; None where one thread is all there is.
+    """Divide PyTorch's threads among those of a pool; yield None where there is only one.
 
-    A thread that first asks PyTorch gets the number of threads that was set last, anywhere. So the
-    pool's threads set theirs together, before any task, and then the process has its own again.
+    A thread's first call into PyTorch takes the number of threads that was set last, anywhere. So
+    the pool's threads set theirs together, before any task, and then the process's is restored.
     """
-    with _STARTING:  # or a caller in another thread might see the number of the pool's
+    with _STARTING:  # or a caller in another thread might see the pool's number
         threads = torch.get_num_threads()
         workers = min(threads, WORKERS, tasks)
         ready = Barrier(workers + 1, timeout=60)
 
         def begin() -> None:
-            torch.get_num_threads()  # the first time it would undo what is set
+            torch.get_num_threads()  # the first call would undo the setting
             torch.set_num_threads(max(1, threads // workers))
             ready.wait()
 
         pool = ThreadPoolExecutor(workers, "score", begin) if workers > 1 else None
         if pool is not None:
-            for _ in range(workers):  # none is idle before all have begun
+            for _ in range(workers):  # none is idle before all have started
                 pool.submit(int)
             ready.wait()
             torch.set_num_threads(threads)
@@ -99,7 +101,7 @@ def probabilities(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def binary_cross_entropy(logits: npt.NDArray[np.float64], labels: npt.NDArray[np.uint8]) -> float:
-    """Return the mean loss in nats; that of logits that are no numbers is none either."""
+    """Return the mean loss in nats; NaN for logits that are NaN."""
     with np.errstate(invalid="ignore"):
         losses = np.logaddexp(0.0, logits) - labels * logits
     return float(losses.mean())

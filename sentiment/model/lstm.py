@@ -1,6 +1,6 @@
 """The model: word embedding, LSTM layers, pooling over the steps, one logit.
 
-Beside it there may be a wide part, a linear model over n-grams, whose logit is added.
+An optional second branch, linear over n-grams, adds its logit.
 """
 
 import torch
@@ -12,13 +12,13 @@ from sentiment.text.vocabulary import UNKNOWN
 
 
 class SentimentLSTM(nn.Module):
-    """Reads reviews padded on the right and gives the logit of "positive".
+    """Maps reviews padded on the right to the logit of "positive".
 
     A review's logit never depends on its batch or on padding: the backward direction reverses each
-    review inside its own length, and pooling reads the states inside the length only.
+    review within its length, and pooling reads only the states within the length.
     """
 
-    scale: Tensor  # float (parts,): how much each part's logit counts, fitted on validation
+    scale: Tensor  # float (branches,): factor of each branch's logit, fitted on validation
 
     def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
         super().__init__()
@@ -36,32 +36,32 @@ class SentimentLSTM(nn.Module):
         self.head_dropout = nn.Dropout(config.head_dropout)
         self.head = nn.Linear(width * (2 if config.pooling == "mean+max" else 1), 1)
         self.ngrams = Ngrams(config.ngrams, vocabulary_size) if config.ngrams else None
-        self.part_names = ("lstm", "ngrams") if config.ngrams else ("lstm",)
-        self.register_buffer("scale", torch.ones(len(self.part_names)))
+        self.branch_names = ("lstm", "ngrams") if config.ngrams else ("lstm",)
+        self.register_buffer("scale", torch.ones(len(self.branch_names)))
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Return logits, float of shape (batch,).
 
         ``ids`` has shape (batch, steps), ``lengths`` shape (batch,) with values from 1 to steps.
         """
-        return (self.parts(ids, lengths) * self.scale).sum(dim=-1)
+        return (self.branches(ids, lengths) * self.scale).sum(dim=-1)
 
-    def parts(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits of the parts, float of shape (batch, parts), before any scaling."""
+    def branches(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Return each branch's logits before scaling, float of shape (batch, branches)."""
         logits = [self.lstm(ids, lengths)]
         if self.ngrams is not None:
             logits.append(self.ngrams(ids))
         return torch.stack(logits, dim=-1)
 
     def lstm(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits of the LSTM alone, float of shape (batch,)."""
+        """Return the LSTM branch's logits, float of shape (batch,)."""
         if self.training and self.config.word_dropout:
             hidden = torch.rand(ids.shape, device=ids.device) < self.config.word_dropout
             ids = ids.masked_fill(hidden, UNKNOWN)
         return self.read(self.embedding_dropout(self.embedding(ids)), lengths)
 
     def read(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """Return the LSTM's logits for embedded words, (batch, steps, embedding size)."""
+        """Return the LSTM branch's logits for embedded words, (batch, steps, embedding size)."""
         for depth, layer in enumerate(self.layers):
             states = layer(self.layer_dropout(states) if depth else states, lengths)
         pooled = pool(states, lengths, self.config.pooling, self.config.hidden_size)
@@ -74,20 +74,21 @@ class Layer(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, bidirectional: bool) -> None:
         super().__init__()
+        # Attributes name the weights in a bundle: renaming them makes older weights unreadable.
         self.ahead = nn.LSTM(input_size, hidden_size, batch_first=True)
         self.back = nn.LSTM(input_size, hidden_size, batch_first=True) if bidirectional else None
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Map (batch, steps, input size) to (batch, steps, directions * hidden size)."""
-        ahead: Tensor = self.ahead(inputs)[0]
+        forward: Tensor = self.ahead(inputs)[0]
         if self.back is None:
-            return ahead
-        back = reverse(self.back(reverse(inputs, lengths))[0], lengths)
-        return torch.cat([ahead, back], dim=-1)
+            return forward
+        backward = reverse(self.back(reverse(inputs, lengths))[0], lengths)
+        return torch.cat([forward, backward], dim=-1)
 
 
 def reverse(states: Tensor, lengths: Tensor) -> Tensor:
-    """Reverse each row inside its own length; what lies behind stays where it is."""
+    """Reverse each row within its length, leaving the padding in place."""
     step = torch.arange(states.shape[1], device=states.device)
     place = torch.where(step < lengths[:, None], lengths[:, None] - 1 - step, step)
     return states.gather(1, place[:, :, None].expand_as(states))
@@ -96,13 +97,13 @@ def reverse(states: Tensor, lengths: Tensor) -> Tensor:
 def pool(states: Tensor, lengths: Tensor, how: str, hidden_size: int) -> Tensor:
     """Reduce (batch, steps, width) to (batch, width), or to twice the width for ``mean+max``.
 
-    ``last`` takes each direction's state after its last word: that of the backward direction
-    (columns from ``hidden_size`` on) stands at step 0.
+    ``last`` takes each direction's state after its last word; the backward direction's (columns
+    from ``hidden_size`` on) is at step 0.
     """
     if how == "last":
         rows = torch.arange(states.shape[0], device=states.device)
-        ahead = states[rows, lengths - 1, :hidden_size]
-        return torch.cat([ahead, states[:, 0, hidden_size:]], dim=-1)
+        forward = states[rows, lengths - 1, :hidden_size]
+        return torch.cat([forward, states[:, 0, hidden_size:]], dim=-1)
     inside = (torch.arange(states.shape[1], device=states.device) < lengths[:, None])[:, :, None]
     pooled = []
     if "mean" in how:

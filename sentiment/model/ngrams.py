@@ -1,9 +1,9 @@
-"""The wide part: a linear model over the n-grams of a review.
+"""The linear n-gram branch: a linear model over the set of a review's n-grams.
 
-A word has a weight of its own, a longer n-gram shares one with those of its hash. A review is the
-set of its n-grams, each with its inverse document frequency, scaled to a length just below 1 (as in
-the TF-IDF linear models that are hard to beat on long reviews). A short text stays well below:
-what its few n-grams say is little evidence.
+Each word has its own weight; longer n-grams share the weight of their hash bucket. A review is the
+set of its n-grams weighted by inverse document frequency, scaled to a norm just below 1 (as in the
+TF-IDF linear models that are hard to beat on long reviews). A short text's norm stays well below 1:
+its few n-grams are little evidence.
 """
 
 import torch
@@ -18,7 +18,7 @@ BATCH_SIZE = 512
 
 
 class Ngrams(nn.Module):
-    """Gives the logit of "positive" from the set of n-grams; each weight starts at 0."""
+    """Maps the set of a review's n-grams to the logit of "positive"; weights start at 0."""
 
     idf: Tensor  # float (features,): 0 for n-grams that are too rare to count
 
@@ -26,7 +26,7 @@ class Ngrams(nn.Module):
         super().__init__()
         self.config = config
         self._words = vocabulary_size
-        features = vocabulary_size + (config.buckets if config.longest > 1 else 0)
+        features = vocabulary_size + (config.buckets if config.max_n > 1 else 0)
         self.weight = nn.Parameter(torch.zeros(features, 1))
         self.bias = nn.Parameter(torch.zeros(1))
         self.register_buffer("idf", torch.ones(features))
@@ -35,14 +35,14 @@ class Ngrams(nn.Module):
         """Map ids of shape (batch, steps), padded anywhere, to logits of shape (batch,)."""
         features, present = self.features(ids)
         values = self.idf[features].masked_fill(~present, 0.0)
-        length = (values.square().sum(dim=1) + self.config.prior).sqrt()
+        length = (values.square().sum(dim=1) + self.config.norm_smoothing).sqrt()
         weights = nn.functional.embedding(features, self.weight).squeeze(-1)
         return (weights * values).sum(dim=1) / length + self.bias
 
     def features(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the reviews' n-grams, int64 (batch, n-grams), and which of them count.
+        """Return the reviews' n-grams, int64 (batch, n-grams), and a mask of those that count.
 
-        Those that repeat an n-gram, and those that would hold padding, do not.
+        Repeated n-grams and those that contain padding do not count.
         """
         features = torch.cat(self.by_place(ids), dim=1).sort(dim=1).values
         fresh = torch.ones_like(features[:, :1], dtype=torch.bool)
@@ -52,17 +52,17 @@ class Ngrams(nn.Module):
     def by_place(self, ids: Tensor) -> list[Tensor]:
         """Return the n-grams by their first word, int64 (batch, steps - n + 1) for each n from 1.
 
-        Those that would hold padding are PAD.
+        Those that contain padding are PAD.
         """
         found, inside, code = [ids], ids != PAD, ids
-        for n in range(2, self.config.longest + 1):
+        for n in range(2, self.config.max_n + 1):
             code = (code[:, :-1] * MULTIPLIER + ids[:, n - 1 :]) % PRIME
             inside = inside[:, :-1] & (ids[:, n - 1 :] != PAD)
             found.append((self._words + code % self.config.buckets).masked_fill(~inside, PAD))
         return found
 
     def fit_idf(self, source: BatchSource) -> None:
-        """Learn the inverse document frequencies, which are those of scikit-learn.
+        """Fit the inverse document frequencies, smoothed as in scikit-learn.
 
         ln((1 + reviews) / (1 + reviews with the n-gram)) + 1
         """

@@ -12,10 +12,10 @@ LONGEST = 1_000  # words; longer reviews count as this long
 
 
 class Profile(Settings):
-    """What is counted of a set of reviews, to compare it with another; profiles add up.
+    """Counts of a set of reviews; profiles of several sets add up.
 
     ``positive`` counts labels in a training set, predictions in scored reviews. ``lengths[n]`` is
-    the number of reviews of ``n`` words before cutting, the last those of ``LONGEST`` or more.
+    the number of reviews with ``n`` words before cutting, the last those with ``LONGEST`` or more.
     """
 
     positive: int = Field(0, ge=0)
@@ -30,7 +30,7 @@ class Profile(Settings):
         words: npt.NDArray[np.int32],
         unknown: npt.NDArray[np.int32],
     ) -> "Profile":
-        """Count reviews: whether each is positive, its words, and the unknown ones among them."""
+        """Count reviews, given for each whether it is positive, its words and its unknown words."""
         return cls(
             positive=int(np.count_nonzero(positive)),
             words=int(words.sum(dtype=np.int64)),
@@ -62,6 +62,6 @@ class Profile(Settings):
         return self.unknown / max(1, self.words)
 
     def quantile(self, share: float) -> int:
-        """Return the least length that at least this share of the reviews do not exceed."""
+        """Return the smallest length that at least this share of the reviews do not exceed."""
         reached = np.cumsum(self.lengths)
         return int(np.searchsorted(reached, share * reached[-1]))

@@ -1,4 +1,4 @@
-"""Which model of a storage folder is in use: its champion, else the latest trained one."""
+"""Which model of a storage folder is in use: the champion, else the latest trained one."""
 
 import json
 from pathlib import Path
@@ -6,16 +6,16 @@ from typing import Any
 
 from sentiment.errors import ModelError, StorageError
 
-CHAMPION = "models/champion.json"  # who is champion and who was before; written in one step
+CHAMPION = "models/champion.json"  # the champion and its predecessors; written atomically
 CHAMPION_FORMAT = 1
-LATEST = "models/latest"  # link to the bundle of the last run that had one
+LATEST = "models/latest"  # link to the bundle of the last run that trained or reused one
 
 
 def model_in_use(storage: Path) -> Path:
-    """Return the bundle of the champion, without one that of the latest model.
+    """Return the champion's bundle, or the latest model's if there is no champion.
 
-    Raises ModelError when there is neither or the champion's bundle is gone, StorageError when
-    the file that names the champion is damaged.
+    Raises ModelError if there is neither or the champion's bundle is gone, StorageError if the
+    champion file is damaged.
     """
     storage = storage.resolve()
     champions = read_champions(storage)
@@ -23,8 +23,8 @@ def model_in_use(storage: Path) -> Path:
         latest = storage / LATEST
         if not latest.exists():
             raise ModelError(
-                f"{storage}: no model here yet. Train one with `sentiment run`, or name another "
-                "storage folder, as by SENTIMENT_STORAGE."
+                f"{storage}: no model here yet. Train one with `sentiment run`, or choose another "
+                "storage folder, for example with SENTIMENT_STORAGE."
             )
         return latest
     try:
@@ -33,8 +33,8 @@ def model_in_use(storage: Path) -> Path:
         raise unreadable(storage / CHAMPION, error) from error
     if not champion.is_dir():
         raise ModelError(
-            f"{champion}: the champion's bundle is gone. `sentiment models list` shows the models "
-            "that there are, `sentiment models promote` makes one the champion."
+            f"{champion}: the champion's bundle is gone. `sentiment models list` lists the models, "
+            "`sentiment models promote` makes one the champion."
         )
     return champion
 
@@ -45,12 +45,14 @@ def model_folder(model: Path | None, storage: Path) -> Path:
 
 
 def read_champions(storage: Path) -> dict[str, Any] | None:
-    """Return what is written of the champion and those before it, None if there was never one."""
+    """Return the content of the champion file, or None if there has been no champion."""
     path = storage / CHAMPION
     try:
         content = json.loads(path.read_bytes())
         if content["format"] != CHAMPION_FORMAT:
-            raise ValueError(f"format {content['format']}, this version reads {CHAMPION_FORMAT}")
+            raise ValueError(
+                f"format {content['format']}, but this version reads {CHAMPION_FORMAT}"
+            )
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -59,8 +61,8 @@ def read_champions(storage: Path) -> dict[str, Any] | None:
 
 
 def unreadable(path: Path, error: Exception) -> StorageError:
-    """Return the error that says what can be done about a damaged file of champions."""
+    """Return the error for a damaged champion file."""
     return StorageError(
-        f"{path}: cannot be read ({error}). Put a copy back, or delete it: the next good run then "
+        f"{path}: cannot be read ({error}). Restore a copy, or delete it: the next good run then "
         "promotes its model."
     )

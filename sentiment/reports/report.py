@@ -61,7 +61,7 @@ def write_report(
         metrics=json.loads(metrics.read_bytes()),
         history=pq.read_table(history).to_pylist(),
         mistakes=[Mistake(**row) for row in pq.read_table(mistakes).to_pylist()],
-        settings={**settings, "evaluate": evaluate.shaping()},
+        settings={**settings, "evaluate": evaluate.output_settings()},
         facts=dict(facts),
         promotion=decided["reason"],
         champion=against_champion(decided),

@@ -11,6 +11,7 @@ from typing import Any
 
 from sentiment.evaluation.comparison import TOGETHER
 from sentiment.evaluation.metrics import length_label, unknown_label
+from sentiment.settings import flatten
 
 LONGEST_TEXT = 600  # characters of a review that are shown
 NO_VALUE = "—"
@@ -306,14 +307,10 @@ def excerpt(text: str) -> str:
     return (head.rsplit(" ", 1)[0] if " " in head[-40:] else head) + " …"
 
 
-def dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def dotted(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield nested settings as flat pairs: ``("train.epochs", "2")``."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from dotted(value, f"{prefix}{key}.")
-        else:
-            shown = value if isinstance(value, str) else json.dumps(value, default=str)
-            yield f"{prefix}{key}", shown
+    for name, value in flatten(settings).items():
+        yield name, value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _decimals(rows: int) -> int:

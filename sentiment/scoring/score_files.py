@@ -109,7 +109,7 @@ def _manifest(file: Path, model: str, config: ScoreConfig) -> dict[str, Any]:
     return {
         "input": {"size": state.st_size, "modified_ns": state.st_mtime_ns},
         "model": model,
-        "settings": config.shaping(),
+        "settings": config.output_settings(),
     }
 
 

@@ -97,7 +97,7 @@ def is_steady(chunk: str) -> bool:
     return chunk.isascii() and word is not None and word[1].lower() not in _UNSURE
 
 
-class RememberingTokenizer:
+class CachedTokenizer:
     """Cuts texts into words exactly as ``word_tokenize`` does, and remembers.
 
     At most ``capacity`` answers are kept, in two halves: when the recent half is full, it becomes

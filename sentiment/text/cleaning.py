@@ -41,9 +41,9 @@ _TRAILING = ".,;:!?'\")]}*-"
 class TokenizeConfig(Settings):
     """How a text is cleaned and cut into words."""
 
-    engine: Literal["remembering", "nltk"] = operational(
-        "remembering",
-        description="remembering: repeats NLTK's own answers where they cannot differ, the same "
+    engine: Literal["cached", "nltk"] = operational(
+        "cached",
+        description="cached: repeats NLTK's own answers where they cannot differ, the same "
         "tokens many times faster. nltk: asks NLTK every time.",
     )
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sentiment.progress import Progress, silent
-from sentiment.text.cached_tokenizer import RememberingTokenizer
+from sentiment.text.cached_tokenizer import CachedTokenizer
 from sentiment.text.cleaning import URL, URL_MARK, TokenizeConfig, clean
 from sentiment.text.nltk_words import word_tokenize
 
@@ -24,8 +24,8 @@ BATCH = 1_000  # reviews held as Python lists at a time
 def tokenize_texts(texts: Sequence[str], config: TokenizeConfig) -> list[list[str]]:
     """Clean texts and cut each into words."""
     cleaned = [clean(text, config) for text in texts]
-    if config.engine == "remembering":
-        tokenized = _remembering().tokenize_all(cleaned)
+    if config.engine == "cached":
+        tokenized = _cached_tokenizer().tokenize_all(cleaned)
     else:
         tokenized = [word_tokenize(text) for text in cleaned]
     if config.urls == "whole":
@@ -46,11 +46,11 @@ def tokenize_text(text: str, config: TokenizeConfig) -> list[str]:
 _of_thread = threading.local()
 
 
-def _remembering() -> RememberingTokenizer:
+def _cached_tokenizer() -> CachedTokenizer:
     """Return this thread's tokenizer, whose memory serves all shards that the thread works on."""
     if not hasattr(_of_thread, "tokenizer"):
-        _of_thread.tokenizer = RememberingTokenizer()
-    tokenizer: RememberingTokenizer = _of_thread.tokenizer
+        _of_thread.tokenizer = CachedTokenizer()
+    tokenizer: CachedTokenizer = _of_thread.tokenizer
     return tokenizer
 
 

@@ -1,7 +1,7 @@
-"""Checkpoints of a training run: all that is needed to go on as if nothing had happened.
+"""Checkpoints of a training: everything needed to resume as if nothing had happened.
 
-A checkpoint is one safetensors file, with the numbers that are no tensors as JSON in its header. It
-appears in one step, so a kill leaves the one before.
+A checkpoint is one safetensors file, with the state other than tensors as JSON in its header. It is
+written atomically, so a kill leaves the previous one.
 """
 
 import json
@@ -25,20 +25,20 @@ STATE = "state"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Named tensors, and the rest of the state as a JSON object."""
+    """Named tensors, and the other state as a JSON object."""
 
     tensors: dict[str, Tensor]
     state: dict[str, Any]
 
 
 class Checkpoints:
-    """The checkpoints of one training run in one folder, the last ``keep`` of them."""
+    """The last ``keep`` checkpoints of one training, in one folder."""
 
     def __init__(self, folder: Path, keep: int) -> None:
         self._folder, self._keep = folder, keep
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Write the state after ``step`` steps, then remove checkpoints that are too old."""
+        """Write the state after ``step`` steps, then remove the oldest checkpoints."""
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(step)
         unfinished = path.with_name(f".{path.name}-{os.getpid()}")
@@ -52,9 +52,9 @@ class Checkpoints:
             old.unlink()
 
     def load(self) -> Checkpoint | None:
-        """Return the newest checkpoint that is whole, None without any; remove damaged ones.
+        """Return the newest intact checkpoint, or None; remove damaged ones.
 
-        Raises StorageError, and removes nothing, where the system cannot read a file: it may later.
+        Raises StorageError, and removes nothing, if the system cannot read a file: it may later.
         """
         for path in reversed(self._paths()):
             try:
@@ -63,16 +63,16 @@ class Checkpoints:
                     return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, state)  # noqa: SIM118
             except OSError as error:
                 raise StorageError(
-                    f"{path}: the checkpoint cannot be read ({error}). Run it again to go on from "
-                    "there, or remove the file to go on from the one before."
+                    f"{path}: the checkpoint cannot be read ({error}). Run again to resume from "
+                    "it, or remove the file to resume from the previous one."
                 ) from error
             except (SafetensorError, KeyError, TypeError, ValueError) as error:
-                log.warning("the checkpoint %s is damaged (%s) and removed", path.name, error)
-                path.unlink()  # the one before it is as good, only older
+                log.warning("checkpoint %s is damaged (%s): removed", path.name, error)
+                path.unlink()  # the previous one is as good, only older
         return None
 
     def newest(self) -> Path | None:
-        """Return the newest checkpoint's file, for messages."""
+        """Return the newest checkpoint's path, for messages."""
         return next(reversed(self._paths()), None)
 
     def _path(self, step: int) -> Path:

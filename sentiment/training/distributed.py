@@ -1,8 +1,8 @@
-"""Training in several processes of one machine, each with a share of every batch.
+"""Training in several processes on one machine, each with a shard of every batch.
 
-All of them hold the same weights: they start alike, add up their gradients and take the same step.
-The calling process is one of them (rank 0): it alone validates, writes checkpoints and answers
-signals. The others end with it.
+All hold the same weights: they start from the same seed, add up their gradients and take the same
+step. The calling process is rank 0: it alone validates, writes checkpoints and handles signals.
+The others end when it does.
 """
 
 import multiprocessing as mp
@@ -27,16 +27,16 @@ from torch import Tensor, nn
 
 from sentiment.errors import ConfigError, SentimentError, TrainingError
 
-# How long a process waits for the others; rank 0 validates meanwhile.
+# A process waits this long for the others, since rank 0 validates in the meantime.
 PATIENCE = timedelta(minutes=30)
-END = 60.0  # seconds in which the others have to end by themselves
+END = 60.0  # seconds for the others to exit by themselves
 
 
 @dataclass(frozen=True)
-class Team:
-    """The processes that train together, as one of them sees it; by default it is alone.
+class ProcessGroup:
+    """The processes that train together, seen from one of them; by default a single process.
 
-    ``others`` are the processes that rank 0 started, ``folder`` is where they leave their errors.
+    ``others`` are the processes that rank 0 started, ``folder`` is where they write their errors.
     """
 
     rank: int = 0
@@ -44,18 +44,18 @@ class Team:
     others: Sequence[BaseProcess] = ()
     folder: Path = Path()
 
-    def share(self, places: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], float]:
-        """Return this process's part of a batch, and which share of the batch that is.
+    def shard(self, places: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], float]:
+        """Return this process's shard of a batch, and its share of the batch, from 0 to 1.
 
-        A batch of fewer rows than processes leaves some with a row that counts for nothing.
+        A batch of fewer rows than processes leaves some with a row of share 0.
         """
         own = places[self.rank :: self.size]
         return (own, len(own) / len(places)) if len(own) else (places[:1], 0.0)
 
     def sum(self, model: nn.Module, loss: Tensor, share: float) -> Tensor:
-        """Make the gradients those of the whole batch; return its loss.
+        """Turn the gradients into those of the whole batch; return its loss.
 
-        ``loss`` and the gradients are means over this process's part, ``share`` of the batch.
+        ``loss`` and the gradients are means over this process's shard, ``share`` of the batch.
         """
         if self.size == 1:
             return loss
@@ -70,16 +70,16 @@ class Team:
         return total
 
     def seed(self, seed: int, step: int) -> None:
-        """Give each process random numbers of its own for a step; alone, they just go on.
+        """Seed each process differently for a step; a single process keeps its generator.
 
-        They follow from seed, step and rank, so that a checkpoint need not hold all states.
+        The seed follows from seed, step and rank, so that a checkpoint need not hold all states.
         """
         if self.size > 1:
             state = np.random.SeedSequence([seed, step, self.rank]).generate_state(1)
             torch.manual_seed(int(state[0]))
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes reach this point."""
         if self.size > 1:
             with self._blaming_the_dead():
                 dist.barrier()
@@ -88,62 +88,69 @@ class Team:
     def _blaming_the_dead(self) -> Iterator[None]:
         try:
             yield
-        except RuntimeError:  # PyTorch's own says no more than that a connection was lost
+        except RuntimeError:  # PyTorch's message only says that a connection was lost
             self.check(patience=5.0)
             raise
 
     def check(self, patience: float = 0.0) -> None:
-        """Raise TrainingError when another process has died, or does so within some seconds."""
+        """Raise TrainingError if another process has failed or fails in ``patience`` seconds."""
         for rank, process in enumerate(self.others, 1):
             process.join(patience)
             if process.exitcode:
-                told = self.folder / f"error-{rank}"
-                why = told.read_text(encoding="utf-8") if told.exists() else "no message"
+                file = self.folder / f"error-{rank}"
+                why = file.read_text(encoding="utf-8") if file.exists() else "no message"
                 raise TrainingError(
                     f"Training process {rank} of {self.size} ended with exit code "
                     f"{process.exitcode}: {why}"
                 )
 
 
-ALONE = Team()
+SINGLE_PROCESS = ProcessGroup()
 
 
 @contextmanager
-def team_of(
+def process_group(
     size: int, device: torch.device, work: Callable[..., Any], *arguments: Any
-) -> Iterator[Team]:
-    """Start the other processes, which call ``work(team, *arguments)``, and be rank 0.
+) -> Iterator[ProcessGroup]:
+    """Start the other processes, which call ``work(group, *arguments)``; yield rank 0's group.
 
-    Both must be picklable. On a GPU each process has one of its own. When the block ends the others
-    are gone. Raises ConfigError for fewer GPUs than processes, TrainingError when one dies.
+    ``work`` and its arguments must be picklable. On GPUs each process uses a different one. The
+    others have ended when the block ends. Raises ConfigError for fewer GPUs than processes,
+    TrainingError when a process fails.
     """
     if size == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     if device.type == "cuda" and torch.cuda.device_count() < size:
         raise ConfigError(
-            f"train.processes is {size}, and there are {torch.cuda.device_count()} GPUs here. "
+            f"train.processes is {size}, but there are {torch.cuda.device_count()} GPUs here. "
             "Lower it, or use train.device=cpu."
         )
     threads = torch.get_num_threads()
-    with TemporaryDirectory(prefix="sentiment-team-") as name:
+    with TemporaryDirectory(prefix="sentiment-group-") as name:
         folder = Path(name)
         others = [
             mp.get_context("spawn").Process(
                 target=_take_part,
-                args=(Team(rank, size, folder=folder), device.type, threads, work, arguments),
+                args=(
+                    ProcessGroup(rank, size, folder=folder),
+                    device.type,
+                    threads,
+                    work,
+                    arguments,
+                ),
                 daemon=True,
             )
             for rank in range(1, size)
         ]
         for process in others:
             process.start()
-        team = Team(0, size, others, folder)
+        group = ProcessGroup(0, size, others, folder)
         try:
             while not all((folder / f"ready-{rank}").exists() for rank in range(1, size)):
-                team.check(patience=0.05)
-            with _group(team, device.type, threads):
-                yield team
+                group.check(patience=0.05)
+            with _joined(group, device.type, threads):
+                yield group
                 for process in others:
                     process.join(END)
         finally:
@@ -153,24 +160,24 @@ def team_of(
             torch.set_num_threads(threads)
 
 
-def own_device(team: Team, device: torch.device) -> torch.device:
-    """Return the device of one process: on a machine with GPUs each has its own."""
-    alone = team.size == 1 or device.type != "cuda"
-    return device if alone else torch.device("cuda", team.rank)
+def device_of(group: ProcessGroup, device: torch.device) -> torch.device:
+    """Return the device of a process of the group: on GPUs, the one with its rank's number."""
+    alone = group.size == 1 or device.type != "cuda"
+    return device if alone else torch.device("cuda", group.rank)
 
 
 @contextmanager
-def _group(team: Team, device: str, threads: int) -> Iterator[None]:
-    if sys.platform == "linux":  # all are on this machine, and nobody else shall connect
+def _joined(group: ProcessGroup, device: str, threads: int) -> Iterator[None]:
+    if sys.platform == "linux":  # all are on this machine: accept no other connection
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     if device == "cuda":
-        torch.cuda.set_device(team.rank)
-    torch.set_num_threads(max(1, threads // team.size))
+        torch.cuda.set_device(group.rank)
+    torch.set_num_threads(max(1, threads // group.size))
     dist.init_process_group(
         "nccl" if device == "cuda" else "gloo",
-        init_method=f"file://{team.folder / 'meeting'}",
-        rank=team.rank,
-        world_size=team.size,
+        init_method=f"file://{group.folder / 'meeting'}",
+        rank=group.rank,
+        world_size=group.size,
         timeout=PATIENCE,
     )
     try:
@@ -180,17 +187,21 @@ def _group(team: Team, device: str, threads: int) -> Iterator[None]:
 
 
 def _take_part(
-    team: Team, device: str, threads: int, work: Callable[..., Any], arguments: Sequence[Any]
+    group: ProcessGroup,
+    device: str,
+    threads: int,
+    work: Callable[..., Any],
+    arguments: Sequence[Any],
 ) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # rank 0 decides when to stop
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    (team.folder / f"ready-{team.rank}").touch()
+    (group.folder / f"ready-{group.rank}").touch()
     try:
-        with _group(team, device, threads):
-            work(team, *arguments)
+        with _joined(group, device, threads):
+            work(group, *arguments)
     except (SentimentError, RuntimeError, MemoryError) as error:
-        (team.folder / f"error-{team.rank}").write_text(str(error), encoding="utf-8")
+        (group.folder / f"error-{group.rank}").write_text(str(error), encoding="utf-8")
         sys.exit(1)
 
 

@@ -26,8 +26,8 @@ def saying_what_to_lower(train: TrainConfig, max_length: int) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError, TrainingError) as error:
-        # Where CUDA's libraries or the CPU run out it is a plain RuntimeError, and where another
-        # training process does a TrainingError: only the text tells.
+        # Only the text tells when CUDA's libraries or the CPU allocator fail (a plain
+        # RuntimeError), or another training process does (a TrainingError).
         on_gpu = isinstance(error, torch.OutOfMemoryError) or _says(error, GPU_IS_FULL)
         if not (on_gpu or isinstance(error, MemoryError) or _says(error, CPU_IS_FULL)):
             raise

@@ -39,7 +39,7 @@ def training_session(
     """
     if train.device == "auto" and choose_device(train.device).type == "cpu":
         log.info("on the CPU: PyTorch sees no CUDA GPU here (train.device is auto)")
-    settings = BundleConfig(tokenize=tokenize, tensors=tensors, train=train).shaping()
+    settings = BundleConfig(tokenize=tokenize, tensors=tensors, train=train).output_settings()
     with (
         saying_what_to_lower(train, longest_review(train, tensors)),
         tracked(train, checkpoints.name, settings) as record,

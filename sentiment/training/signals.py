@@ -1,7 +1,7 @@
-"""Stopping at a good moment when the process is asked to end.
+"""Stopping at a safe point when the process is asked to end.
 
-Work that may be stopped runs in the main thread and holds signals back itself, or, where others
-handle them (Prefect cancels a run so), in a thread of its own: see ``run_stoppable``.
+Stoppable work runs in the main thread and defers signals itself. Where others handle signals (so
+Prefect cancels a run) it runs in a separate thread: see ``run_stoppable``.
 """
 
 import os
@@ -20,7 +20,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
-    """Whether the work was asked to end, and by which signal if it holds signals back."""
+    """Whether the work was asked to end, and by which signal if it defers signals itself."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -36,8 +36,8 @@ _current: ContextVar[StopRequest | None] = ContextVar("stop_request", default=No
 def run_stoppable(work: Callable[[], Result]) -> Result:
     """Run work in another thread and return its result.
 
-    Whatever interrupts the main thread meanwhile (KeyboardInterrupt, what a handler raises) asks
-    the work to stop, and is raised here when the work has come to its end.
+    An exception that interrupts the main thread meanwhile (KeyboardInterrupt, or raised by a signal
+    handler) asks the work to stop, and is raised here once the work has ended.
     """
     request = StopRequest()
     context = copy_context()
@@ -47,7 +47,7 @@ def run_stoppable(work: Callable[[], Result]) -> Result:
     def run() -> None:
         try:
             future.set_result(context.run(work))
-        except BaseException as error:  # raised where the result is asked for
+        except BaseException as error:  # raised by future.result()
             future.set_exception(error)
 
     thread = threading.Thread(target=run, name="stoppable work")
@@ -62,10 +62,10 @@ def run_stoppable(work: Callable[[], Result]) -> Result:
 
 @contextmanager
 def hold_signals() -> Iterator[StopRequest]:
-    """Hold SIGTERM and SIGINT back inside the block, for it to look at and to leave by itself.
+    """Defer SIGTERM and SIGINT inside the block, which checks the request and ends by itself.
 
-    At the end of the block a signal that came takes the effect that it would have had. Only the
-    main thread can do this; in that of ``run_stoppable`` its request is the one to look at.
+    Any signal received is re-raised when the block ends. Only the main thread can defer signals;
+    in the thread of ``run_stoppable`` this yields that function's request.
     """
     request = _current.get()
     if request is None:

@@ -1,7 +1,7 @@
-"""Training's history as it grows, in TensorBoard or MLflow, for those who compare runs there.
+"""Live training history in TensorBoard or MLflow.
 
-``history.parquet`` has all of it in any case: a tracker that fails is left out with a warning, so
-that a server that is down ends no training.
+``history.parquet`` has all of it in any case: a tracker that fails is dropped with a warning, so
+that no training ends because a server is down.
 """
 
 import logging
@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from sentiment.model.config import TrainConfig
+from sentiment.settings import flatten
 from sentiment.training.history import Record
 
 log = logging.getLogger(__name__)
 
 EXPERIMENT = "review-sentiment"
-TRAINING = "training"  # the tag by which a training that goes on finds its MLflow run
-# MLflow's client would otherwise try a server that is down for minutes.
+TRAINING = "training"  # the tag by which a resumed training finds its MLflow run
+# MLflow's client would otherwise retry for minutes when a server is down.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 Tracker = AbstractContextManager[Record]
@@ -28,12 +29,12 @@ Tracker = AbstractContextManager[Record]
 
 @contextmanager
 def tracked(config: TrainConfig, training: str, settings: Mapping[str, Any]) -> Iterator[Record]:
-    """Yield what takes rows of the history to the trackers that ``config`` names.
+    """Yield a function that sends rows of the history to the trackers that ``config`` names.
 
-    ``training`` is its name there, the same when it goes on after a kill; then all rows so far are
-    to be recorded again. ``settings`` are nested JSON values.
+    ``training`` is the training's name there. Resuming under the same name, record all earlier rows
+    again. ``settings`` are nested JSON values.
     """
-    flat = flattened(settings)
+    flat = {name: str(value) for name, value in flatten(settings).items()}
     wanted: dict[str, Callable[[], Tracker]] = {}
     if config.tensorboard:
         wanted["TensorBoard"] = lambda: tensorboard(Path(config.tensorboard or ""), training, flat)
@@ -64,14 +65,14 @@ def _end(name: str, tracker: Tracker, *error: Any) -> None:
 def _leaving_out(name: str, records: dict[str, Record]) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # whatever it is, in libraries that are not ours
+    except Exception as error:  # anything that a tracker's library may raise
         records.pop(name, None)
         log.warning("%s gets no more of this training's history: %s", name, error)
 
 
 @contextmanager
 def tensorboard(folder: Path, training: str, settings: Mapping[str, Any]) -> Iterator[Record]:
-    """Write events into ``folder/training``, and hide those of an earlier try."""
+    """Write events into ``folder/training``, and hide those of an earlier attempt."""
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(folder / training), purge_step=0, flush_secs=10) as writer:
@@ -79,7 +80,7 @@ def tensorboard(folder: Path, training: str, settings: Mapping[str, Any]) -> Ite
         writer.add_text("settings", "\n".join(["| setting | value |", "|---|---|", *lines]), 0)
 
         def record(row: Mapping[str, Any]) -> None:
-            for name, value in figures(row).items():
+            for name, value in metrics(row).items():
                 writer.add_scalar(name, value, row["step"])
 
         yield record
@@ -87,7 +88,7 @@ def tensorboard(folder: Path, training: str, settings: Mapping[str, Any]) -> Ite
 
 @contextmanager
 def mlflow(address: str, training: str, settings: Mapping[str, Any]) -> Iterator[Record]:
-    """Log into a new MLflow run, or into the one that an earlier try did not finish."""
+    """Log into a new MLflow run, or into one that an earlier attempt did not finish."""
     for name, value in PATIENCE.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
@@ -109,7 +110,7 @@ def mlflow(address: str, training: str, settings: Mapping[str, Any]) -> Iterator
     def record(row: Mapping[str, Any]) -> None:
         if row["step"] not in known:
             now = int(1000 * time.time())
-            values = figures(row).items()
+            values = metrics(row).items()
             client.log_batch(run, [Metric(name, x, now, row["step"]) for name, x in values])
 
     ended = "FAILED"
@@ -120,17 +121,6 @@ def mlflow(address: str, training: str, settings: Mapping[str, Any]) -> Iterator
         client.set_terminated(run, ended)
 
 
-def figures(row: Mapping[str, Any]) -> dict[str, float]:
-    """Return what a row of the history measures, without what it leaves open."""
+def metrics(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return the values of a row of the history that were measured."""
     return {name: value for name, value in row.items() if name != "step" and value is not None}
-
-
-def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested settings as text by dotted names, as ``--set`` takes them."""
-    flat: dict[str, str] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= flattened(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = str(value)
-    return flat

@@ -13,7 +13,12 @@ import torch
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import BundleConfig, save_bundle
 from sentiment.model.config import TrainConfig
-from sentiment.model.devices import arithmetic, choose_device, denormals_as_zero, keep_freed_memory
+from sentiment.model.devices import (
+    arithmetic,
+    choose_device,
+    denormals_as_zero,
+    keep_freed_memory,
+)
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.model.profile import Profile
 from sentiment.progress import Progress, silent
@@ -21,18 +26,18 @@ from sentiment.text.cleaning import TokenizeConfig
 from sentiment.text.tensors import EncodedReviews, TensorsConfig
 from sentiment.text.vocabulary import Vocabulary
 from sentiment.training.checkpoints import Checkpoints
-from sentiment.training.distributed import Team, own_device, team_of
-from sentiment.training.excerpts import Excerpts
+from sentiment.training.distributed import ProcessGroup, device_of, process_group
 from sentiment.training.history import HISTORY, Record, discard
-from sentiment.training.trainer import Fit
+from sentiment.training.sentences import SentenceSampler
+from sentiment.training.trainer import Trainer
 from sentiment.training.vectors import Coverage, coverage, read_vectors
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Material:
-    """All that the processes of a training share."""
+class TrainingData:
+    """The files and settings that all processes of a training share."""
 
     train_tensors: Sequence[Path]
     validation_tensors: Sequence[Path]
@@ -59,31 +64,32 @@ def train_model(
 ) -> dict[str, Any]:
     """Train a model and write its bundle, with the weights of the lowest validation loss.
 
-    The same inputs and seed give the same bytes on one machine's CPU, whether training went through
-    or was stopped and went on from ``checkpoints``, a folder that outlives a killed run. The
-    embedding starts with ``vectors`` (files of ``find_vectors``) where a word has one. Returns
-    the best validation figures and the model's size. Raises TrainingError when a loss is not a
-    number or explodes, and when one of several processes dies.
+    On one machine's CPU the same inputs and seed give the same bytes, also when training was
+    interrupted and resumed from ``checkpoints``, a folder that outlives a killed run. ``vectors``
+    (files of ``find_vectors``) initialise the embedding of the words they contain. ``record`` is
+    called with each row of the history. Returns the best validation result and the model's size.
+    Raises TrainingError when a loss is not finite or explodes, and when one of several processes
+    dies.
     """
-    device = choose_device(train.device)
-    material = Material(
+    data = TrainingData(
         train_tensors, validation_tensors, vocabulary, vectors, train, tensors, checkpoints
     )
-    with team_of(train.processes, device, fit_model, material) as team:
-        fit, profile, facts = fit_model(team, material, progress, record)
+    device = choose_device(train.device)
+    with process_group(train.processes, device, train_in_group, data) as group:
+        trainer, profile, stats = train_in_group(group, data, progress, record)
     config = BundleConfig(tokenize=tokenize, tensors=tensors, train=train)
-    save_bundle(out, config, vocabulary, fit.model, profile)
-    history = pa.Table.from_pylist(fit.history, schema=HISTORY)
+    save_bundle(out, config, vocabulary, trainer.model, profile)
+    history = pa.Table.from_pylist(trainer.history, schema=HISTORY)
     pq.write_table(history, out / "history.parquet", compression="zstd")
-    return facts
+    return stats
 
 
-def fit_model(
-    team: Team, material: Material, progress: Progress = silent, record: Record = discard
-) -> tuple[Fit, Profile, dict[str, Any]]:
-    """Train in one process of a team; return the fit, the reviews' profile, and the facts."""
-    train, tensors = material.train, material.tensors
-    device = own_device(team, choose_device(train.device))
+def train_in_group(
+    group: ProcessGroup, data: TrainingData, progress: Progress = silent, record: Record = discard
+) -> tuple[Trainer, Profile, dict[str, Any]]:
+    """Train as one process of a group; return trainer, the training reviews' profile, and stats."""
+    train, tensors = data.train, data.tensors
+    device = device_of(group, choose_device(train.device))
     keep_freed_memory()
     gpus = [device] if device.type == "cuda" else []
     with (
@@ -92,12 +98,12 @@ def fit_model(
         denormals_as_zero(),
     ):
         torch.manual_seed(train.seed)
-        learning = EncodedReviews.load(material.train_tensors)
-        held_out = EncodedReviews.load(material.validation_tensors)
-        words = Vocabulary.load(material.vocabulary)
+        learning = EncodedReviews.load(data.train_tensors)
+        held_out = EncodedReviews.load(data.validation_tensors)
+        words = Vocabulary.load(data.vocabulary)
         model = SentimentLSTM(train.model, len(words))
-        vectors = material.vectors
-        covered = set_vectors(model, vectors, material.vocabulary) if vectors else None
+        vectors = data.vectors
+        covered = set_vectors(model, vectors, data.vocabulary) if vectors else None
         model.to(device)
         source = BatchSource(
             learning,
@@ -110,23 +116,25 @@ def fit_model(
         validation = BatchSource(
             held_out, padding=train.padding, max_length=tensors.max_length, device=device
         )
-        excerpts = Excerpts(train.excerpts, words, device) if train.excerpts else None
-        fit = Fit(model, train, source, validation, held_out.labels, excerpts, team, record)
-        best = fit.run(Checkpoints(material.checkpoints, keep=train.keep_checkpoints), progress)
+        sentences = SentenceSampler(train.sentences, words, device) if train.sentences else None
+        trainer = Trainer(
+            model, train, source, validation, held_out.labels, sentences, group, record
+        )
+        best = trainer.run(Checkpoints(data.checkpoints, keep=train.keep_checkpoints), progress)
     profile = Profile.of(learning.labels, learning.words, learning.unknown)
     return (
-        fit,
+        trainer,
         profile,
         {
             "rows": len(learning),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "steps": fit.step,
-            "best_step": fit.best_step,
+            "steps": trainer.step,
+            "best_step": trainer.best_step,
             "validation_loss": best.loss if best else None,
             "validation_accuracy": best.accuracy if best else None,
             "device": device.type,
             "vectors": asdict(covered) if covered else None,
-            "seconds_before": fit.seconds_before,
+            "seconds_before": trainer.seconds_before,
         },
     )
 
@@ -137,7 +145,7 @@ def longest_review(train: TrainConfig, tensors: TensorsConfig) -> int:
 
 
 def set_vectors(model: SentimentLSTM, vectors: Sequence[Path], vocabulary: Path) -> Coverage:
-    """Put the vectors of known words into the embedding, and log how many words that are."""
+    """Copy the vectors of known words into the embedding, and log how many there are."""
     words, weight = Vocabulary.load(vocabulary), model.embedding.weight.data
     ids, found = read_vectors(vectors, words, weight.shape[1])
     weight[torch.from_numpy(ids).long()] = torch.from_numpy(found)

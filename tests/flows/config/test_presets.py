@@ -32,7 +32,7 @@ def test_article_follows_the_recipe() -> None:
     assert (model.embedding_size, model.hidden_size, model.layers) == (400, 512, 2)
     assert (model.layer_dropout, model.head_dropout, model.bidirectional) == (0.5, 0.2, False)
     assert (config.train.learning_rate, config.train.batch_size) == (0.005, 400)
-    assert (config.train.clip_norm, config.train.epochs, config.train.optimiser) == (5, 2, "adam")
+    assert (config.train.clip_norm, config.train.epochs, config.train.optimizer) == (5, 2, "adam")
     assert (config.tensors.max_length, config.train.padding) == (200, "left")
     assert (config.vocabulary.min_count, config.train.validate_every) == (2, 1000)
 
@@ -99,7 +99,7 @@ def test_settings_are_frozen() -> None:
 
 
 def test_left_padding_with_a_backward_direction_is_refused() -> None:
-    with pytest.raises(ConfigError, match="train: padding: left works with"):
+    with pytest.raises(ConfigError, match="train: padding: left needs"):
         load_config("article", ["train.model.bidirectional=true"])
 
 

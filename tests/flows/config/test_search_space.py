@@ -51,7 +51,7 @@ def test_a_space_is_read(tmp_path: Path) -> None:
         ("train.epochs", {"choice": [1]}, "unknown key (did you mean choices?)"),
         ("train.epochs", {"low": 0, "high": 3}, "greater than or equal to 1 (given: 0)"),
         ("train.epochs", {"low": 1.5, "high": 3.0}, "valid integer"),
-        ("train.optimiser", {"choices": ["adam", "sgd"]}, "(given: 'sgd')"),
+        ("train.optimizer", {"choices": ["adam", "sgd"]}, "(given: 'sgd')"),
         ("train.model.head_dropout", {"low": 0.0, "high": 1.0}, "less than 1 (given: 1.0)"),
         ("train.epochs", 3, "tune.train.epochs"),
     ],
@@ -75,7 +75,7 @@ def test_values_that_only_go_together_with_others_are_allowed(tmp_path: Path) ->
     config = load_config(preset(tmp_path, **{"train.padding": {"choices": ["left", "right"]}}))
     fitting = {"train.model.bidirectional": False, "train.model.pooling": "last"}
     assert with_values(config, {"train.padding": "left", **fitting}).train.padding == "left"
-    with pytest.raises(ConfigError, match=r"do not go together: train: padding: left works with"):
+    with pytest.raises(ConfigError, match=r"do not go together: train: padding: left needs"):
         with_values(config, {"train.padding": "left"})
 
 
@@ -87,7 +87,7 @@ def test_values_replace_only_what_they_name() -> None:
         "train.epochs": config.train.epochs,
         "vocabulary.min_count": config.vocabulary.min_count,
     }
-    assert with_values(changed, back).shaping() == config.shaping()
+    assert with_values(changed, back).output_settings() == config.output_settings()
 
 
 @pytest.mark.parametrize("name", ["sample", "balanced"])

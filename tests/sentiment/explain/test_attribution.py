@@ -13,10 +13,10 @@ from sentiment.text.vocabulary import PAD
 WORDS = 12
 
 
-def make(longest: int = 2) -> SentimentLSTM:
+def make(max_n: int = 2) -> SentimentLSTM:
     """Return a model of random weights, some of whose n-grams do not count."""
     torch.manual_seed(5)
-    wide = NgramsConfig(longest=longest, buckets=16)
+    wide = NgramsConfig(max_n=max_n, buckets=16)
     config = ModelConfig(embedding_size=6, hidden_size=4, head_dropout=0.5, ngrams=wide)
     model = SentimentLSTM(config, WORDS).eval()
     assert model.ngrams is not None
@@ -33,8 +33,8 @@ def make(longest: int = 2) -> SentimentLSTM:
     st.lists(st.lists(st.integers(1, WORDS - 1), max_size=7), min_size=1, max_size=3),
     st.integers(1, 4),
 )
-def test_the_pulls_of_ngrams_add_up_to_their_logit(reviews: list[list[int]], longest: int) -> None:
-    ngrams = make(longest).ngrams
+def test_the_pulls_of_ngrams_add_up_to_their_logit(reviews: list[list[int]], max_n: int) -> None:
+    ngrams = make(max_n).ngrams
     assert ngrams is not None
     ids = torch.tensor([review + [PAD] * (8 - len(review)) for review in reviews])
     pulls = ngram_pulls(ngrams, ids)

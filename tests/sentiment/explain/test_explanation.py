@@ -38,7 +38,7 @@ def make(
             "bidirectional": bidirectional,
             "pooling": pooling,
             "head_dropout": 0.5,
-            "ngrams": NgramsConfig(buckets=32, prior=4.0),
+            "ngrams": NgramsConfig(buckets=32, norm_smoothing=4.0),
         }
     )
     model = SentimentLSTM(config, 30).eval()

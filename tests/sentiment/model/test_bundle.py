@@ -100,14 +100,14 @@ def test_the_digest_is_that_of_what_decides_a_probability(bundle: Path) -> None:
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"nowhere: no model bundle.*sentiment run"):
+    with pytest.raises(ModelError, match=r"nowhere: not a model bundle.*sentiment run"):
         Bundle.load(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
     (bundle / name).unlink()
-    with pytest.raises(ModelError, match=f"no model bundle, {name} missing"):
+    with pytest.raises(ModelError, match=f"not a model bundle, {name} missing"):
         Bundle.load(bundle)
 
 
@@ -149,7 +149,7 @@ def test_a_damaged_file_is_an_error(
 @pytest.mark.parametrize("other", [None, 0, FORMAT + 1, "1"])
 def test_another_format_is_an_error(bundle: Path, other: Any) -> None:
     change_config(bundle, lambda config: config.update(format=other))
-    with pytest.raises(ModelError, match=f"bundle format {other}, this version reads {FORMAT}"):
+    with pytest.raises(ModelError, match=f"format {other}, but this version reads {FORMAT}"):
         Bundle.load(bundle)
 
 
@@ -183,6 +183,12 @@ def test_settings_that_do_not_fit_are_an_error(
 ) -> None:
     change_config(bundle, change)
     with pytest.raises(ModelError, match=r"damaged model bundle \("):
+        Bundle.load(bundle)
+
+
+def test_an_unknown_setting_is_named(bundle: Path) -> None:
+    change_config(bundle, lambda config: config["train"].update(excerpts=3))
+    with pytest.raises(ModelError, match=r"\(config\.json: train\.excerpts: unknown setting\)"):
         Bundle.load(bundle)
 
 

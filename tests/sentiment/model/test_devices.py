@@ -12,7 +12,7 @@ from sentiment.model.config import ModelConfig, NgramsConfig, TrainConfig
 from sentiment.model.devices import arithmetic, autocast
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.tensors import EncodedReviews
-from sentiment.training.trainer import make_optimiser, training_step
+from sentiment.training.trainer import make_optimizer, training_step
 from tests.support.bundles import Trained
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -35,7 +35,7 @@ def test_coarse_arithmetic_on_the_cpu_is_an_error(precision: str) -> None:
 def test_an_old_gpu_without_bf16_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla V100")
-    with pytest.raises(ConfigError, match="Tesla V100 does not have"), arithmetic("bf16", GPU):
+    with pytest.raises(ConfigError, match="Tesla V100 lacks"), arithmetic("bf16", GPU):
         pass
 
 
@@ -76,9 +76,9 @@ def two_losses(trained: Trained, device: torch.device, precision: str) -> list[f
     config = RECIPE.model_copy(update={"precision": precision})
     source = source_of(trained, device)
     model = SentimentLSTM(config.model, 500).to(device)
-    optimiser = make_optimiser(model, config)
+    optimizer = make_optimizer(model, config)
     with arithmetic(precision, device):
-        return [float(training_step(model, batch_of(source), optimiser, config)) for _ in range(2)]
+        return [float(training_step(model, batch_of(source), optimizer, config)) for _ in range(2)]
 
 
 def source_of(trained: Trained, device: torch.device) -> BatchSource:
@@ -105,11 +105,11 @@ def test_a_step_never_waits_for_the_gpu(trained: Trained, precision: str) -> Non
     source = source_of(trained, GPU)
     config = RECIPE.model_copy(update={"precision": precision})
     model = SentimentLSTM(config.model, 500).to(GPU)
-    optimiser = make_optimiser(model, config)
-    training_step(model, batch_of(source), optimiser, config)  # the first may set things up
+    optimizer = make_optimizer(model, config)
+    training_step(model, batch_of(source), optimizer, config)  # the first may set things up
     torch.cuda.set_sync_debug_mode("error")
     try:
-        training_step(model, batch_of(source), optimiser, config)
+        training_step(model, batch_of(source), optimizer, config)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 

@@ -44,7 +44,7 @@ def padded(reviews: list[list[int]]) -> tuple[npt.NDArray[np.int64], npt.NDArray
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_graph_takes_any_batch_and_length(shape: dict[str, Any], tmp_path: Path) -> None:
     torch.manual_seed(2)
-    wide = {"buckets": 64, "longest": 3, "prior": 4.0}
+    wide = {"buckets": 64, "max_n": 3, "norm_smoothing": 4.0}
     settings = {"embedding_size": 6, "hidden_size": 5, "ngrams": wide} | shape
     model = SentimentLSTM(ModelConfig.model_validate(settings), 40).eval()
     assert model.ngrams is not None
@@ -87,11 +87,11 @@ def test_vocabulary_settings_and_digests_come_with_it(trained: Trained, tmp_path
     for name in (CONFIG, VOCABULARY):
         copy = tmp_path / "out" / f"small.{name}"
         assert copy.read_bytes() == (trained.bundle / name).read_bytes()
-    facts = {entry.key: entry.value for entry in onnx.load(written[0]).metadata_props}
-    assert facts["bundle"] == digest_bundle(trained.bundle)
+    metadata = {entry.key: entry.value for entry in onnx.load(written[0]).metadata_props}
+    assert metadata["bundle"] == digest_bundle(trained.bundle)
     words = (trained.bundle / VOCABULARY).read_bytes()
-    assert facts["vocabulary"] == hashlib.sha256(words).hexdigest()
-    assert (facts["format"], facts["padding"], facts["max_length"]) == ("1", "right", "40")
+    assert metadata["vocabulary"] == hashlib.sha256(words).hexdigest()
+    assert (metadata["format"], metadata["padding"], metadata["max_length"]) == ("1", "right", "40")
 
 
 def test_a_place_that_cannot_be_written_is_named(trained: Trained, tmp_path: Path) -> None:

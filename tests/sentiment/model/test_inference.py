@@ -11,7 +11,7 @@ import torch
 from sentiment.model import inference
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle
-from sentiment.model.inference import Parts, Places, score_parts, side_by_side
+from sentiment.model.inference import BranchLogits, Places, score_branches, side_by_side
 from sentiment.text.tensors import EncodedReviews
 from tests.support.bundles import TENSORS, Trained
 
@@ -39,9 +39,9 @@ def test_any_number_of_threads_gives_the_same_logits(
     model = Bundle.load(trained.bundle).model.train()
     told: list[int] = []
     torch.set_num_threads(1)
-    alone = score_parts(model, source)
+    alone = score_branches(model, source)
     torch.set_num_threads(2)
-    together = score_parts(model, source, lambda done, total: told.append(done))
+    together = score_branches(model, source, lambda done, total: told.append(done))
     np.testing.assert_array_equal(together, alone)
     assert told == [*range(7, len(source), 7), len(source)]
     assert model.training
@@ -50,7 +50,7 @@ def test_any_number_of_threads_gives_the_same_logits(
 def test_batches_are_answered_at_the_same_time_and_told_in_order() -> None:
     meeting = threading.Barrier(2, timeout=60)
 
-    def answer(places: Places) -> tuple[Places, Parts]:
+    def answer(places: Places) -> tuple[Places, BranchLogits]:
         meeting.wait()  # broken unless two threads are at work
         assert torch.get_num_threads() == 1
         return places, places.astype(np.float64)
@@ -70,7 +70,7 @@ def test_threads_that_come_meanwhile_and_later_have_all_cores() -> None:
         thread.start()
         thread.join()
 
-    def answer(places: Places) -> tuple[Places, Parts]:
+    def answer(places: Places) -> tuple[Places, BranchLogits]:
         if places[0] > 0:
             begun.wait(60)
             look()
@@ -87,7 +87,7 @@ def test_threads_that_come_meanwhile_and_later_have_all_cores() -> None:
 def test_after_an_error_no_further_batch_is_begun() -> None:
     begun: list[int] = []
 
-    def answer(places: Places) -> tuple[Places, Parts]:
+    def answer(places: Places) -> tuple[Places, BranchLogits]:
         begun.append(int(places[0]))
         time.sleep(0.001)
         raise ValueError("no")

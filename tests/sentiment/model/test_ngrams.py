@@ -20,15 +20,15 @@ Review = list[int]
 reviews = st.lists(st.integers(1, WORDS - 1), min_size=1, max_size=9)
 
 
-def make(longest: int = 2, buckets: int = 64, min_count: int = 1) -> Ngrams:
-    config = NgramsConfig(longest=longest, buckets=buckets, min_count=min_count, prior=2.0)
+def make(max_n: int = 2, buckets: int = 64, min_count: int = 1) -> Ngrams:
+    config = NgramsConfig(max_n=max_n, buckets=buckets, min_count=min_count, norm_smoothing=2.0)
     return Ngrams(config, WORDS)
 
 
-def plain_features(review: Review, longest: int, buckets: int) -> set[int]:
+def plain_features(review: Review, max_n: int, buckets: int) -> set[int]:
     """Return the features of a review by plain loops."""
     found = set(review)
-    for n in range(2, longest + 1):
+    for n in range(2, max_n + 1):
         for start in range(len(review) - n + 1):
             code = review[start]
             for word in review[start + 1 : start + n]:
@@ -55,13 +55,13 @@ def source_of(texts: list[Review]) -> BatchSource:
 
 @given(reviews, st.integers(1, 4), st.integers(1, 40), st.integers(0, 5), st.integers(0, 5))
 def test_a_review_is_the_set_of_its_ngrams_wherever_the_padding_stands(
-    review: Review, longest: int, buckets: int, left: int, right: int
+    review: Review, max_n: int, buckets: int, left: int, right: int
 ) -> None:
     ids = torch.tensor([[PAD] * left + review + [PAD] * right])
-    features, present = make(longest, buckets).features(ids)
+    features, present = make(max_n, buckets).features(ids)
     counted = features[present].tolist()
     assert len(counted) == len(set(counted))
-    assert set(counted) == plain_features(review, longest, buckets)
+    assert set(counted) == plain_features(review, max_n, buckets)
 
 
 def test_the_order_of_words_makes_another_bigram() -> None:
@@ -109,8 +109,8 @@ def test_a_review_of_unseen_ngrams_alone_gets_the_bias() -> None:
 
 
 def test_words_alone_need_no_buckets() -> None:
-    assert make(longest=1).weight.shape == (WORDS, 1)
-    features, present = make(longest=1).features(torch.tensor([[3, 2, 3]]))
+    assert make(max_n=1).weight.shape == (WORDS, 1)
+    features, present = make(max_n=1).features(torch.tensor([[3, 2, 3]]))
     assert features[present].tolist() == [2, 3]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sentiment.data.archives import read_lines
 from sentiment.text import cached_tokenizer
-from sentiment.text.cached_tokenizer import LONGEST, MARK, RememberingTokenizer, is_steady
+from sentiment.text.cached_tokenizer import LONGEST, MARK, CachedTokenizer, is_steady
 from sentiment.text.cleaning import TokenizeConfig, clean
 from sentiment.text.nltk_words import word_tokenize
 from tests.support.reviews import made_up_reviews
@@ -48,7 +48,7 @@ def joined(spaces: list[str]) -> st.SearchStrategy[str]:
 texts = joined([" "]) | joined([" ", " ", ""]) | joined(SPACES) | joined(["", "", *SPACES])
 
 # One for many texts: what it remembers from one must hold for the next.
-warmed = RememberingTokenizer()
+warmed = CachedTokenizer()
 
 ODD_TEXTS = {
     "nothing": "",
@@ -86,7 +86,7 @@ ODD_TEXTS = {
 }
 
 
-def differences(tokenizer: RememberingTokenizer, batch: list[str]) -> list[str]:
+def differences(tokenizer: CachedTokenizer, batch: list[str]) -> list[str]:
     found = tokenizer.tokenize_all(batch)
     return [text for text, words in zip(batch, found, strict=True) if words != word_tokenize(text)]
 
@@ -99,7 +99,7 @@ def differences(tokenizer: RememberingTokenizer, batch: list[str]) -> list[str]:
 @example("''a")
 def test_every_token_is_nltks(text: str) -> None:
     assert warmed.tokenize(text) == word_tokenize(text)
-    assert RememberingTokenizer().tokenize(text) == word_tokenize(text)
+    assert CachedTokenizer().tokenize(text) == word_tokenize(text)
 
 
 @settings(max_examples=200)
@@ -113,25 +113,25 @@ def test_every_token_is_nltks_for_any_characters(text: str, narrow: str) -> None
 def test_odd_texts(name: str, lowercase: bool) -> None:
     for urls in ("whole", "article", "keep"):
         text = clean(ODD_TEXTS[name], TokenizeConfig(lowercase=lowercase, urls=urls))
-        assert RememberingTokenizer().tokenize(text) == word_tokenize(text)
-    assert RememberingTokenizer().tokenize(ODD_TEXTS[name]) == word_tokenize(ODD_TEXTS[name])
+        assert CachedTokenizer().tokenize(text) == word_tokenize(text)
+    assert CachedTokenizer().tokenize(ODD_TEXTS[name]) == word_tokenize(ODD_TEXTS[name])
 
 
 @settings(max_examples=60)
 @given(st.lists(texts, max_size=8), st.randoms(use_true_random=False))
 def test_a_warmed_tokenizer_answers_as_a_fresh_one(batch: list[str], chance: random.Random) -> None:
-    tokenizer = RememberingTokenizer()
+    tokenizer = CachedTokenizer()
     expected = tokenizer.tokenize_all(batch)
     assert tokenizer.tokenize_all(batch) == expected
     order = chance.sample(range(len(batch)), len(batch))
     assert tokenizer.tokenize_all([batch[at] for at in order]) == [expected[at] for at in order]
-    assert [RememberingTokenizer().tokenize(text) for text in batch] == expected
+    assert [CachedTokenizer().tokenize(text) for text in batch] == expected
 
 
 @settings(max_examples=60)
 @given(st.lists(texts, max_size=8), st.integers(0, 12))
 def test_a_small_memory_stays_small_and_right(batch: list[str], capacity: int) -> None:
-    tokenizer = RememberingTokenizer(capacity)
+    tokenizer = CachedTokenizer(capacity)
     for text in batch * 2:
         assert tokenizer.tokenize(text) == word_tokenize(text)
         assert len(tokenizer) <= capacity
@@ -140,7 +140,7 @@ def test_a_small_memory_stays_small_and_right(batch: list[str], capacity: int) -
 
 
 def test_what_is_used_stays_and_what_is_not_goes() -> None:
-    tokenizer = RememberingTokenizer(capacity=20)
+    tokenizer = CachedTokenizer(capacity=20)
     for number in range(50):
         tokenizer.tokenize(f"often seldom{number}")
     remembered = {*tokenizer._recent, *tokenizer._older}
@@ -150,14 +150,14 @@ def test_what_is_used_stays_and_what_is_not_goes() -> None:
 
 def test_nltk_is_not_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "So-called 'music' by Mr. Smith, e.g. it's \" well... \" made; isn't it?"
-    tokenizer = RememberingTokenizer()
+    tokenizer = CachedTokenizer()
     expected = tokenizer.tokenize(text)
     monkeypatch.delattr(cached_tokenizer, "word_tokenize")
     assert tokenizer.tokenize(text) == expected
 
 
 def test_long_chunks_are_not_remembered() -> None:
-    tokenizer = RememberingTokenizer()
+    tokenizer = CachedTokenizer()
     tokenizer.tokenize("x" * (LONGEST + 1) + " " + "y" * LONGEST)
     assert len(tokenizer) == 1
 
@@ -199,7 +199,7 @@ def real_texts() -> Iterator[str]:
 
 
 def test_real_reviews() -> None:
-    tokenizer, config = RememberingTokenizer(), TokenizeConfig()
+    tokenizer, config = CachedTokenizer(), TokenizeConfig()
     batch: list[str] = []
     for text in real_texts():
         batch.append(clean(text, config))
@@ -210,7 +210,7 @@ def test_real_reviews() -> None:
 
 
 def test_real_reviews_cleaned_otherwise_or_not() -> None:
-    tokenizer, article = RememberingTokenizer(), TokenizeConfig(urls="article")
+    tokenizer, article = CachedTokenizer(), TokenizeConfig(urls="article")
     some = [text for number, text in enumerate(real_texts()) if number % 20 == 0]
     assert differences(tokenizer, some) == []
     assert differences(tokenizer, [clean(text, article) for text in some]) == []

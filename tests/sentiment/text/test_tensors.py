@@ -51,12 +51,12 @@ def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def encoded(
     folder: Path, vocabulary: Path, tokens: Tokens, max_length: int = 200
 ) -> tuple[dict[str, Any], Path]:
-    """Encode reviews with rows 5, 8, 11, ... and changing labels; return facts and file."""
+    """Encode reviews with rows 5, 8, 11, ... and changing labels; return stats and file."""
     reviews = [(5 + 3 * n, n % 2, words) for n, words in enumerate(tokens)]
     shard = write_tokens(folder / "tokens.parquet", reviews)
     config = TensorsConfig(max_length=max_length)
-    facts = encode_shard(shard, vocabulary, tensors=config, out=folder)
-    return facts, folder / "tensors.parquet"
+    stats = encode_shard(shard, vocabulary, tensors=config, out=folder)
+    return stats, folder / "tensors.parquet"
 
 
 def reviews_of(tensors: EncodedReviews) -> list[list[int]]:
@@ -71,7 +71,7 @@ def test_a_shard_is_encoded_as_by_a_plain_loop(
     tmp_path_factory: pytest.TempPathFactory, vocabulary: Path, tokens: Tokens, max_length: int
 ) -> None:
     folder = tmp_path_factory.mktemp("shard")
-    facts, path = encoded(folder, vocabulary, tokens, max_length)
+    stats, path = encoded(folder, vocabulary, tokens, max_length)
     tensors = EncodedReviews.load([path])
 
     ids = [[IDS.get(word, UNKNOWN) for word in words] for words in tokens]
@@ -82,7 +82,7 @@ def test_a_shard_is_encoded_as_by_a_plain_loop(
     assert tensors.words.tolist() == [len(words) for words in tokens]
     assert tensors.unknown.tolist() == [review.count(UNKNOWN) for review in ids]
     assert tensors.lengths.tolist() == [min(len(words), max_length) for words in tokens]
-    assert facts == {
+    assert stats == {
         "rows": len(tokens),
         "tokens": sum(map(len, tokens)),
         "unknown": sum(review.count(UNKNOWN) for review in ids),

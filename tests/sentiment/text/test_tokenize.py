@@ -50,12 +50,12 @@ def test_counts_are_those_of_a_plain_counter(
     shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     monkeypatch.setattr(tokenize, "BATCH", batch)
-    facts = tokenized(shard, tmp_path / "out")
+    stats = tokenized(shard, tmp_path / "out")
     words = [word for _, _, text in REVIEWS for word in tokenize_text(text, CONFIG)]
     assert rows_of(tmp_path / "out" / "counts.parquet") == [
         (word, count, words.index(word)) for word, count in Counter(words).items()
     ]
-    assert facts == {"rows": len(REVIEWS), "tokens": len(words)}
+    assert stats == {"rows": len(REVIEWS), "tokens": len(words)}
 
 
 def test_the_settings_reach_the_texts(shard: Path, tmp_path: Path) -> None:
@@ -119,8 +119,8 @@ def test_expanded_negations(text: str, expected: list[str]) -> None:
 @pytest.mark.parametrize("urls", ["whole", "article", "keep"])
 @given(texts=st.lists(st.text(max_size=60), max_size=5))
 def test_both_engines_yield_the_same_tokens(urls: Any, texts: list[str]) -> None:
-    plain, remembering = (
+    plain, cached = (
         tokenize_texts(texts, TokenizeConfig(engine=engine, urls=urls))  # type: ignore[arg-type]
-        for engine in ("nltk", "remembering")
+        for engine in ("nltk", "cached")
     )
-    assert remembering == plain
+    assert cached == plain

@@ -38,13 +38,13 @@ def plain_vocabulary(tokens: Words, min_count: int = 2, max_size: int | None = N
 
 
 def build(folder: Path, *shards: Words | str, **options: Any) -> tuple[dict[str, Any], Path]:
-    """Build a vocabulary from shards of tokens; return the facts and the file."""
+    """Build a vocabulary from shards of tokens; return the stats and the file."""
     paths = []
     for number, tokens in enumerate(shards):
         words = tokens.split() if isinstance(tokens, str) else tokens
         paths.append(write_counts(folder / f"{number}.parquet", words))
-    facts = build_vocabulary(paths, vocabulary=VocabularyConfig(**options), out=folder)
-    return facts, folder / "vocabulary.parquet"
+    stats = build_vocabulary(paths, vocabulary=VocabularyConfig(**options), out=folder)
+    return stats, folder / "vocabulary.parquet"
 
 
 def words_in(path: Path) -> Words:
@@ -59,11 +59,11 @@ TOKENS = " ".join(text for _, text in made_up_reviews(60, seed=4)).split()
 def test_words_are_ordered_as_a_plain_counter_orders_them(
     tmp_path: Path, min_count: int, max_size: int | None
 ) -> None:
-    facts, path = build(tmp_path, TOKENS, min_count=min_count, max_size=max_size)
+    stats, path = build(tmp_path, TOKENS, min_count=min_count, max_size=max_size)
     expected = plain_vocabulary(TOKENS, min_count, max_size)
     assert words_in(path) == expected
     known = sum(word in expected for word in TOKENS)
-    assert facts == {
+    assert stats == {
         "size": len(expected),
         "words_seen": len(set(TOKENS)),
         "known_share": known / len(TOKENS),
@@ -99,10 +99,10 @@ def test_any_cut_into_shards_gives_the_same_bytes(
     tokens = [*tokens, "z", "z", "z"]  # so that the vocabulary is never empty
     ends = [0, *sorted(min(cut, len(tokens)) for cut in cuts), len(tokens)]
     shards = [tokens[start:end] for start, end in pairwise(ends)]
-    whole_facts, whole = build(tmp_path_factory.mktemp("whole"), tokens, min_count=min_count)
-    facts, path = build(tmp_path_factory.mktemp("cut"), *shards, min_count=min_count)
+    whole_stats, whole = build(tmp_path_factory.mktemp("whole"), tokens, min_count=min_count)
+    stats, path = build(tmp_path_factory.mktemp("cut"), *shards, min_count=min_count)
     assert path.read_bytes() == whole.read_bytes()
-    assert facts == whole_facts
+    assert stats == whole_stats
     assert words_in(path) == plain_vocabulary(tokens, min_count)
 
 
@@ -120,9 +120,9 @@ def test_merged_counts_keep_the_first_place_over_all_shards(tmp_path: Path) -> N
 
 def test_reviews_that_hold_the_special_words_do_not_reach_their_ids(tmp_path: Path) -> None:
     tokens = "_PAD _PAD _UNK _UNK _UNK good good"
-    facts, path = build(tmp_path, tokens)
+    stats, path = build(tmp_path, tokens)
     assert rows_of(path) == [("_PAD", 0), ("_UNK", 5), ("good", 2)]
-    assert facts["known_share"] == 2 / 7
+    assert stats["known_share"] == 2 / 7
     assert Vocabulary.load(path).encode(["_PAD", "_UNK", "good"]).tolist() == [UNKNOWN, UNKNOWN, 2]
 
 

@@ -13,7 +13,7 @@ from sentiment.model.batches import BatchSource, training_order
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.tensors import EncodedReviews, offsets_of
 from sentiment.training.checkpoints import Checkpoints
-from sentiment.training.trainer import Fit
+from sentiment.training.trainer import Trainer
 from tasks.config import PipelineConfig
 
 WORDS, STEPS, ROWS = 40, 3, 24
@@ -126,15 +126,15 @@ def test_the_first_steps_are_the_notebooks(tmp_path: Path, clip_norm: float) -> 
         state = ours.state_dict() | {"scale": torch.ones(1)}
         after.append({name: value.clone() for name, value in state.items()})
 
-    fit = Fit(ours, config.train, learning, learning, np.array(labels, np.uint8))
-    fit.run(Checkpoints(tmp_path, keep=1), note)
+    training = Trainer(ours, config.train, learning, learning, np.array(labels, np.uint8))
+    training.run(Checkpoints(tmp_path, keep=1), note)
 
     notebook.without_dropout().train()
     criterion = nn.BCELoss()
     optimizer = torch.optim.Adam(notebook.parameters(), lr=0.005)
     order = training_order(learning.lengths, 8, seed=config.train.seed, epoch=0, by_length=False)
     assert len(order) == len(after) == STEPS
-    for places, ours_after, row in zip(order, after, fit.history, strict=True):
+    for places, ours_after, row in zip(order, after, training.history, strict=True):
         output = notebook(pad([reviews[place][:12] for place in places], 12))
         loss = criterion(output, torch.tensor([float(labels[place]) for place in places]))
         notebook.zero_grad()
@@ -179,7 +179,7 @@ def test_the_numbers_are_the_notebooks() -> None:
     assert (config.vocabulary.min_count, config.vocabulary.max_size) == (2, None)
     assert config.tensors.max_length == 200
     assert (train.batch_size, train.epochs, train.validate_every) == (400, 2, 1000)
-    assert (train.optimiser, train.learning_rate, train.clip_norm) == ("adam", 0.005, 5)
-    assert (train.schedule, train.padding, train.excerpts) == ("constant", "left", 0)
+    assert (train.optimizer, train.learning_rate, train.clip_norm) == ("adam", 0.005, 5)
+    assert (train.schedule, train.padding, train.sentences) == ("constant", "left", 0)
     model = train.model
     assert (model.word_dropout, model.embedding_dropout) == (0, 0)

@@ -82,12 +82,12 @@ class Crash(Exception):
 
 
 def train(trained: Trained, folder: Path, crash_at: int | None = None, **changes: Any) -> Path:
-    """Train as ``facts_of`` does and return ``out``."""
-    facts_of(trained, folder, crash_at, **changes)
+    """Train as ``stats_of`` does and return ``out``."""
+    stats_of(trained, folder, crash_at, **changes)
     return folder / "out"
 
 
-def facts_of(
+def stats_of(
     trained: Trained, folder: Path, crash_at: int | None = None, **changes: Any
 ) -> dict[str, Any]:
     """Train with checkpoints beside ``out``; raise Crash when a step is reached."""
@@ -114,7 +114,7 @@ def facts_of(
 
 RECIPES: list[dict[str, Any]] = [
     {},
-    {"optimiser": "adam", "validate_every": 5, "schedule": "constant"},
+    {"optimizer": "adam", "validate_every": 5, "schedule": "constant"},
     {
         "model": {
             **TRAIN.model.model_dump(),
@@ -128,15 +128,15 @@ RECIPES: list[dict[str, Any]] = [
     {
         "model": {
             **TRAIN.model.model_dump(),
-            "ngrams": {"longest": 3, "buckets": 256, "prior": 4.0},
+            "ngrams": {"max_n": 3, "buckets": 256, "norm_smoothing": 4.0},
             "word_dropout": 0.1,
         },
-        "excerpts": 2,
+        "sentences": 2,
     },
 ]
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=["plain", "adam", "dropouts", "ngrams, excerpts"])
+@pytest.mark.parametrize("recipe", RECIPES, ids=["plain", "adam", "dropouts", "ngrams, sentences"])
 def test_stopped_at_random_steps_it_ends_with_the_same_bytes(
     trained: Trained, tmp_path: Path, recipe: dict[str, Any]
 ) -> None:
@@ -175,7 +175,7 @@ def test_the_seconds_before_a_stop_count(trained: Trained, tmp_path: Path) -> No
         last = Checkpoints(tmp_path / "checkpoints", keep=1).load()
         assert last is not None
         before.append(last.state["seconds"])
-    assert 0 < before[0] < before[1] == facts_of(trained, tmp_path)["seconds_before"]
+    assert 0 < before[0] < before[1] == stats_of(trained, tmp_path)["seconds_before"]
 
 
 def test_how_often_it_is_saved_changes_no_byte(trained: Trained, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from sentiment.errors import ConfigError, TrainingError
 from sentiment.model.config import NgramsConfig, TrainConfig
 from sentiment.progress import Progress, silent
-from sentiment.training.distributed import Team, team_of
+from sentiment.training.distributed import ProcessGroup, process_group
 from sentiment.training.out_of_memory import saying_what_to_lower
 from tests.support.bundles import MODEL, TRAIN, Trained, train_again
 from tests.support.reviews import contents
@@ -55,19 +55,19 @@ def test_a_dead_process_ends_the_run_which_resumes_later(trained: Trained, tmp_p
     assert contents(train(trained, tmp_path / "killed", **recipe)) == expected
 
 
-def fail(team: Team) -> None:
+def fail(group: ProcessGroup) -> None:
     raise TrainingError("nothing to train on")
 
 
 def test_what_went_wrong_in_another_process_is_told() -> None:
     with (
         pytest.raises(TrainingError, match=r"process 1 of 2 ended .*: nothing to train on"),
-        team_of(2, torch.device("cpu"), fail) as team,
+        process_group(2, torch.device("cpu"), fail) as group,
     ):
-        team.wait()
+        group.wait()
 
 
-def run_out(team: Team) -> None:
+def run_out(group: ProcessGroup) -> None:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
 
@@ -75,32 +75,32 @@ def test_another_process_out_of_memory_says_what_to_lower() -> None:
     with (
         pytest.raises(TrainingError, match=r"ran out of GPU memory .* Lower train\.batch_size"),
         saying_what_to_lower(TrainConfig(), 9),
-        team_of(2, torch.device("cpu"), run_out) as team,
+        process_group(2, torch.device("cpu"), run_out) as group,
     ):
-        team.wait()
+        group.wait()
 
 
 def test_each_needs_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with (
-        pytest.raises(ConfigError, match=r"processes is 2, and there are 1 GPUs"),
-        team_of(2, torch.device("cuda"), fail),
+        pytest.raises(ConfigError, match=r"processes is 2, but there are 1 GPUs"),
+        process_group(2, torch.device("cuda"), fail),
     ):
         pass
 
 
 def test_shares_join_to_the_batch() -> None:
     places = np.arange(7)
-    shares = [Team(rank, 3).share(places) for rank in range(3)]
+    shares = [ProcessGroup(rank, 3).shard(places) for rank in range(3)]
     assert sorted(place for own, _ in shares for place in own) == places.tolist()
     assert sum(part for _, part in shares) == pytest.approx(1)
-    assert [Team(rank, 3).share(places[:2])[1] for rank in range(3)] == [0.5, 0.5, 0.0]
+    assert [ProcessGroup(rank, 3).shard(places[:2])[1] for rank in range(3)] == [0.5, 0.5, 0.0]
 
 
 def test_random_numbers_follow_seed_step_and_rank() -> None:
     def drawn(rank: int, seed: int, step: int) -> float:
         with torch.random.fork_rng(devices=[]):
-            Team(rank, 2).seed(seed, step)
+            ProcessGroup(rank, 2).seed(seed, step)
             return float(torch.rand(()))
 
     assert drawn(0, 1, 5) == drawn(0, 1, 5)

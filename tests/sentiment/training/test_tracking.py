@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from sentiment.errors import TrainingError
 from sentiment.model.config import TrainConfig
 from sentiment.training.checkpoints import Checkpoints
-from sentiment.training.tracking import EXPERIMENT, flattened, tracked
+from sentiment.training.tracking import EXPERIMENT, tracked
 from tests.support.bundles import TRAIN, Trained, train_again
 from tests.support.reviews import rows_of
 
@@ -194,8 +194,4 @@ class TestSettings:
             TrainConfig(mlflow="https://me:secret@mlflow.example")
 
     def test_they_are_not_in_the_key(self) -> None:
-        assert TrainConfig(tensorboard="runs").shaping() == TrainConfig().shaping()
-
-    def test_names_are_those_of_set(self) -> None:
-        nested = {"train": {"model": {"layers": 2}, "epochs": 1}, "format": 2}
-        assert flattened(nested) == {"train.model.layers": "2", "train.epochs": "1", "format": "2"}
+        assert TrainConfig(tensorboard="runs").output_settings() == TrainConfig().output_settings()

@@ -28,11 +28,11 @@ from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import PAD, SPECIAL, Vocabulary
 from sentiment.training import trainer
-from sentiment.training.excerpts import Excerpts
 from sentiment.training.history import HISTORY
 from sentiment.training.out_of_memory import saying_what_to_lower
+from sentiment.training.sentences import SentenceSampler
 from sentiment.training.train import train_model
-from sentiment.training.trainer import Validation, loss_of, make_optimiser, rate_share
+from sentiment.training.trainer import Validation, loss_of, make_optimizer, rate_scale
 from tests.support.bundles import MODEL, TENSORS, TOKENIZE, TRAIN, Trained, train_again
 from tests.support.reviews import contents, rows_of
 
@@ -48,12 +48,12 @@ def history(folder: Path) -> list[dict[str, Any]]:
 class TestLearningRate:
     @given(st.integers(0, 99))
     def test_constant_is_constant(self, step: int) -> None:
-        assert rate_share(TrainConfig(schedule="constant"), step, 100) == 1
+        assert rate_scale(TrainConfig(schedule="constant"), step, 100) == 1
 
     @given(steps=st.integers(1, 300), warmup=st.floats(0, 0.95))
     def test_cosine_rises_in_a_line_and_falls_to_almost_0(self, steps: int, warmup: float) -> None:
         config = TrainConfig(schedule="cosine", warmup=warmup)
-        shares = [rate_share(config, step, steps) for step in range(steps)]
+        shares = [rate_scale(config, step, steps) for step in range(steps)]
         rising = int(warmup * steps)
         for step in range(rising):
             assert shares[step] == pytest.approx((step + 1) / rising)
@@ -65,17 +65,17 @@ class TestLearningRate:
             assert value == pytest.approx((1 + math.cos(angle)) / 2)
 
     def test_known_values(self) -> None:
-        shares = [rate_share(TrainConfig(warmup=0.2), step, 10) for step in range(10)]
+        shares = [rate_scale(TrainConfig(warmup=0.2), step, 10) for step in range(10)]
         assert shares[:3] == [0.5, 1, 1]
         assert shares[6] == pytest.approx(0.5)
 
 
-def test_optimisers_follow_the_recipe() -> None:
+def test_optimizers_follow_the_recipe() -> None:
     model = SentimentLSTM(MODEL, 9)
-    adam = make_optimiser(model, TrainConfig(optimiser="adam", learning_rate=0.5, weight_decay=0.3))
+    adam = make_optimizer(model, TrainConfig(optimizer="adam", learning_rate=0.5, weight_decay=0.3))
     assert type(adam) is torch.optim.Adam
     assert (adam.defaults["lr"], adam.defaults["weight_decay"]) == (0.5, 0)
-    adamw = make_optimiser(model, TrainConfig(learning_rate=0.5, weight_decay=0.3))
+    adamw = make_optimizer(model, TrainConfig(learning_rate=0.5, weight_decay=0.3))
     assert type(adamw) is torch.optim.AdamW
     assert (adamw.defaults["lr"], adamw.defaults["weight_decay"]) == (0.5, 0.3)
     (group,) = adamw.param_groups
@@ -85,13 +85,13 @@ def test_optimisers_follow_the_recipe() -> None:
 def test_the_ngrams_have_a_rate_of_their_own_and_no_decay() -> None:
     config = MODEL.model_copy(update={"ngrams": NgramsConfig(buckets=8, learning_rate=0.25)})
     model = SentimentLSTM(config, 9)
-    optimiser = make_optimiser(model, TrainConfig(model=config, learning_rate=0.5))
-    deep, wide = optimiser.param_groups
+    optimizer = make_optimizer(model, TrainConfig(model=config, learning_rate=0.5))
+    lstm, ngrams = optimizer.param_groups
     assert model.ngrams is not None
-    assert wide["params"] == list(model.ngrams.parameters())
-    assert len(deep["params"]) + len(wide["params"]) == len(list(model.parameters()))
-    assert (deep["highest"], wide["highest"]) == (0.5, 0.25)
-    assert (deep["weight_decay"], wide["weight_decay"]) == (0.01, 0)
+    assert ngrams["params"] == list(model.ngrams.parameters())
+    assert len(lstm["params"]) + len(ngrams["params"]) == len(list(model.parameters()))
+    assert (lstm["peak_lr"], ngrams["peak_lr"]) == (0.5, 0.25)
+    assert (lstm["weight_decay"], ngrams["weight_decay"]) == (0.01, 0)
 
 
 def test_half_the_loss_is_that_of_the_sum_and_half_that_of_the_parts() -> None:
@@ -121,7 +121,7 @@ def scores(bundle: Path, reviews: EncodedReviews, padding: str = "right") -> Any
     return score(Bundle.load(bundle).model, source)
 
 
-def test_facts_tell_the_size_and_the_best_step(trained: Trained) -> None:
+def test_stats_tell_the_size_and_the_best_step(trained: Trained) -> None:
     model = Bundle.load(trained.bundle).model
     assert trained.stats["rows"] == ROWS
     assert trained.stats["steps"] == 3 * STEPS_AN_EPOCH
@@ -138,14 +138,14 @@ def test_the_same_seed_gives_the_same_bytes(trained: Trained, tmp_path: Path, th
     model = MODEL.model_copy(update={"word_dropout": 0.1, "head_dropout": 0.2, "layers": 2})
     torch.set_num_threads(threads)
     try:
-        facts = [
+        stats = [
             train_again(trained, tmp_path / name, epochs=1, model=model)
             for name in ("first", "second")
         ]
     finally:
         torch.set_num_threads(1)
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
-    assert facts[0] == facts[1]
+    assert stats[0] == stats[1]
 
 
 def test_the_same_seed_does_not_depend_on_what_ran_before(trained: Trained, tmp_path: Path) -> None:
@@ -188,11 +188,11 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(
         return Validation(next(losses), len(weights) / 10)
 
     monkeypatch.setattr(trainer, "validate", scripted)
-    facts = train_again(trained, tmp_path, epochs=4)
+    stats = train_again(trained, tmp_path, epochs=4)
     assert len(weights) == 4
     # Of equals the first.
-    assert facts["best_step"] == 2 * STEPS_AN_EPOCH
-    assert (facts["validation_loss"], facts["validation_accuracy"]) == (0.5, 0.2)
+    assert stats["best_step"] == 2 * STEPS_AN_EPOCH
+    assert (stats["validation_loss"], stats["validation_accuracy"]) == (0.5, 0.2)
     kept = Bundle.load(tmp_path).model.state_dict()
     assert all(torch.equal(kept[name], weights[1][name]) for name in kept)
     learnt = kept.keys() - {"scale"}  # which only the real validation sets
@@ -248,7 +248,7 @@ def test_history_has_a_row_where_it_logs_or_validates(
         at = row["step"]
         assert row["epoch"] == at / steps_an_epoch
         assert row["train_loss"] == pytest.approx(np.mean(losses[last:at]), rel=1e-5)
-        share = rate_share(config, at - 1, len(losses))
+        share = rate_scale(config, at - 1, len(losses))
         assert row["learning_rate"] == share * config.learning_rate
         assert (row["validation_loss"] is None) == (at not in validated)
         assert (row["validation_accuracy"] is None) == (at not in validated)
@@ -296,8 +296,8 @@ def test_the_gradient_is_clipped() -> None:
     model = SentimentLSTM(MODEL, 9)
     batch = Batch(torch.tensor([[3, 4], [5, 0]]), torch.tensor([2, 1]), torch.tensor([1.0, 0.0]))
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
-    trainer.training_step(model, batch, optimiser, TrainConfig(clip_norm=0.01))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    trainer.training_step(model, batch, optimizer, TrainConfig(clip_norm=0.01))
     moved = [b - a.detach() for a, b in zip(model.parameters(), before, strict=True)]
     assert float(torch.cat([each.flatten() for each in moved]).norm()) == pytest.approx(
         0.01, rel=1e-3
@@ -378,7 +378,7 @@ def test_the_recipe_of_the_article_runs_on_a_tiny_model(
         return step(model, batch, *rest)
 
     monkeypatch.setattr(trainer, "training_step", recorded)
-    facts = train_again(
+    stats = train_again(
         trained,
         tmp_path,
         model=ModelConfig(
@@ -393,13 +393,13 @@ def test_the_recipe_of_the_article_runs_on_a_tiny_model(
         padding="left",
         epochs=2,
         batch_size=40,
-        optimiser="adam",
+        optimizer="adam",
         learning_rate=0.005,
         schedule="constant",
         clip_norm=5.0,
         validate_every=5,
     )
-    assert facts["steps"] == 12
+    assert stats["steps"] == 12
     rows = history(tmp_path)
     assert [row["step"] for row in rows] == [5, 10, 12]
     assert {row["learning_rate"] for row in rows} == {0.005}
@@ -411,29 +411,29 @@ def test_the_recipe_of_the_article_runs_on_a_tiny_model(
     assert (last != PAD).all()
     reviews = EncodedReviews.load(trained.validation_tensors)
     loss = binary_cross_entropy(scores(tmp_path, reviews, "left"), reviews.labels)
-    assert loss == pytest.approx(facts["validation_loss"], abs=1e-6)
+    assert loss == pytest.approx(stats["validation_loss"], abs=1e-6)
 
 
 def test_excerpts_teach_the_lstm_but_not_the_ngrams() -> None:
     config = MODEL.model_copy(update={"ngrams": NgramsConfig(buckets=8)})
     batch = Batch(torch.randint(2, 9, (4, 30)), torch.full((4,), 30), torch.tensor([1.0, 0, 1, 0]))
 
-    def moved(excerpts: int) -> tuple[Tensor, Tensor, float]:
+    def moved(sentences: int) -> tuple[Tensor, Tensor, float]:
         torch.manual_seed(1)
         model = SentimentLSTM(config, 9)
         assert model.ngrams is not None
         before = model.embedding.weight.detach().clone()
-        optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         recipe = TrainConfig(model=config, clip_norm=1e9)
         words = Vocabulary(pa.array([*SPECIAL, ".", *"abcdef"]))
-        cutter = Excerpts(excerpts, words, torch.device("cpu")) if excerpts else None
-        loss = trainer.training_step(model, batch, optimiser, recipe, cutter)
-        deep = model.embedding.weight.detach() - before
-        return deep, model.ngrams.weight.detach().clone(), float(loss)
+        cutter = SentenceSampler(sentences, words, torch.device("cpu")) if sentences else None
+        loss = trainer.training_step(model, batch, optimizer, recipe, cutter)
+        lstm = model.embedding.weight.detach() - before
+        return lstm, model.ngrams.weight.detach().clone(), float(loss)
 
-    (deep, wide, loss), (more, same, reported) = moved(0), moved(2)
-    assert not torch.equal(deep, more)
-    assert torch.equal(wide, same)
+    (lstm, ngrams, loss), (more, same, reported) = moved(0), moved(2)
+    assert not torch.equal(lstm, more)
+    assert torch.equal(ngrams, same)
     assert loss == reported  # the loss of whole reviews, comparable to that of validation
 
 
@@ -516,13 +516,13 @@ class TestConfig:
     def test_left_padding_needs_the_last_state_of_one_direction(
         self, model: dict[str, Any]
     ) -> None:
-        with pytest.raises(ValidationError, match="padding: left works with"):
+        with pytest.raises(ValidationError, match="padding: left needs"):
             TrainConfig(padding="left", model=ModelConfig(**model))
 
     def test_left_padding_has_one_length(self) -> None:
         model = ModelConfig(bidirectional=False, pooling="last")
         assert TrainConfig(padding="left", model=model).padding == "left"
-        with pytest.raises(ValidationError, match=r"cannot differ from tensors\.max_length"):
+        with pytest.raises(ValidationError, match=r"max_length: must be null"):
             TrainConfig(padding="left", model=model, max_length=9)
 
     @pytest.mark.parametrize(
@@ -539,7 +539,7 @@ class TestConfig:
             ("max_length", 0),
             ("seed", -1),
             ("padding", "middle"),
-            ("optimiser", "sgd"),
+            ("optimizer", "sgd"),
             ("schedule", "linear"),
             ("device", "tpu"),
             ("precision", "fp16"),

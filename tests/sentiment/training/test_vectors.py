@@ -99,7 +99,7 @@ def test_another_size_names_the_setting(
     [
         ("bad 1 2", "line 2: expected a word and 3 numbers"),
         ("bad 1 2 x", "line 2: expected a word and 3 numbers"),
-        ("bad 1 2 nan", "no numbers"),
+        ("bad 1 2 nan", "not finite"),
     ],
 )
 def test_a_damaged_line_is_named(tmp_path: Path, vocabulary: Path, line: str, error: str) -> None:
@@ -112,7 +112,7 @@ def test_a_damaged_line_is_named(tmp_path: Path, vocabulary: Path, line: str, er
 def test_words_and_vectors_must_be_as_many(tmp_path: Path, vocabulary: Path) -> None:
     folder = as_array(tmp_path)
     (folder / "words.txt").write_text("the\n")
-    with pytest.raises(DataError, match=r"shape \(7, 3\), and words.txt has 1 words"):
+    with pytest.raises(DataError, match=r"shape \(7, 3\), but words.txt has 1 words"):
         read_vectors(find_vectors(str(folder)), Vocabulary.load(vocabulary), 3)
 
 
@@ -130,7 +130,7 @@ def test_what_is_not_there_is_an_error(name: str) -> None:
 
 
 def test_a_folder_needs_one_of_each(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"holds 0 \.npy files"):
+    with pytest.raises(ConfigError, match=r"has 0 \.npy files"):
         find_vectors(str(tmp_path))
 
 

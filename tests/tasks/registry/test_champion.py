@@ -86,7 +86,7 @@ def decided(store: Store, key: str, accuracy: float) -> Manifest:
         "candidate": candidate.model_dump(),
         "champion": met and met.model_dump(),
     }
-    return bare("promote", key, stats=stats, config={"promote": LIMITS.shaping()})
+    return bare("promote", key, stats=stats, config={"promote": LIMITS.output_settings()})
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""Sentences out of reviews, for the LSTM to learn short texts from.
+"""Sentence augmentation: the LSTM also learns from single sentences of the reviews.
 
-In a whole review a phrase is rarely what decides: the rest says the same. Alone with the label it
+In a whole review a phrase is rarely decisive, since the rest says the same. Alone with the label it
 has to be understood, which is what a model needs for texts of a few words.
 """
 
@@ -26,11 +26,11 @@ NEGATIONS = (
 LONGEST = 20  # words
 
 
-class Excerpts:
-    """Cuts ``count`` sentences out of each review of a batch that is padded on the right.
+class SentenceSampler:
+    """Samples ``count`` sentences from each review of a batch that is padded on the right.
 
-    All but the first negate something, where the review has such a sentence: what a negation does
-    depends on the words around it, and each such phrase is rare.
+    All but the first contain a negation, if the review has such a sentence: the effect of a
+    negation depends on the words around it, and each such phrase is rare.
     """
 
     def __init__(self, count: int, vocabulary: Vocabulary, device: torch.device) -> None:
@@ -43,8 +43,8 @@ class Excerpts:
     def __call__(self, batch: Batch) -> Batch:
         """Return the sentences with their reviews' labels, padded on the right to 20 words.
 
-        PyTorch's random numbers choose them. Of half of them the mark that ends them is left out,
-        as people do when they type a few words. What is longer is cut.
+        They are chosen with PyTorch's random numbers. Half of them lose their final mark, as people
+        leave it out when they type a few words. Longer sentences are cut.
         """
         ids, lengths = batch.ids.repeat(self._count, 1), batch.lengths.repeat(self._count)
         step = torch.arange(ids.shape[1], device=ids.device)
@@ -62,7 +62,7 @@ class Excerpts:
         return Batch(_runs(ids, start, size), size, batch.labels.repeat(self._count))
 
     def _negates(self, ids: Tensor, begins: Tensor) -> Tensor:
-        """Return 1 at all places of the sentences that hold a negation, else 0."""
+        """Return 1 at all positions of sentences with a negation, else 0."""
         sentence = begins.long().cumsum(dim=1) - 1
         found = torch.isin(ids, self._negations).float()
         return (

@@ -1,4 +1,4 @@
-"""Excerpts are sentences of their reviews, whatever the batch."""
+"""Samples are sentences of their reviews, whatever the batch."""
 
 import pyarrow as pa
 import torch
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sentiment.model.batches import Batch
 from sentiment.text.vocabulary import PAD, SPECIAL, Vocabulary
-from sentiment.training.excerpts import LONGEST, Excerpts
+from sentiment.training.sentences import LONGEST, SentenceSampler
 
 VOCABULARY = Vocabulary(pa.array([*SPECIAL, ".", "a", "b", "!", "c", "d"]))
 STOP, SHOUT = 2, 5
@@ -24,7 +24,7 @@ def batch_of(texts: list[list[int]]) -> Batch:
 def cut(texts: list[list[int]], count: int, seed: int = 1) -> Batch:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return Excerpts(count, VOCABULARY, torch.device("cpu"))(batch_of(texts))
+        return SentenceSampler(count, VOCABULARY, torch.device("cpu"))(batch_of(texts))
 
 
 def sentences(text: list[int]) -> list[list[int]]:
@@ -68,7 +68,7 @@ def test_every_sentence_comes_up_with_and_without_its_mark() -> None:
 
 def test_marks_that_the_vocabulary_lacks_are_no_unknown_words() -> None:
     few = Vocabulary(pa.array([*SPECIAL, "a"]))
-    found = Excerpts(1, few, torch.device("cpu"))(batch_of([[2, 1, 2, 1]]))
+    found = SentenceSampler(1, few, torch.device("cpu"))(batch_of([[2, 1, 2, 1]]))
     assert found.lengths.tolist() == [4]
 
 
@@ -78,7 +78,7 @@ def test_all_excerpts_but_the_first_negate_if_any_sentence_does() -> None:
     seen = set()
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        cutter = Excerpts(2, words, torch.device("cpu"))
+        cutter = SentenceSampler(2, words, torch.device("cpu"))
         for _ in range(50):
             found = cutter(batch)
             rows = [r[:n] for r, n in zip(found.ids.tolist(), found.lengths.tolist(), strict=True)]
