@@ -1,7 +1,7 @@
 """Stage ``baseline``: a linear model over n-grams, which any other has to beat.
 
-TF-IDF of words and bigrams with logistic regression, the same in kind as the wide part of a model
-but trained alone, to its own end.
+TF-IDF of words and bigrams with logistic regression, the same in kind as the n-gram branch of a
+model, but trained alone.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""NLTK's words at several times its speed: what it answered for a chunk of text is remembered.
+"""NLTK's words at several times its speed, by caching its answers for chunks of text.
 
 A *chunk* is what stands between two spaces. The answer of ``nltk_words.word_tokenize`` for a text
 is put together from answers for its chunks, which rests on three facts about NLTK:
@@ -50,7 +50,7 @@ Tokens = tuple[str, ...]
 
 # A chunk that no rule of NLTK's knows; it stands between questions asked together.
 MARK = "\ue001"
-LONGEST = 40  # characters of a chunk or window that is remembered; longer ones seldom come again
+LONGEST = 40  # characters of a cached chunk or window; longer ones seldom recur
 
 _PLAIN = r"[^\s\w.?!'\")\]}‘’“”«»]"  # signs that neither quote, close, nor end a sentence
 _STEADY = re.compile(
@@ -87,7 +87,7 @@ _SIGN = re.compile(r"\.+|[^.]")
 
 
 def is_steady(chunk: str) -> bool:
-    """Say whether a chunk has the same tokens in every text."""
+    """Return whether a chunk has the same tokens in every text."""
     if len(chunk) > LONGEST or MARK in chunk:
         return False
     shape = _STEADY.fullmatch(chunk)
@@ -98,11 +98,11 @@ def is_steady(chunk: str) -> bool:
 
 
 class CachedTokenizer:
-    """Cuts texts into words exactly as ``word_tokenize`` does, and remembers.
+    """Splits texts into words exactly as ``word_tokenize`` does, and caches its answers.
 
     At most ``capacity`` answers are kept, in two halves: when the recent half is full, it becomes
-    the older one, whose answers are dropped unless they are used again. So what is frequent stays,
-    at no cost for what is found in the recent half.
+    the older one, whose answers are dropped unless they are used again. So frequent ones stay, and
+    a hit in the recent half costs nothing extra.
     """
 
     def __init__(self, capacity: int = 400_000) -> None:
@@ -111,7 +111,7 @@ class CachedTokenizer:
         self._older: dict[str, Tokens] = {}
 
     def __len__(self) -> int:
-        """Return the number of answers remembered."""
+        """Return the number of cached answers."""
         return len(self._recent) + len(self._older)
 
     def tokenize(self, text: str) -> list[str]:
@@ -158,17 +158,17 @@ class CachedTokenizer:
             if found is None:
                 found = self._older.get(question) or _evident(question)
                 if found is not None:
-                    self._remember(question, found)
+                    self._keep(question, found)
                 elif " " in question or is_steady(question):
                     unknown.append(question)
             if found is not None:
                 answers[question] = found
         for question, found in _ask(unknown):
             answers[question] = found
-            self._remember(question, found)
+            self._keep(question, found)
         return answers
 
-    def _remember(self, question: str, answer: Tokens) -> None:
+    def _keep(self, question: str, answer: Tokens) -> None:
         if len(self._recent) >= self._half:
             self._older, self._recent = self._recent, {}
         if self._half and len(question) <= LONGEST:

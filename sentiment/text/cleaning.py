@@ -1,4 +1,4 @@
-"""Cleaning of a review's text before it is cut into words."""
+"""Cleaning of a review's text before it is split into words."""
 
 import re
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from pydantic import Field
 from sentiment.settings import Settings, operational
 
 URL = "<url>"
-# Stands for a URL while NLTK works, which would cut "<url>" in three. It is a private-use
-# character, which NLTK leaves alone between spaces; one that a text holds itself is replaced.
+# Stands for a URL while NLTK works, which would split "<url>" in three. It is a private-use
+# character, which NLTK leaves alone between spaces; one that occurs in a text is replaced.
 URL_MARK = "\ue000"
 
 _DIGIT = re.compile(r"\d")
@@ -31,38 +31,37 @@ _WHOLE_URL = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-# No match in an ASCII text is without one of these, and most texts have none: a quick way out.
-# (In others a letter such as the dotless i may stand for one that it is not equal to.)
+# Every match in an ASCII text contains one of these, and most texts have none: a shortcut.
+# (In other texts a letter such as the dotless i may match one that it is not equal to.)
 _WHOLE_HINTS = ("http", "www", ".com", ".org", ".net", ".edu", ".gov", ".info", ".biz", ".co.")
 _PATH_HINT = re.compile(r"\.\w{2,4}/")
 _TRAILING = ".,;:!?'\")]}*-"
 
 
 class TokenizeConfig(Settings):
-    """How a text is cleaned and cut into words."""
+    """How a text is cleaned and split into words."""
 
     engine: Literal["cached", "nltk"] = operational(
         "cached",
-        description="cached: repeats NLTK's own answers where they cannot differ, the same "
-        "tokens many times faster. nltk: asks NLTK every time.",
+        description="cached: repeats NLTK's own answers where they cannot differ: the same tokens, "
+        "many times faster. nltk: asks NLTK every time.",
     )
-
     lowercase: bool = Field(True, description="Lower-case the text.")
     zero_digits: bool = Field(True, description="Replace every digit by 0.")
     urls: Literal["whole", "article", "keep"] = Field(
         "whole",
         description="whole: a URL becomes one token <url>. article: the 2019 article's rule, which "
-        "also takes many words that are no URLs. keep: leave them.",
+        "also matches many words that are not URLs. keep: leave them.",
     )
     negations: Literal["keep", "expand"] = Field(
         "keep",
-        description="keep: NLTK's tokens, which cut don't into do and n't. expand: not in place of "
-        "n't, so that what is learnt of couldn't holds for could not too.",
+        description="keep: NLTK's tokens, which split don't into do and n't. expand: not in place "
+        "of n't, so that what is learnt from couldn't also holds for could not.",
     )
 
 
 def clean(text: str, config: TokenizeConfig) -> str:
-    """Return the text as NLTK shall see it, with ``URL_MARK`` for each URL under ``whole``."""
+    """Return the text to tokenize, with ``URL_MARK`` for each URL if ``urls`` is ``whole``."""
     if config.lowercase:
         text = text.lower()
     if config.zero_digits:

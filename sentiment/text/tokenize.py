@@ -22,7 +22,7 @@ BATCH = 1_000  # reviews held as Python lists at a time
 
 
 def tokenize_texts(texts: Sequence[str], config: TokenizeConfig) -> list[list[str]]:
-    """Clean texts and cut each into words."""
+    """Clean texts and split each into words."""
     cleaned = [clean(text, config) for text in texts]
     if config.engine == "cached":
         tokenized = _cached_tokenizer().tokenize_all(cleaned)
@@ -39,7 +39,7 @@ def tokenize_texts(texts: Sequence[str], config: TokenizeConfig) -> list[list[st
 
 
 def tokenize_text(text: str, config: TokenizeConfig) -> list[str]:
-    """Clean a text and cut it into words."""
+    """Clean a text and split it into words."""
     return tokenize_texts([text], config)[0]
 
 
@@ -47,7 +47,7 @@ _of_thread = threading.local()
 
 
 def _cached_tokenizer() -> CachedTokenizer:
-    """Return this thread's tokenizer, whose memory serves all shards that the thread works on."""
+    """Return this thread's tokenizer, whose cache serves all shards that the thread works on."""
     if not hasattr(_of_thread, "tokenizer"):
         _of_thread.tokenizer = CachedTokenizer()
     tokenizer: CachedTokenizer = _of_thread.tokenizer
@@ -55,7 +55,7 @@ def _cached_tokenizer() -> CachedTokenizer:
 
 
 def expand_negations(words: list[str]) -> list[str]:
-    """Return the words with ``not`` for each ``n't``, and the verb before it in full."""
+    """Replace each ``n't`` by ``not``, and restore the verb before it (``ca`` becomes ``can``)."""
     expanded: list[str] = []
     for word in words:
         if word.lower() == "n't":
@@ -71,8 +71,8 @@ def tokenize_shard(
 ) -> dict[str, Any]:
     """Write ``tokens.parquet`` (row, label, tokens) and ``counts.parquet`` into ``out``.
 
-    A row of counts is a word, how often it occurs in the shard, and the place of its first
-    occurrence among the shard's tokens (from 0); rows stand in that order. Returns the numbers
+    A row of counts is a word, how often it occurs in the shard, and the position of its first
+    occurrence among the shard's tokens (from 0), by which rows are ordered. Returns the numbers
     of reviews and tokens.
     """
     texts: list[pa.ListArray] = []
@@ -97,7 +97,7 @@ def tokenize_shard(
 
 
 def count_words(words: pa.StringArray) -> pa.Table:
-    """Return each word with its count and the place of its first occurrence, in that order."""
+    """Return each word with its count and first position, ordered by that position."""
     encoded = words.dictionary_encode()  # which numbers the words in the order they first occur
     numbers = encoded.indices.to_numpy()
     highest = np.maximum.accumulate(numbers) if len(numbers) else numbers

@@ -1,4 +1,4 @@
-"""Stage ``vocabulary``: which words have an id, the most frequent first."""
+"""Stage ``vocabulary``: the words that have an id, the most frequent first."""
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -24,9 +24,9 @@ VOCABULARY = pa.schema([("word", pa.string()), ("count", pa.int64())])
 class VocabularyConfig(Settings):
     """Which words are kept."""
 
-    min_count: int = Field(2, ge=1, description="Rarer words are unknown words.")
+    min_count: int = Field(2, ge=1, description="Rarer words become unknown words.")
     max_size: int | None = Field(
-        None, ge=len(SPECIAL) + 1, description="Most entries, _PAD and _UNK included."
+        None, ge=len(SPECIAL) + 1, description="Maximum entries, including _PAD and _UNK."
     )
 
 
@@ -34,11 +34,11 @@ class Vocabulary:
     """Words and their ids: 0 ``_PAD``, 1 ``_UNK``, then by falling count."""
 
     def __init__(self, words: pa.Array) -> None:
-        """``words`` holds the word of every id; the first two are ``SPECIAL``."""
+        """Take the word of every id; raise DataError if the first two are not ``SPECIAL``."""
         if words.slice(0, len(SPECIAL)).to_pylist() != list(SPECIAL):
-            raise DataError(f"A vocabulary starts with {' and '.join(SPECIAL)}.")
+            raise DataError(f"A vocabulary must start with {' and '.join(SPECIAL)}.")
         self._words = words
-        # A review may hold the text "_PAD", which is then an unknown word like any other.
+        # A review may contain the text "_PAD", which is then an unknown word like any other.
         self._known = words.slice(len(SPECIAL))
 
     @classmethod
@@ -74,8 +74,8 @@ class Vocabulary:
 def merge_counts(tables: Iterable[pa.Table]) -> pa.Table:
     """Merge shards' counts (word, count, first_seen), given in the shards' order.
 
-    The result has one row a word, ordered by falling count and then by first occurrence over all
-    shards. Memory grows with the number of different words, not with the number of shards.
+    The result has one row per word, ordered by descending count and then by first occurrence over
+    all shards. Memory grows with the number of different words, not of shards.
     """
     merged: pa.Table | None = None
     pending: list[pa.Table] = []
@@ -85,7 +85,7 @@ def merge_counts(tables: Iterable[pa.Table]) -> pa.Table:
         start += pc.sum(table["count"]).as_py() or 0
         pending.append(table.set_column(2, "first_seen", place))
         rows += table.num_rows
-        # Summing only once as much has come as is there already keeps the whole work linear.
+        # Summing only once the pending rows equal the merged ones keeps the total work linear.
         if merged is None or rows >= merged.num_rows:
             merged, pending, rows = _sum_words([merged, *pending]), [], 0
     if merged is None:

@@ -67,7 +67,7 @@ def test_comments_docstrings_layout_and_new_functions_rerun_nothing(
     edit(
         project,
         "sentiment/text/cleaning.py",
-        lambda t: t.replace('"""Return the text as NLTK', '"""Give the text as NLTK'),
+        lambda t: t.replace('"""Return the text to tokenize', '"""Give the text to tokenize'),
     )
     edit(
         project,

@@ -13,18 +13,20 @@ import torch
 from sentiment.data.ingest import IngestConfig, ingest_file
 from sentiment.evaluation.comparison import contributions
 from sentiment.evaluation.metrics import accuracy_by_unknown, measure
-from sentiment.model.bundle import BundleConfig, save_bundle
+from sentiment.model.batches import BatchSource
+from sentiment.model.bundle import Bundle, BundleConfig, save_bundle
 from sentiment.model.config import ModelConfig, TrainConfig
-from sentiment.model.inference import probabilities
+from sentiment.model.inference import probabilities, score
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.progress import Progress, silent
 from sentiment.text.cleaning import TokenizeConfig
-from sentiment.text.tensors import TensorsConfig, encode_shard
+from sentiment.text.tensors import EncodedReviews, TensorsConfig, encode_shard
 from sentiment.text.tokenize import tokenize_shard
 from sentiment.text.vocabulary import VocabularyConfig, build_vocabulary
+from sentiment.training.history import HISTORY
 from sentiment.training.session import training_session
 from sentiment.training.train import train_model
-from tests.support.reviews import as_line, made_up_reviews, write_bz2
+from tests.support.reviews import as_line, made_up_reviews, rows_of, write_bz2
 
 MODEL = ModelConfig(embedding_size=8, hidden_size=8)
 TRAIN = TrainConfig(model=MODEL, epochs=3, batch_size=16, learning_rate=0.02, device="cpu")
@@ -42,14 +44,14 @@ def write_random_bundle(folder: Path, **model: Any) -> Path:
         "hidden_size": 5,
         "ngrams": {"buckets": 64, "norm_smoothing": 4.0},
     }
-    recipe = TrainConfig.model_validate({"model": settings | model})
+    train = TrainConfig.model_validate({"model": settings | model})
     torch.manual_seed(1)
-    weights = SentimentLSTM(recipe.model, len(words))
+    weights = SentimentLSTM(train.model, len(words))
     with torch.no_grad():
         for parameter in weights.parameters():
             parameter.normal_(std=0.5)
     config = BundleConfig(
-        tokenize=TokenizeConfig(), tensors=TensorsConfig(max_length=40), train=recipe
+        tokenize=TokenizeConfig(), tensors=TensorsConfig(max_length=40), train=train
     )
     save_bundle(folder, config, vocabulary, weights)
     vocabulary.unlink()
@@ -147,6 +149,22 @@ def train_again(
     }
     with training_session(**arguments) as more:
         return train_model(**arguments, **more, out=out, progress=progress)
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows of a bundle's history."""
+    names = HISTORY.names
+    return [dict(zip(names, row, strict=True)) for row in rows_of(folder / "history.parquet")]
+
+
+def scores(
+    bundle: Path, reviews: EncodedReviews, padding: str = "right"
+) -> npt.NDArray[np.float64]:
+    """Return the logits that a bundle gives to encoded reviews."""
+    source = BatchSource(
+        reviews, padding=padding, max_length=TENSORS.max_length, device=torch.device("cpu")
+    )
+    return score(Bundle.load(bundle).model, source)
 
 
 def evaluated_metrics(rows: int, seed: int, *, parts: int = 2) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from sentiment.errors import ConfigError
 from sentiment.model.batches import Batch, BatchSource
 from sentiment.model.config import ModelConfig, NgramsConfig, TrainConfig
-from sentiment.model.devices import arithmetic, autocast
+from sentiment.model.devices import arithmetic, autocast, choose_device
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.tensors import EncodedReviews
 from sentiment.training.trainer import make_optimizer, training_step
@@ -112,6 +112,29 @@ def test_a_step_never_waits_for_the_gpu(trained: Trained, precision: str) -> Non
         training_step(model, batch_of(source), optimizer, config)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "has_gpu", "chosen"),
+    [
+        ("auto", False, "cpu"),
+        ("auto", True, "cuda"),
+        ("cpu", True, "cpu"),
+        ("cpu", False, "cpu"),
+        ("cuda", True, "cuda"),
+    ],
+)
+def test_auto_takes_a_gpu_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, has_gpu: bool, chosen: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    assert choose_device(wanted) == torch.device(chosen)
+
+
+def test_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"train\.device is cuda"):
+        choose_device("cuda")
 
 
 # Takes and frees 64 MB over and over; prints how many pages the system had to hand out meanwhile.

@@ -1,5 +1,6 @@
 """Scoring in several threads gives what one thread gives, and leaves PyTorch's settings alone."""
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -7,11 +8,20 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sentiment.model import inference
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle
-from sentiment.model.inference import BranchLogits, Places, score_branches, side_by_side
+from sentiment.model.inference import (
+    BranchLogits,
+    Places,
+    binary_cross_entropy,
+    probabilities,
+    score_branches,
+    side_by_side,
+)
 from sentiment.text.tensors import EncodedReviews
 from tests.support.bundles import TENSORS, Trained
 
@@ -96,3 +106,16 @@ def test_after_an_error_no_further_batch_is_begun() -> None:
         list(side_by_side(answer, [np.array([number]) for number in range(1000)]))
     assert len(begun) < 1000
     assert torch.get_num_threads() == 2
+
+
+@given(st.lists(st.floats(-30, 30), min_size=1))
+def test_probabilities_are_the_logistic_function(logits: list[float]) -> None:
+    expected = [1 / (1 + math.exp(-logit)) for logit in logits]
+    assert probabilities(np.array(logits)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_huge_logits_overflow_nothing() -> None:
+    logits = np.array([-1e9, -800.0, 0.0, 800.0, 1e9])
+    assert probabilities(logits).tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
+    wrong = binary_cross_entropy(logits[[1, 3]], np.array([1, 0], np.uint8))
+    assert wrong == 800.0

@@ -54,7 +54,7 @@ def random_reviews(count: int, longest: int) -> list[list[int]]:
 
 
 @torch.inference_mode()
-def chances(model: SentimentLSTM, reviews: list[list[int]]) -> Tensor:
+def probabilities(model: SentimentLSTM, reviews: list[list[int]]) -> Tensor:
     return torch.sigmoid(model(*padded(reviews)).double())
 
 
@@ -66,12 +66,12 @@ def test_a_probability_does_not_depend_on_the_batch(
     reviews = random_reviews(255, 60)
     reviews[0], reviews[1] = reviews[0][:1], [UNKNOWN]
     longest = torch.randint(1, VOCABULARY_SIZE, (200,)).tolist()
-    together = chances(model, [*reviews, longest])
+    together = probabilities(model, [*reviews, longest])
     assert together.shape == (256,)
     assert together.std() > 0.02  # the reviews do differ
     for place, review in enumerate(reviews[:12]):
-        alone = chances(model, [review])[0]
-        beside = chances(model, [longest, review])[1]
+        alone = probabilities(model, [review])[0]
+        beside = probabilities(model, [longest, review])[1]
         assert abs(alone - together[place]) <= 1e-5
         assert abs(alone - beside) <= 1e-5
 
@@ -93,7 +93,7 @@ def test_what_stands_in_the_padding_has_no_effect(
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_the_order_of_words_has_an_effect(pooling: str, bidirectional: bool) -> None:
     model = make_model(pooling=pooling, bidirectional=bidirectional)
-    one, other = chances(model, [[5, 6, 7, 8], [8, 7, 6, 5]])
+    one, other = probabilities(model, [[5, 6, 7, 8], [8, 7, 6, 5]])
     assert abs(one - other) > 1e-4
 
 

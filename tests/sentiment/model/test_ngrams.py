@@ -1,4 +1,4 @@
-"""The wide part beside plain Python: sets of n-grams, document frequencies, a dot product."""
+"""The n-gram branch against plain Python: sets of n-grams, document frequencies, a dot product."""
 
 import math
 from itertools import pairwise

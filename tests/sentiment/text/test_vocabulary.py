@@ -160,7 +160,7 @@ def test_no_shard_at_all_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [[], ["_PAD"], ["_UNK", "_PAD", "a"], ["a", "b"]])
 def test_a_vocabulary_without_the_special_words_is_refused(words: Words) -> None:
-    with pytest.raises(DataError, match="starts with _PAD and _UNK"):
+    with pytest.raises(DataError, match="must start with _PAD and _UNK"):
         Vocabulary(pa.array(words, pa.string()))
 
 

@@ -1,4 +1,4 @@
-"""Factors of a model's parts beside scikit-learn's logistic regression, and where it cannot go."""
+"""Factors of branches against scikit-learn's logistic regression, and where it cannot go."""
 
 import math
 
@@ -12,38 +12,38 @@ from sentiment.training.calibration import fit_scale
 
 
 def drawn(reviews: int, scale: list[float], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw logits of parts, and labels that come true with the scaled sum's probability."""
+    """Draw logits of branches, and labels that come true with the scaled sum's probability."""
     rng = np.random.default_rng(seed)
-    parts = rng.normal(0, 2, (reviews, len(scale)))
-    chance = 1 / (1 + np.exp(-parts @ scale))
-    return parts, (rng.random(reviews) < chance).astype(np.uint8)
+    branches = rng.normal(0, 2, (reviews, len(scale)))
+    p = 1 / (1 + np.exp(-branches @ scale))
+    return branches, (rng.random(reviews) < p).astype(np.uint8)
 
 
 @pytest.mark.parametrize("scale", [[0.4], [1.7], [0.3, 1.2], [0.0, 0.8]])
 def test_it_finds_the_factors_that_logistic_regression_finds(scale: list[float]) -> None:
-    parts, labels = drawn(5_000, scale, seed=1)
-    found = fit_scale(parts, labels)
+    branches, labels = drawn(5_000, scale, seed=1)
+    found = fit_scale(branches, labels)
     # Its penalty draws to 0; that of fit_scale to 1 becomes the same on labels' remaining margin.
-    free = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10).fit(parts, labels)
+    free = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10).fit(branches, labels)
     assert found == pytest.approx(free.coef_[0].tolist(), abs=2e-3)
     assert found == pytest.approx(scale, abs=0.1)
 
 
-def loss(scale: np.ndarray, parts: np.ndarray, labels: np.ndarray) -> float:
-    logits = parts @ scale
+def loss(scale: np.ndarray, branches: np.ndarray, labels: np.ndarray) -> float:
+    logits = branches @ scale
     return float((np.logaddexp(0, logits) - labels * logits).sum() + ((scale - 1) ** 2).sum() / 2)
 
 
 @given(st.integers(1, 40), st.integers(1, 3), st.floats(0.01, 100), st.integers(0, 999))
 def test_no_neighbour_is_better(reviews: int, count: int, size: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    parts = rng.normal(0, size, (reviews, count))
+    branches = rng.normal(0, size, (reviews, count))
     labels = rng.integers(0, 2, reviews).astype(np.uint8)
-    found = np.array(fit_scale(parts, labels))
-    lowest = loss(found, parts, labels)
+    found = np.array(fit_scale(branches, labels))
+    lowest = loss(found, branches, labels)
     for direction in np.vstack([np.eye(count), -np.eye(count)]):
         for step in (1e-3, 0.1, 1.0):
-            tried = loss(found + step * direction, parts, labels)
+            tried = loss(found + step * direction, branches, labels)
             assert lowest <= tried + 1e-6 * (1 + lowest)
 
 

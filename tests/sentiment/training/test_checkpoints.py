@@ -93,7 +93,7 @@ def stats_of(
     """Train with checkpoints beside ``out``; raise Crash when a step is reached."""
     out = folder / "out"
     out.mkdir(parents=True, exist_ok=True)
-    recipe = {**TRAIN.model_dump(), "epochs": 3, "log_every": 4, "checkpoint_every": 7, **changes}
+    settings = {**TRAIN.model_dump(), "epochs": 3, "log_every": 4, "checkpoint_every": 7, **changes}
 
     def progress(done: int, total: int | None = None, **figures: float) -> None:
         if crash_at is not None and done >= crash_at * TRAIN.batch_size:
@@ -103,7 +103,7 @@ def stats_of(
         trained.train_tensors,
         trained.validation_tensors,
         trained.vocabulary,
-        train=TrainConfig(**recipe),
+        train=TrainConfig(**settings),
         tensors=TENSORS,
         tokenize=TOKENIZE,
         out=out,
@@ -112,7 +112,7 @@ def stats_of(
     )
 
 
-RECIPES: list[dict[str, Any]] = [
+CHANGES: list[dict[str, Any]] = [
     {},
     {"optimizer": "adam", "validate_every": 5, "schedule": "constant"},
     {
@@ -136,18 +136,18 @@ RECIPES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=["plain", "adam", "dropouts", "ngrams, sentences"])
+@pytest.mark.parametrize("changes", CHANGES, ids=["plain", "adam", "dropouts", "ngrams, sentences"])
 def test_stopped_at_random_steps_it_ends_with_the_same_bytes(
-    trained: Trained, tmp_path: Path, recipe: dict[str, Any]
+    trained: Trained, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    expected = contents(train(trained, tmp_path / "through", **recipe))
-    rng = random.Random(len(recipe))
+    expected = contents(train(trained, tmp_path / "through", **changes))
+    rng = random.Random(len(changes))
     for number in range(4):
         folder = tmp_path / str(number)
         for step in sorted(rng.sample(range(1, STEPS), 3)):
             with pytest.raises(Crash):
-                train(trained, folder, crash_at=step, **recipe)
-        assert contents(train(trained, folder, **recipe)) == expected
+                train(trained, folder, crash_at=step, **changes)
+        assert contents(train(trained, folder, **changes)) == expected
 
 
 def test_steps_before_the_checkpoint_are_not_done_again(

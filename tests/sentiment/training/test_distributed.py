@@ -28,12 +28,12 @@ def train(trained: Trained, folder: Path, progress: Progress = silent, **changes
 def test_two_processes_take_the_steps_of_one(trained: Trained, tmp_path: Path) -> None:
     """240 reviews in batches of 239: the second has one row, which is no row for rank 1."""
     model = MODEL.model_copy(update={"ngrams": NgramsConfig()})
-    recipe = {"model": model, "batch_size": 239, "epochs": 4}
-    one = train(trained, tmp_path / "1", **recipe)
-    two = train(trained, tmp_path / "2", processes=2, **recipe)
+    changes = {"model": model, "batch_size": 239, "epochs": 4}
+    one = train(trained, tmp_path / "1", **changes)
+    two = train(trained, tmp_path / "2", processes=2, **changes)
     expected, found = (load_file(out / "model.safetensors") for out in (one, two))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
-    start = train(trained, tmp_path / "0", **{**recipe, "learning_rate": 1e-9})
+    start = train(trained, tmp_path / "0", **{**changes, "learning_rate": 1e-9})
     assert not torch.allclose(
         load_file(start / "model.safetensors")["head.weight"], expected["head.weight"], atol=1e-2
     )
@@ -41,8 +41,8 @@ def test_two_processes_take_the_steps_of_one(trained: Trained, tmp_path: Path) -
 
 def test_a_dead_process_ends_the_run_which_resumes_later(trained: Trained, tmp_path: Path) -> None:
     model = MODEL.model_copy(update={"word_dropout": 0.1, "head_dropout": 0.3})
-    recipe = {"model": model, "epochs": 1, "processes": 2, "checkpoint_every": 4}
-    expected = contents(train(trained, tmp_path / "through", **recipe))
+    changes = {"model": model, "epochs": 1, "processes": 2, "checkpoint_every": 4}
+    expected = contents(train(trained, tmp_path / "through", **changes))
 
     def kill(done: int, total: int | None = None, **figures: float) -> None:
         if done >= 6 * TRAIN.batch_size:
@@ -50,9 +50,9 @@ def test_a_dead_process_ends_the_run_which_resumes_later(trained: Trained, tmp_p
                 os.kill(child.pid or 0, signal.SIGKILL)
 
     with pytest.raises(TrainingError, match=r"process 1 of 2 ended with exit code -9.*000004\."):
-        train(trained, tmp_path / "killed", kill, **recipe)
+        train(trained, tmp_path / "killed", kill, **changes)
     assert multiprocessing.active_children() == []
-    assert contents(train(trained, tmp_path / "killed", **recipe)) == expected
+    assert contents(train(trained, tmp_path / "killed", **changes)) == expected
 
 
 def fail(group: ProcessGroup) -> None:

@@ -45,7 +45,7 @@ def shapes(text: list[int]) -> set[tuple[int, ...]]:
 
 
 @given(reviews, st.integers(1, 3), st.integers(0, 999))
-def test_an_excerpt_is_a_sentence_of_its_review(
+def test_a_sample_is_a_sentence_of_its_review(
     texts: list[list[int]], count: int, seed: int
 ) -> None:
     found = cut(texts, count, seed)
@@ -72,15 +72,15 @@ def test_marks_that_the_vocabulary_lacks_are_no_unknown_words() -> None:
     assert found.lengths.tolist() == [4]
 
 
-def test_all_excerpts_but_the_first_negate_if_any_sentence_does() -> None:
+def test_all_but_the_first_negate_if_any_sentence_does() -> None:
     words = Vocabulary(pa.array([*SPECIAL, ".", "a", "b", "not", "c"]))
     batch = batch_of([[3, STOP, 4, 5, STOP, 6, 3], [3, STOP, 4]])
     seen = set()
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        cutter = SentenceSampler(2, words, torch.device("cpu"))
+        sampler = SentenceSampler(2, words, torch.device("cpu"))
         for _ in range(50):
-            found = cutter(batch)
+            found = sampler(batch)
             rows = [r[:n] for r, n in zip(found.ids.tolist(), found.lengths.tolist(), strict=True)]
             assert rows[2] in ([4, 5, STOP], [4, 5])  # the last of the first review
             seen |= {tuple(rows[0]), tuple(rows[3])}
