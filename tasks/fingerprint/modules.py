@@ -1,318 +1,224 @@
-"""What a source file defines, statement by statement, read from its text alone.
-
-A module is cut into its statements at module level. A compound one (``if``, ``try``, ``with`` ...)
-stays one piece, as its condition decides what its names mean. Two kinds are opened:
-``if TYPE_CHECKING``, whose imports serve annotations, and ``if __name__ == "__main__"``, whose body
-no import runs.
-"""
+"""What a source file defines, statement by statement, read from its text alone."""
 
 import ast
-import re
-import symtable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from tasks.fingerprint.references import Import, References, imports_of, loads_of, references_of
 from tasks.fingerprint.syntax import (
-    FUNCTIONS,
+    COMPOUND,
     IMPORTS,
     Chain,
+    Pruned,
     bound_names,
-    chain_of,
-    digest_nodes,
+    chains_in,
+    digest_of,
     eager,
-    global_symbols,
-    mutated_names,
-    unfolded,
-    walk,
+    has_logger,
+    is_plain,
+    quoted_types,
 )
 
-ALL = "*"  # stands for a whole module, and for a star import
-EFFECTS = "<module>"  # stands for what a module does when it is imported, besides defining
-DOC_READERS = frozenset({"__doc__", "getdoc"})
-_NAMESPACES = frozenset({("vars",), ("locals",), ("dir",)})
-_DEFINING = ast.ClassDef | ast.Pass | ast.Global | FUNCTIONS | IMPORTS
-_OPEN = (
-    ast.If | ast.Try | ast.TryStar | ast.With | ast.AsyncWith | ast.Match
-    | ast.match_case | ast.ExceptHandler
-)  # fmt: skip
-_FRESH = (ast.Dict, ast.List, ast.Set, ast.Tuple, ast.Constant, ast.JoinedStr)
-_FRESH_RUN = (ast.DictComp, ast.ListComp, ast.SetComp)
+WHOLE = "*"  # stands for a whole module
+_FIELDS = {"Field": "pydantic", "operational": "sentiment.settings"}
+CONDITIONS = "<module>"  # stands for a module's compound statements, such as ``if`` and ``try``
 
 
-class EagerCall(NamedTuple):
-    """A call that runs on import: of what, with what, and whether it decorates a definition."""
+class Import(NamedTuple):
+    """The object ``name`` of a module; the module itself if None, its public names if ``*``."""
 
-    function: Chain
-    chains: frozenset[Chain]
-    decorates: bool
+    module: str
+    name: str | None
 
 
 class Statement:
-    """One statement at module level, and the names that it binds, deletes or mutates."""
+    """One statement at module level, what it binds, and what it refers to."""
 
-    def __init__(self, node: ast.stmt, index: int, module: "Module") -> None:
-        self.node, self.index = node, index
-        self._module = module
-        self.bound = tuple(dict.fromkeys(bound_names(node)))
-        self.mutated = tuple(dict.fromkeys(mutated_names(node)))
-        self.is_effect = False
-        self._digests: dict[bool, str] = {}
-
-    def digest(self, docstrings: bool) -> str:
-        """Return the sha256 of the statement's normalised AST."""
-        if docstrings not in self._digests:
-            self._digests[docstrings] = digest_nodes([self.node], docstrings)
-        return self._digests[docstrings]
+    def __init__(self, node: ast.stmt, package: str) -> None:
+        self.node, self._package = node, package
+        self.bound = frozenset(bound_names(node))
+        self.eager = list(eager(node))  # what is evaluated when the module is imported
 
     @cached_property
-    def _eager(self) -> list[ast.AST]:
-        return list(eager(self.node))
+    def digest(self) -> str:
+        return digest_of([self.node])
 
     @cached_property
-    def references(self) -> References:
-        names = self._module.global_names(self.node)
-        names |= self.eager_names
-        return references_of(self.node, self._module.package, names, self._module.importers)
+    def eager_chains(self) -> set[Chain]:
+        return chains_in(self.eager)
 
     @cached_property
-    def eager_names(self) -> frozenset[str]:
-        """The names read or bound when the statement runs."""
-        names = {node.id for node in self._eager if isinstance(node, ast.Name)}
-        return frozenset({*names, *self.bound, *self.mutated})
+    def _nodes(self) -> list[ast.AST]:
+        nodes = list(ast.walk(self.node))
+        return [*nodes, *quoted_types(nodes)]
 
     @cached_property
-    def reads_namespace(self) -> bool:
-        """Whether the statement takes all names of the module: ``vars()`` outside functions."""
-        return any(
-            isinstance(node, ast.Call) and not node.args and chain_of(node.func) in _NAMESPACES
-            for node in self._eager
-        )
-
-    @property
-    def is_definition(self) -> bool:
-        """Whether the statement makes a function or a class."""
-        return isinstance(self.node, ast.ClassDef | FUNCTIONS)
+    def chains(self) -> list[Chain]:
+        """The names in it, with the attributes taken of them."""
+        # An import in a class makes an attribute, which needs no name to be used.
+        classes = (node for node in self._nodes if isinstance(node, ast.ClassDef))
+        imports = (item for node in classes for item in node.body if isinstance(item, IMPORTS))
+        members = {(name,) for item in imports for name in bound_names(item)}
+        return sorted(chains_in(self._nodes) | members)
 
     @cached_property
-    def bases(self) -> tuple[Chain, ...]:
-        """The base classes of all classes in the statement that exist after an import."""
-        classes = [node for node in self._eager if isinstance(node, ast.ClassDef)]
-        found = (chain_of(base) for node in classes for base in node.bases)
-        return tuple(chain for chain in found if chain)
+    def imports(self) -> list[tuple[str, Import]]:
+        """What the imports inside it bind, those in its functions too."""
+        return list(imports_in(self._nodes, self._package))
 
     @cached_property
-    def makes_subclasses_known(self) -> bool:
-        """Whether the statement has a class that may take note of its subclasses."""
-        return any(
-            (isinstance(node, FUNCTIONS) and node.name == "__init_subclass__")
-            or (
-                isinstance(node, ast.keyword)
-                and node.arg == "metaclass"
-                and (chain_of(node.value) or ("",))[-1] != "ABCMeta"
-            )
-            for node in self._eager
-        )
+    def loads(self) -> list[str]:
+        """The modules that its imports load, or may load."""
+        return _loads_of(self._nodes, self._package)
 
     @cached_property
-    def holds_state(self) -> bool:
-        """Whether the statement makes an object that other code may fill."""
-        if isinstance(self.node, ast.ClassDef):
-            # Annotated values of a dataclass or a pydantic model are defaults of its instances.
-            plain = not self.node.bases and not self.node.decorator_list
-            return any(
-                isinstance(item, ast.Assign | ast.AnnAssign)
-                and not isinstance(item.value, ast.Constant | None)
-                and "model_config" not in bound_names(item)  # pydantic's own
-                and (plain or isinstance(item, ast.Assign) or "ClassVar" in ast.dump(item))
-                for item in self.node.body
-            )
-        if isinstance(self.node, ast.Assign | ast.AnnAssign):
-            return not isinstance(self.node.value, ast.Constant | None)
-        return not isinstance(self.node, _DEFINING)
+    def texts(self) -> frozenset[str]:
+        constants = (node.value for node in self._nodes if isinstance(node, ast.Constant))
+        return frozenset(value for value in constants if isinstance(value, str))
 
     @cached_property
-    def calls(self) -> tuple[EagerCall, ...]:
-        """The calls that run on import and start with a name."""
-        decorators = {
-            decorator
-            for node in self._eager
-            if isinstance(node, ast.ClassDef | FUNCTIONS)
-            for decorator in node.decorator_list
-        }
-        calls = []
-        for node in [*decorators, *(n for n in self._eager if isinstance(n, ast.Call))]:
-            called = node.func if isinstance(node, ast.Call) else node
-            function = next(filter(None, map(chain_of, walk(called))), None)
-            if function:
-                chains = frozenset(filter(None, map(chain_of, walk(node))))
-                calls.append(EagerCall(function, chains, node in decorators))
-        return tuple(calls)
+    def words(self) -> frozenset[str]:
+        """The texts, and the names of all attributes and keywords."""
+        attributes = (node.attr for node in self._nodes if isinstance(node, ast.Attribute))
+        keywords = (node.arg or "" for node in self._nodes if isinstance(node, ast.keyword))
+        given = {name for name, *_ in self.chains}.union(keywords) - {"description"}
+        return self.texts.union(attributes, given)
+
+    @cached_property
+    def data_file(self) -> str | None:
+        """``a/b`` of a statement ``NAME = Path(__file__).parent / "a" / "b"``."""
+        value = self.node.value if isinstance(self.node, ast.Assign) else None
+        parts: list[str] = []
+        while isinstance(value, ast.BinOp) and isinstance(value.op, ast.Div):
+            if not (isinstance(value.right, ast.Constant) and isinstance(value.right.value, str)):
+                return None
+            parts.insert(0, value.right.value)
+            value = value.left
+        is_here = parts and value and ast.unparse(value) == "Path(__file__).parent"
+        return "/".join(parts) if is_here else None
 
 
-Binder: TypeAlias = "tuple[int, Statement | Import]"
+Binder: TypeAlias = Statement | Import
 
 
 class Module:
     """A source file: its statements, and what binds each of its names, in order.
 
     ``file`` is its path relative to the folder that holds its top-level package. ``loads`` are the
-    modules that importing it loads, besides its packages.
+    modules that importing it loads, besides its packages. A star import binds the name ``*``.
     """
 
     def __init__(self, name: str, file: str, source: bytes, is_package: bool) -> None:
         self.name, self.file, self.is_package = name, file, is_package
-        self._has_globals = b"global" in source
-        self.tree = ast.parse(source, file)
-        self._table = symtable.symtable(source, file, "exec")  # type: ignore[arg-type]
+        self._source = source
+        self.package = name if is_package else name.rpartition(".")[0]
         self.statements: list[Statement] = []
-        self.effects: list[Statement] = []
         self.binders: dict[str, list[Binder]] = {}
-        self.bound_on_import: set[str] = set()
-        self.loads: list[Import] = []
-        docstring = self.tree.body[:1] if ast.get_docstring(self.tree) is not None else []
-        for node, typing_only in unfolded(self.tree.body):
-            statement = Statement(node, len(self.statements), self)
-            self.statements.append(statement)
-            if not isinstance(node, IMPORTS):
-                names = ["__doc__"] if node in docstring else statement.bound + statement.mutated
-                for name in filter(None, names):
-                    self._bind(name, statement.index, statement)
-                self.bound_on_import.update(names)
-            for inner in eager(node):
-                if isinstance(inner, IMPORTS):
-                    for name, target in imports_of(inner, self.package):
-                        self._bind(name, statement.index, target)
-                        if not typing_only:
-                            self.bound_on_import.add(name)
-                    if not typing_only:
-                        self.loads += loads_of(inner, self.package)
-            self._bind_global_imports(statement)
-        for statement in self.statements:
-            statement.is_effect = self._has_effect(statement.node)
-            if statement.is_effect:
-                self.effects.append(statement)
+        self.loads: list[str] = []
+        self._is_rebound = False
+        tree = ast.parse(source, file)
+        self._imported = dict(imports_in(tree.body, self.package))
+        known = {name for name, module in _FIELDS.items() if self._means(name, module)}
+        self._tree = Pruned(known | ({"log"} if has_logger(tree) else set())).visit(tree)
+        for node in self._tree.body:
+            self._add(node)
 
-    @property
-    def package(self) -> str:
-        return self.name if self.is_package else self.name.rpartition(".")[0]
+    def _add(self, node: ast.stmt, loads: bool = True) -> None:
+        test = ast.unparse(node.test) if isinstance(node, ast.If) and not node.orelse else ""
+        if isinstance(node, ast.If) and test == "__name__ == '__main__'":
+            return  # no import runs it
+        if isinstance(node, ast.If) and test and self._is_type_checking(test):
+            for inner in node.body:
+                self._add(inner, loads=False)
+            return
+        statement = Statement(node, self.package)
+        self.statements.append(statement)
+        if not isinstance(node, IMPORTS):
+            for name in sorted(statement.bound):
+                self._bind(name, statement)
+        for name, target in imports_in(statement.eager, self.package):
+            self._bind(name, target, inside=not isinstance(node, IMPORTS))
+        if loads:
+            self.loads += _loads_of(statement.eager, self.package)
+
+    def _bind(self, name: str, binder: Binder, inside: bool = False) -> None:
+        binders = self.binders.setdefault(name, [])
+        if binder not in binders:
+            self._is_rebound |= bool(binders) and not inside
+            binders.append(binder)
+
+    def _means(self, name: str, module: str) -> bool:
+        return self._imported.get(name) == Import(module, name)
+
+    def _is_type_checking(self, test: str) -> bool:
+        if test == "typing.TYPE_CHECKING":
+            return self._imported.get("typing") == Import("typing", None)
+        return test == "TYPE_CHECKING" and self._means(test, "typing")
 
     def statements_of(self, name: str) -> list[Statement]:
-        """Return the statements that bind or mutate a name, or all, or the module's effects."""
-        if name == ALL:
+        """Return the statements that bind a name, all of them, or the compound ones."""
+        if name == WHOLE:
             return self.statements
-        if name == EFFECTS:
-            return self.effects
-        return [binder for _, binder in self.binders.get(name, ()) if isinstance(binder, Statement)]
+        if name == CONDITIONS:
+            return [s for s in self.statements if isinstance(s.node, COMPOUND)]
+        return [binder for binder in self.binders.get(name, ()) if isinstance(binder, Statement)]
 
     @cached_property
-    def importers(self) -> frozenset[str]:
-        """The names that can only mean ``importlib``, or a function of it."""
-        return frozenset({"__import__"} - self.binders.keys()) | {
-            name
-            for name, binders in self.binders.items()
-            if all(isinstance(b, Import) and b.module == "importlib" for _, b in binders)
-        }
-
-    @property
-    def whole(self) -> list[ast.stmt]:
-        """All statements but imports, whose order does not matter."""
-        return [n for n in self.tree.body if not isinstance(n, IMPORTS)]
+    def is_plain(self) -> bool:
+        """Whether importing it only imports, defines and assigns names, each of them once."""
+        has_global = b"global" in self._source and any(
+            isinstance(node, ast.Global) for node in ast.walk(self._tree)
+        )
+        plain = all(is_plain(statement.eager) for statement in self.statements)
+        return plain and not has_global and not self._is_rebound
 
     @cached_property
-    def literals(self) -> frozenset[str]:
-        """All strings in the module."""
-        constants = (n.value for n in walk(self.tree) if isinstance(n, ast.Constant))
-        return frozenset(value for value in constants if isinstance(value, str))
+    def digest(self) -> str:
+        """The sha256 of all of it, docstrings too, but for imports, whose order does not matter."""
+        tree = ast.parse(self._source, self.file)
+        return digest_of(node for node in tree.body if not isinstance(node, IMPORTS))
 
     @cached_property
-    def exported(self) -> frozenset[str] | None:
-        """The names in ``__all__`` where it is a plain list, None where it is not known."""
-        names: set[str] = set()
-        for statement in self.statements_of("__all__"):
-            value = getattr(statement.node, "value", None)
-            if not isinstance(statement.node, ast.Assign | ast.AnnAssign | ast.AugAssign):
-                return None
-            try:
-                names |= set(ast.literal_eval(value)) if value else set()
-            except ValueError:
-                return None
-        return frozenset(names)
+    def imports(self) -> list[Import]:
+        """What all its imports bind."""
+        return [target for _, target in imports_in(ast.walk(self._tree), self.package)]
 
-    def global_names(self, node: ast.stmt) -> set[str]:
-        """Return the names that functions and classes in a statement take from the module."""
-        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
-        last = node.end_lineno or node.lineno
-        return {
-            name for line, names in self._names_by_line if first <= line <= last for name in names
-        }
 
-    @cached_property
-    def _names_by_line(self) -> list[tuple[int, set[str]]]:
-        return [(table.get_lineno(), global_symbols(table)) for table in self._table.get_children()]
+def imports_in(nodes: Iterable[ast.AST], package: str) -> Iterator[tuple[str, Import]]:
+    """Yield the names that the imports among nodes bind, ``*`` for a star import."""
+    for node in nodes:
+        for alias in node.names if isinstance(node, IMPORTS) else ():
+            if isinstance(node, ast.ImportFrom):
+                parents = package.split(".")[: 1 - node.level or None] if node.level else []
+                source = ".".join([*parents, *filter(None, [node.module])])
+                yield alias.asname or alias.name, Import(source, alias.name)
+            else:
+                module = alias.name if alias.asname else alias.name.partition(".")[0]
+                yield alias.asname or module, Import(module, None)
 
-    def _bind(self, name: str, index: int, binder: Statement | Import) -> None:
-        binders = self.binders.setdefault(name, [])
-        if (index, binder) not in binders:
-            binders.append((index, binder))
 
-    def _bind_global_imports(self, statement: Statement) -> None:
-        if not self._has_globals or not isinstance(statement.node, ast.ClassDef | FUNCTIONS):
-            return
-        nodes = list(walk(statement.node))
-        declared = {name for node in nodes if isinstance(node, ast.Global) for name in node.names}
-        for node in nodes if declared else ():
-            if isinstance(node, IMPORTS):
-                for name, target in imports_of(node, self.package):
-                    if name in declared:
-                        self._bind(name, statement.index, target)
-
-    def _has_effect(self, node: ast.AST) -> bool:
-        """Whether a statement may do something on import besides giving names to new objects."""
-        if isinstance(node, _DEFINING):
-            return False
-        if isinstance(node, _OPEN):
-            nested = [n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt | _OPEN)]
-            return any(map(self._has_effect, nested))
-        if isinstance(node, ast.Expr):
-            if isinstance(node.value, ast.Constant):
-                return False
-            call = node.value
-            function = chain_of(call.func) if isinstance(call, ast.Call) else None
-            return function is None or function[0] != "__all__"
-        if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Delete):
-            return not all(
-                name == "__all__" or self._is_fresh(name) for name in mutated_names(node)
-            )
-        return type(node).__name__ != "TypeAlias"
-
-    def _is_fresh(self, name: str) -> bool:
-        """Whether a name stands for objects made here only, which no other name can mean."""
-        if name not in self.binders:
-            return False
-        for _, binder in self.binders[name]:
-            node = binder.node if isinstance(binder, Statement) else None
-            if isinstance(node, ast.Assign | ast.AnnAssign) and name in bound_names(node):
-                if not isinstance(node.value, (*_FRESH, *_FRESH_RUN)):
-                    return False
-            elif not isinstance(
-                node, ast.ClassDef | ast.AugAssign | ast.Delete | ast.Assign | FUNCTIONS
-            ):
-                return False
-        return True
+def _loads_of(nodes: Iterable[ast.AST], package: str) -> list[str]:
+    """Return the modules that the imports among nodes load, or may load."""
+    loads: list[str] = []
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            loads += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            loads += [f"{module}.{name}" for _, (module, name) in imports_in([node], package)]
+    return loads
 
 
 _CACHE: dict[tuple[str, Path], tuple[int, int, Module]] = {}
-IDENTIFIER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?::[A-Za-z_][\w.]*)?")
 
 
-def read_module(name: str, path: Path, folder: Path, is_package: bool) -> Module:
+def read_module(name: str, path: Path, folder: Path) -> Module:
     """Parse a file, once as long as its time and size stay the same."""
     status = path.stat()
     cached = _CACHE.get((name, path))
     if cached and cached[:2] == (status.st_mtime_ns, status.st_size):
         return cached[2]
-    module = Module(name, path.relative_to(folder).as_posix(), path.read_bytes(), is_package)
+    file = path.relative_to(folder).as_posix()
+    module = Module(name, file, path.read_bytes(), path.name == "__init__.py")
     _CACHE[name, path] = (status.st_mtime_ns, status.st_size, module)
     return module

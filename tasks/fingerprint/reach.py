@@ -1,37 +1,42 @@
 """The code fingerprint of a stage: what its function is made of, over all project modules.
 
-The rule: a definition (function, class, module-level variable) counts when the function reaches it,
-by names, through any number of project modules. Its digest is that of its syntax tree, without
-comments, docstrings and formatting, and of what the names in it stand for, so that an import of
-another object under the same name counts too. Besides,
+A definition (function, class, module-level variable) counts when the function reaches it by names,
+through any number of modules. Its digest is that of its syntax tree, and of what the names in it
+stand for, so an import of another object under the same name counts too.
 
-- what a module does on import, other than define (``torch.set_num_threads(1)``, loops, changes to
-  objects from elsewhere), counts for every module that importing the stage's code loads;
-- a definition that nothing names counts when a project-made decorator, call or base class hands it
-  to something reached, as registries do;
-- a module counts whole, with all that it reaches, when it is used as a value, has a
-  ``__getattr__`` for the name asked for, or finds names at run time (``globals``, ``eval``,
-  ``import_module(name)``);
-- a file that is no Python counts when a literal in reached code names it, relative to the module's
-  package; of a folder so named, every file does.
+Names are followed one by one through *plain* modules: those that only import, define and assign
+when they are imported, each name once, and call nothing but what is known to make a value and do no
+more (``plain.py`` has the list). Besides,
 
-Limits: what ``import_module(name)`` with a computed name loads is not known; nor are compiled
-extensions, folders outside the packages, file names put together at run time, and what a template
-includes. The order of imports does not count, and docstrings do only when some reached code reads
-``__doc__``. Another minor version of Python may give other digests.
+- any other module counts whole, with all that it refers to, once the stage's code loads it. So does
+  a module that evaluates something of such a module on import, as a decorator or a base class;
+- so does a module that is used as a value, or has a ``__getattr__`` and gives a name;
+- a plain module's ``if``, ``try`` and ``with`` count once it is loaded, but for
+  ``if TYPE_CHECKING``, whose names are followed as any, and ``if __name__ == "__main__"``;
+- all files of the package count when reached code finds code at run time (``eval``, ``globals``,
+  ``sys.modules``, ``import_module``, ``inspect``, ``f.__globals__``, another process ...), or reads
+  docstrings or descriptions;
+- a file that is not Python counts when a text in reached code may name it, and all of them do when
+  reached code computes a name from ``__file__`` or asks for resources.
+
+What people read does not count: comments, layout, docstrings, the descriptions of settings and the
+texts of a module's ``log``. Nor do ``operational`` settings, which by contract shape no byte. The
+texts of errors do count, as code may catch an error and keep its text.
+
+Limits: not seen are compiled extensions, folders outside the packages, files named neither by a
+text nor from ``__file__``, environment variables and the time zone. The order of a plain module's
+statements does not count. Another minor version of Python may give other digests.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 
-from tasks.fingerprint.modules import ALL, DOC_READERS, EFFECTS, Module, Statement
-from tasks.fingerprint.references import Import
-from tasks.fingerprint.resolution import Node, Project, Target
-from tasks.fingerprint.syntax import Chain, digest_nodes
-
-ORDER = "<order>"  # stands for the order in which a module's reached statements run
+from tasks.fingerprint.modules import CONDITIONS, WHOLE, Module
+from tasks.fingerprint.plain import sources_of
+from tasks.fingerprint.resolution import EVERYTHING, FILES, Node, Project, Target
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,8 @@ class Fingerprint:
     """What a function is made of.
 
     ``definitions`` maps ``<file>:<name>`` (the file relative to the folder that holds its package;
-    ``*`` for a whole module, ``<module>`` for what it does on import) and data files to the start
-    of their sha256; ``digest`` is the sha256 over all of them.
+    ``*`` for a whole module, ``<module>`` for its conditional definitions) and data files to the
+    start of their sha256; ``digest`` is the sha256 over all of them.
     """
 
     digest: str
@@ -56,6 +61,7 @@ def fingerprint(function: str, packages: Sequence[str] = ("sentiment",)) -> Fing
     project = Project(packages)
     reach = Reach(project)
     reach.extend(project.find(function))
+    reach.follow()
     definitions = reach.definitions()
     text = "\n".join(f"{name} {digest}" for name, digest in definitions.items())
     return Fingerprint(_sha256([text]), definitions)
@@ -66,145 +72,77 @@ class Reach:
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._nodes: set[Node] = set()
+        self._meanings: dict[Node, dict[str, tuple[Target, ...]]] = {}
         self._queue: list[Node] = []
         self._loaded: dict[str, Module] = {}
+        self._sources: dict[str, frozenset[str]] = {}
 
-    def extend(self, nodes: Iterable[Target]) -> None:
-        new = {node for node in nodes if isinstance(node, Node)} - self._nodes
-        self._nodes |= new
-        self._queue += new
+    def extend(self, targets: Iterable[Target]) -> None:
+        for target in targets:
+            if target == EVERYTHING and target not in self._meanings:
+                self._meanings[EVERYTHING] = {}
+                self.extend(self._project.everything())
+            elif isinstance(target, Node) and target not in self._meanings:
+                self._meanings[target] = self._project.meanings(target)
+                self._queue.append(target)
 
-    def definitions(self) -> dict[str, str]:
-        """Follow all names and return the digests of what was reached, sorted by file and name."""
+    def follow(self) -> None:
+        """Follow all names."""
         while self._queue:
-            while self._queue:
-                self._follow(self._queue.pop())
-            self.extend([node for node in self._unnamed() if self._is_handed_on(node)])
-        docstrings = any(DOC_READERS & attributes for attributes in self._attributes())
-        found: dict[str, str] = {}
-        for node in self._nodes:
-            module = self._loaded[node.module]
-            statements = module.statements_of(node.name)
-            if node.name != ALL and Node(node.module, ALL) in self._nodes:
-                continue
-            if node.name == ALL:
-                texts = [digest_nodes(module.whole, docstrings)]
-            else:
-                texts = [statement.digest(docstrings) for statement in statements]
-            if texts:
-                meanings = self._project.meanings(node).items()
-                texts += [f"{name}: {' '.join(map(_label, targets))}" for name, targets in meanings]
-                found[f"{module.file}:{node.name}"] = _sha256(texts)[:16]
-            for statement in statements:
-                for parts in statement.references.paths:
-                    for file, path in self._project.files_named(module, parts):
-                        found[file] = _sha256([path.read_bytes()])[:16]
-        for module in self._loaded.values():
-            if Node(module.name, ALL) in self._nodes:
-                continue
-            order = [statement.digest(docstrings) for statement in self._ordered(module)]
-            if len(order) > 1:
-                found[f"{module.file}:{ORDER}"] = _sha256(order)[:16]
-        return dict(sorted(found.items()))
-
-    def _follow(self, node: Node) -> None:
-        self._load(node.module)
-        for targets in self._project.meanings(node).values():
-            self.extend(targets)
-        for statement in self._project.statements(node):
-            for source in statement.references.loads:
-                self._load_import(source)
-            for dotted in statement.references.modules:
-                self._load(dotted)
-
-    def _load_import(self, source: Import) -> None:
-        self._load(source.module)
-        if source.name and source.name != ALL:
-            self._load(f"{source.module}.{source.name}")
+            node = self._queue.pop()
+            if node.name != FILES:
+                self._load(node.module)
+            for targets in self._meanings[node].values():
+                self.extend(targets)
+            for statement in self._project.statements(node):
+                for dotted in statement.loads:
+                    self._load(dotted)
+            if not self._queue:
+                self._find_odd_modules()
 
     def _load(self, dotted: str) -> None:
-        """Take in what importing a module does: its packages' work, its own, and its imports'."""
+        """Take in what importing a module runs: its packages, itself, and its imports."""
         for name in accumulate(dotted.split("."), "{}.{}".format):
             module = self._project.module(name)
             if module and name not in self._loaded:
                 self._loaded[name] = module
-                if module.effects:
-                    self.extend([Node(name, EFFECTS)])
+                if module.statements_of(CONDITIONS):
+                    self.extend([Node(name, CONDITIONS)])
                 for source in module.loads:
-                    self._load_import(source)
+                    self._load(source)
 
-    def _has(self, node: Node) -> bool:
-        return node in self._nodes or Node(node.module, ALL) in self._nodes
+    def _find_odd_modules(self) -> None:
+        """Take loaded modules whole that are not plain, or take something from such a one."""
+        for name, module in self._loaded.items():
+            if name not in self._sources:
+                self._sources[name] = sources_of(self._project, module)
+        odd: set[str] = set()
+        while more := {n for n, found in self._sources.items() if found & {n, *odd}} - odd:
+            odd |= more
+        self.extend(Node(name, WHOLE) for name in sorted(odd))
 
-    def _attributes(self) -> Iterator[frozenset[str]]:
-        for node in self._nodes:
-            for statement in self._project.statements(node):
-                yield statement.references.attributes
-
-    def _unnamed(self) -> list[Node]:
-        names = (Node(m.name, name) for m in self._loaded.values() for name in m.binders)
-        return [node for node in names if node.name != ALL and not self._has(node)]
-
-    def _is_handed_on(self, node: Node) -> bool:
-        """Whether a definition that nothing names gives itself to something reached."""
-        module = self._loaded[node.module]
-        for statement in self._project.statements(node):
-            for call in statement.calls:
-                callees = self._nodes_of(module, call.function)
-                if call.decorates and any(map(self._has, callees)):
-                    return True
-                for used in {n for chain in call.chains for n in self._nodes_of(module, chain)}:
-                    if self._is_variable(used):
-                        touched = frozenset({used}) if callees else frozenset()
-                    else:
-                        touched = self._project.closure(used)
-                    if any(self._has(n) and self._holds_state(n) for n in touched):
-                        return True
-            for base in statement.bases:
-                for ancestor in self._nodes_of(module, base):
-                    if self._has(ancestor) and self._knows_subclasses(ancestor):
-                        return True
-        return False
-
-    def _nodes_of(self, module: Module, chain: Chain) -> list[Node]:
-        name, *rest = chain
-        targets = self._project.lookup(module, name, tuple(rest))
-        return [target for target in targets if isinstance(target, Node)]
-
-    def _is_variable(self, node: Node) -> bool:
-        return any(not statement.is_definition for statement in self._project.statements(node))
-
-    def _holds_state(self, node: Node) -> bool:
-        return any(statement.holds_state for statement in self._project.statements(node))
-
-    def _knows_subclasses(self, node: Node) -> bool:
-        if any("__subclasses__" in attributes for attributes in self._attributes()):
-            return True
-        return any(
-            statement.makes_subclasses_known
-            for ancestor in self._project.closure(node)
-            for statement in self._project.statements(ancestor)
-        )
-
-    def _ordered(self, module: Module) -> list[Statement]:
-        """Return the reached statements of a module whose order may matter."""
-        names = [node.name for node in self._nodes if node.module == module.name]
-        by_name = {name: module.statements_of(name) for name in names}
-        rebound = {n for n, found in by_name.items() if len(found) > 1 and n not in (ALL, EFFECTS)}
-        reached = {statement.index: statement for found in by_name.values() for statement in found}
-        running = [
-            statement
-            for _, statement in sorted(reached.items())
-            if statement.is_effect or statement.calls or rebound & statement.eager_names
-        ]
-        decisive = any(
-            statement.is_effect
-            or rebound & statement.eager_names
-            or any(self._nodes_of(module, call.function) for call in statement.calls)
-            for statement in running
-        )
-        return running if decisive else []
+    def definitions(self) -> dict[str, str]:
+        """Return the digests of all that was reached, sorted by file and name."""
+        found: dict[str, str] = {}
+        files: dict[str, Path] = {}
+        for node, meanings in self._meanings.items():
+            module, statements = self._project.module(node.module), self._project.statements(node)
+            if node.name == FILES:
+                files |= self._project.data_files[node.module].all
+            for statement in statements:
+                files |= self._project.files_of(statement, node.module)
+            if node.name != WHOLE and Node(node.module, WHOLE) in self._meanings:
+                continue
+            if module and statements:
+                whole = [module.digest] if node.name == WHOLE else []
+                texts = whole or [statement.digest for statement in statements]
+                texts += [
+                    f"{name}: {' '.join(map(_label, targets))}"
+                    for name, targets in meanings.items()
+                ]
+                found[f"{module.file}:{node.name}"] = _sha256(texts)[:16]
+        found |= {name: _sha256([path.read_bytes()])[:16] for name, path in files.items()}
+        return dict(sorted(found.items()))
 
 
 def _label(target: Target) -> str:

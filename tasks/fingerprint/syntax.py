@@ -2,40 +2,79 @@
 
 import ast
 import hashlib
-import symtable
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Collection, Iterable, Iterator, Set
 from typing import TypeAlias
 
 Chain: TypeAlias = tuple[str, ...]  # a.b.c as ("a", "b", "c")
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)  # faster than a union
 IMPORTS = ast.Import | ast.ImportFrom
-_UNUSED_FIELDS = frozenset({"ctx", "kind", "type_comment", "simple"})
+COMPOUND = ast.If | ast.Try | ast.With
+_PLAIN = COMPOUND | FUNCTIONS | IMPORTS | ast.ClassDef | ast.Assign | ast.AnnAssign
+_HOOKS = frozenset({"__init_subclass__", "__set_name__"})  # which run when a class is made
+_LOGGING = frozenset(("log", level) for level in ("debug", "info", "warning", "error", "exception"))
+_TYPING_CALLS = frozenset({"cast", "TypeVar", "NewType", "ForwardRef"})
 
 
-def unfolded(
-    body: Sequence[ast.stmt], typing_only: bool = False
-) -> Iterator[tuple[ast.stmt, bool]]:
-    """Yield statements, those of opened ``if`` statements too, and whether only types need them."""
-    for node in body:
-        test = ast.unparse(node.test) if isinstance(node, ast.If) else ""
-        if isinstance(node, ast.If) and test.split(".")[-1] == "TYPE_CHECKING":
-            yield from unfolded(node.body, True)
-            yield from unfolded(node.orelse, typing_only)
-        elif isinstance(node, ast.If) and test == "__name__ == '__main__'":
-            yield from unfolded(node.orelse, typing_only)
-        else:
-            yield node, typing_only
+class Pruned(ast.NodeTransformer):
+    """Takes from a tree what shapes no byte of a stage's output.
+
+    That is docstrings and other constants that stand alone, ``pass``, what a log says, and of
+    settings their descriptions and those that are ``operational``. ``known`` are those of the names
+    ``Field``, ``operational`` and ``log`` that have their usual meaning in the module.
+    """
+
+    def __init__(self, known: Set[str]) -> None:
+        self._known = known
+
+    def visit_Pass(self, node: ast.Pass) -> None:
+        return None
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        call = node.value
+        if isinstance(call, ast.Constant):
+            return None
+        if "log" in self._known and isinstance(call, ast.Call) and chain_of(call.func) in _LOGGING:
+            call.args = call.args[isinstance(call.args[0], ast.Constant) :]
+        return self.generic_visit(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        fields = {
+            item: item.value
+            for item in node.body
+            if isinstance(item, ast.AnnAssign) and isinstance(item.value, ast.Call)
+        }
+        for item, call in fields.items():
+            function = ast.unparse(call.func)
+            if function == "operational" and function in self._known:
+                node.body.remove(item)
+            elif function == "Field" and function in self._known:
+                call.keywords = [keyword for keyword in call.keywords if not _is_words(keyword)]
+        return self.generic_visit(node)
 
 
-def walk(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield a node and all below it, as ``ast.walk`` does, in the order of the text."""
-    queue = [node]
-    while queue:
-        node = queue.pop()
-        yield node
-        queue.extend(reversed(children(node)))
+def has_logger(tree: ast.Module) -> bool:
+    """Whether ``log`` means a logger everywhere in a module, as nothing else is called so."""
+    if not any(ast.unparse(node) == "log = logging.getLogger(__name__)" for node in tree.body):
+        return False
+    fields = ("name", "asname", "arg", "rest")
+    return (
+        sum(
+            (isinstance(node, ast.Name) and node.id == "log" and not isinstance(node.ctx, ast.Load))
+            or any(getattr(node, field, None) == "log" for field in fields)
+            for node in ast.walk(tree)
+        )
+        == 1
+    )
+
+
+def _is_words(keyword: ast.keyword) -> bool:
+    return keyword.arg == "description" and isinstance(keyword.value, ast.Constant)
+
+
+def digest_of(nodes: Iterable[ast.AST]) -> str:
+    """Return the sha256 of syntax trees, the same for every way to write them down."""
+    text = "\n".join(map(ast.dump, nodes))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def eager(node: ast.AST) -> Iterator[ast.AST]:
@@ -44,35 +83,12 @@ def eager(node: ast.AST) -> Iterator[ast.AST]:
     while queue:
         node = queue.pop()
         yield node
-        inner: Sequence[ast.AST]
-        if isinstance(node, _FUNCTIONS):
-            inner = [*node.decorator_list, *_defaults(node.args)]
+        inner: Iterable[ast.AST] = ast.iter_child_nodes(node)
+        if isinstance(node, FUNCTIONS):
+            inner = [*node.decorator_list, node.args, *filter(None, [node.returns])]
         elif isinstance(node, ast.Lambda):
-            inner = _defaults(node.args)
-        else:
-            inner = children(node)
-        queue.extend(reversed(inner))
-
-
-def children(node: ast.AST) -> list[ast.AST]:
-    """Return the nodes in a node's fields that have a meaning of their own."""
-    found: list[ast.AST] = []
-    for field in _with_meaning(node._fields):
-        value = getattr(node, field, None)
-        if isinstance(value, ast.AST):
-            found.append(value)
-        elif isinstance(value, list):
-            found += [item for item in value if isinstance(item, ast.AST)]
-    return found
-
-
-@cache
-def _with_meaning(fields: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(field for field in fields if field not in _UNUSED_FIELDS)
-
-
-def _defaults(arguments: ast.arguments) -> list[ast.expr]:
-    return [*arguments.defaults, *(value for value in arguments.kw_defaults if value)]
+            inner = [node.args]
+        queue.extend(reversed([*inner]))
 
 
 def chain_of(node: ast.AST) -> Chain | None:
@@ -84,82 +100,71 @@ def chain_of(node: ast.AST) -> Chain | None:
     return (node.id, *reversed(parts)) if isinstance(node, ast.Name) else None
 
 
-def digest_nodes(nodes: Sequence[ast.AST], docstrings: bool = False) -> str:
-    """Return the sha256 of syntax trees, the same for every way to write them down.
+def chains_in(nodes: Collection[ast.AST]) -> set[Chain]:
+    """Return the longest chains among nodes."""
+    inner = {node.value for node in nodes if isinstance(node, ast.Attribute)}
+    return {chain for node in nodes if node not in inner and (chain := chain_of(node))}
 
-    Without ``docstrings``, constants that stand alone as statements are left out.
+
+def quoted_types(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield the nodes of the types that are written as strings: in annotations, ``cast`` ..."""
+    for node in nodes:
+        types = [getattr(node, "annotation", None), getattr(node, "returns", None)]
+        if isinstance(node, ast.Call) and (chain_of(node.func) or ("",))[-1] in _TYPING_CALLS:
+            types += [*node.args, *(keyword.value for keyword in node.keywords)]
+        elif isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation).endswith("TypeAlias"):
+            types.append(node.value)
+        for each in filter(None, types):
+            yield from _parsed_strings(each)
+
+
+def _parsed_strings(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, ast.Subscript) and (chain_of(node.value) or ("",))[-1] == "Literal":
+        return
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        try:
+            parsed = ast.parse(node.value.strip(), mode="eval").body
+        except (SyntaxError, ValueError):
+            return
+        yield from ast.walk(parsed)
+        yield from _parsed_strings(parsed)
+    for child in ast.iter_child_nodes(node):
+        yield from _parsed_strings(child)
+
+
+def is_plain(nodes: Iterable[ast.AST]) -> bool:
+    """Whether a statement with these eager nodes only imports, defines and assigns names.
+
+    What the calls in it do is another question.
     """
-    out: list[str] = []
-    _write(list(nodes), out, docstrings)
-    return hashlib.sha256("\n".join(out).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _write(value: object, out: list[str], docstrings: bool) -> None:
-    if isinstance(value, ast.AST):
-        out.append(type(value).__name__)
-        for field in _with_meaning(value._fields):
-            _write(getattr(value, field, None), out, docstrings)
-        out.append(")")
-    elif isinstance(value, list):
-        out.append("[")
-        for item in value:
-            if not isinstance(item, ast.Pass) and (docstrings or not _is_idle(item)):
-                _write(item, out, docstrings)
-        out.append("]")
-    else:
-        out.append(repr(value))
-
-
-def _is_idle(node: object) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    for node in nodes:
+        if isinstance(node, ast.stmt):
+            if not isinstance(node, _PLAIN) and type(node).__name__ != "TypeAlias":
+                return False
+            if isinstance(node, ast.ClassDef) and node.keywords:  # a metaclass, or hooks
+                return False
+            if isinstance(node, ast.FunctionDef) and node.name in _HOOKS:
+                return False
+        elif isinstance(node, ast.Attribute | ast.Subscript):
+            if not isinstance(node.ctx, ast.Load):
+                return False
+        elif isinstance(node, ast.alias) and node.name == "*":
+            return False
+    return True
 
 
 def bound_names(node: ast.AST) -> Iterator[str]:
-    """Yield the names of the module's scope that a statement binds or deletes, but for imports."""
+    """Yield the names of the module's scope that a statement binds or deletes."""
     if isinstance(node, ast.ClassDef | FUNCTIONS):
         yield node.name
-        return
-    if isinstance(node, ast.Lambda):
-        return
-    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-        yield node.id
-    if isinstance(node, IMPORTS):
+    elif isinstance(node, IMPORTS):
         yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
-    for field in ("name", "rest"):  # of exception handlers and of patterns
-        name = getattr(node, field, None)
-        if isinstance(name, str) and not isinstance(node, ast.alias):
-            yield name
-    for child in children(node):
-        yield from bound_names(child)
-
-
-def mutated_names(node: ast.AST) -> Iterator[str]:
-    """Yield the names of objects that a statement changes by assignment to a part of them."""
-    for inner in eager(node):
-        if isinstance(inner, ast.AugAssign) and isinstance(inner.target, ast.Name):
-            yield inner.target.id
-        elif isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute):
-            if chain_of(inner.func.value) == ("__all__",):
-                yield "__all__"
-        elif isinstance(inner, ast.Subscript | ast.Attribute) and not isinstance(
-            inner.ctx, ast.Load
-        ):
-            part = inner.value
-            if isinstance(part, ast.Subscript | ast.Attribute):
-                yield ""  # part of a part, which may come from anywhere
-            while isinstance(part, ast.Subscript | ast.Attribute):
-                part = part.value
-            yield part.id if isinstance(part, ast.Name) else ""
-
-
-def global_symbols(table: symtable.SymbolTable) -> set[str]:
-    """Return the names that a scope, with those inside it, may take from the module."""
-    in_class = table.get_type() == "class"  # where a name may be the module's until it is bound
-    names = {
-        symbol.get_name()
-        for symbol in table.get_symbols()
-        if symbol.is_global() or (in_class and symbol.is_referenced())
-    }
-    for child in table.get_children():
-        names |= global_symbols(child)
-    return names
+    elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+        yield node.id
+    elif not isinstance(node, ast.Lambda):
+        for field in ("name", "rest"):  # of exception handlers and of patterns
+            if isinstance(name := getattr(node, field, None), str):
+                yield name
+        for child in ast.iter_child_nodes(node):
+            if not (isinstance(node, ast.comprehension) and child is node.target):
+                yield from bound_names(child)
