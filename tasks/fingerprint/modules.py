@@ -10,13 +10,13 @@ from tasks.fingerprint.syntax import (
     COMPOUND,
     IMPORTS,
     Chain,
-    Pruned,
     bound_names,
     chains_in,
     digest_of,
     eager,
     has_logger,
     is_plain,
+    prune,
     quoted_types,
 )
 
@@ -120,8 +120,9 @@ class Module:
         tree = ast.parse(source, file)
         self._imported = dict(imports_in(tree.body, self.package))
         known = {name for name, module in _FIELDS.items() if self._means(name, module)}
-        self._tree = Pruned(known | ({"log"} if has_logger(tree) else set())).visit(tree)
-        for node in self._tree.body:
+        prune(tree, known | ({"log"} if has_logger(tree) else set()))
+        self._tree = tree
+        for node in tree.body:
             self._add(node)
 
     def _add(self, node: ast.stmt, loads: bool = True) -> None:

@@ -11,8 +11,8 @@ from tasks.fingerprint.syntax import FUNCTIONS, chain_of, chains_in
 # Calls, decorators and bases that make a value and change nothing else: all that these modules
 # offer, and these objects of others. A new one is added here once its module counts whole.
 _MAKING_MODULES = frozenset({
-    "abc", "collections", "collections.abc", "contextlib", "dataclasses", "datetime", "enum",
-    "math", "pathlib", "pydantic", "pydantic_core", "re", "typing",
+    "abc", "collections", "collections.abc", "contextlib", "dataclasses", "datetime", "math",
+    "pathlib", "pydantic", "pydantic_core", "re", "typing",
 })  # fmt: skip
 _MAKERS = frozenset({
     "contextvars.ContextVar", "functools.cache", "functools.cached_property",
@@ -29,7 +29,6 @@ _MAKING_BUILTINS = frozenset({
     "bool", "bytes", "classmethod", "dict", "float", "frozenset", "int", "len", "list", "property",
     "range", "set", "staticmethod", "str", "tuple",
 })  # fmt: skip
-_INSTANCE_HOOKS = frozenset({"model_post_init", "_missing_", "_generate_next_value_"})
 
 
 def sources_of(project: Project, module: Module) -> frozenset[str]:
@@ -90,7 +89,7 @@ def _is_record(project: Project, node: Node, seen: frozenset[Node] = frozenset()
             decorators = {c for d in inner.decorator_list for c in chains_in([*ast.walk(d)])}
             outside = {t for chain in decorators for t in project.lookup(module, chain[0])}
             validates = any(str(target).startswith("pydantic") for target in outside)
-            if validates or inner.name.startswith("__") or inner.name in _INSTANCE_HOOKS:
+            if validates or inner.name.startswith("__") or inner.name == "model_post_init":
                 return False
     used = (t for c in statement.eager_chains for t in project.lookup(module, c[0], c[1:]))
     return all(

@@ -24,7 +24,8 @@ texts of a module's ``log``. Nor do ``operational`` settings, which by contract 
 texts of errors do count, as code may catch an error and keep its text.
 
 Limits: not seen are compiled extensions, folders outside the packages, files named neither by a
-text nor from ``__file__``, environment variables and the time zone. The order of a plain module's
+text nor from ``__file__``, files that a template includes by a computed name, environment variables
+and the time zone. The order of a plain module's
 statements does not count. Another minor version of Python may give other digests.
 """
 
@@ -53,7 +54,7 @@ class Fingerprint:
 
 
 def fingerprint(function: str, packages: Sequence[str] = ("sentiment",)) -> Fingerprint:
-    """Return the fingerprint of ``package.module:qualname``, without importing any of it.
+    """Return the fingerprint of ``package.module:name``, without importing any of it.
 
     ``packages`` are the top-level packages whose code counts; of others only names do. Raises
     StageError when there is no such function, or when a file cannot be parsed.

@@ -18,17 +18,20 @@ _READS = frozenset({"read_text", "read_bytes", "open"})
 
 # What finds code at run time, by any name. These are objects of other modules, builtins, words.
 _DYNAMIC_OBJECTS = (
-    "builtins", "code", "doctest", "gc", "imp", "importlib", "inspect", "os.popen", "os.system",
-    "pkgutil", "pty", "runpy", "subprocess", "sys._current_frames", "sys._getframe",
-    "sys.meta_path", "sys.modules", "sys.path_hooks", "timeit", "trace",
+    "builtins", "code", "doctest", "gc", "imp", "importlib", "inspect", "marshal", "os.popen",
+    "os.system", "pickle", "pkgutil", "pty", "runpy", "shelve", "subprocess",
+    "sys._current_frames", "sys._getframe", "sys.meta_path", "sys.modules", "sys.path_hooks",
+    "timeit", "torch.load", "trace",
 )  # fmt: skip
 _STATIC_OBJECTS = ("importlib.metadata", "importlib.resources", "importlib.util.find_spec")
 _DYNAMIC_BUILTINS = frozenset({"__builtins__", "__import__", "eval", "exec", "globals"})
 _DYNAMIC_WORDS = frozenset({
-    "addFilter", "addHandler", "Handler", "setLogRecordFactory",
-    "__doc__", "description", "getdoc", "model_json_schema", "use_attribute_docstrings",
     "__builtins__", "__globals__", "__import__", "__loader__", "__path__", "__self__", "__spec__",
-    "__subclasses__", "exec_module", "f_back", "f_globals", "gi_frame", "load_module", "tb_frame",
+    "__subclasses__", "exec_module", "f_back", "f_globals", "get_code", "get_data", "get_source",
+    "gi_frame", "load_module", "tb_frame",
+    # These read what people read, which else does not count.
+    "__doc__", "addFilter", "addHandler", "description", "getdoc", "Handler",
+    "model_json_schema", "setLogRecordFactory", "use_attribute_docstrings",
 })  # fmt: skip
 _RESOURCES = (
     "importlib.metadata", "importlib.resources", "importlib_resources", "jinja2.PackageLoader",
@@ -83,12 +86,10 @@ class Project:
         top, *parts = dotted.split(".")
         if top not in self._roots or not all(part.isidentifier() for part in parts):
             return None
-        root = self._roots[top]
-        path = root.joinpath(*parts)
-        folder = root.parent
+        path, folder = self._roots[top].joinpath(*parts), self._roots[top].parent
         files = [path / "__init__.py", path.with_name(f"{path.name}.py")]
         try:
-            for file in [root] if root.suffix == ".py" and not parts else files:
+            for file in files:
                 if file.is_file():
                     return read_module(dotted, file, folder)
         except (SyntaxError, ValueError, OSError) as error:
@@ -239,15 +240,13 @@ class Project:
 
 
 def _locate(package: str) -> Path:
-    """Return a top-level package's folder, or the file of a top-level module."""
+    """Return a top-level package's folder."""
     try:
         spec = importlib.util.find_spec(package)  # imports nothing: there is no dot in the name
     except (ImportError, ValueError):
         spec = None
     if spec and spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations)))
-    if spec and spec.origin and spec.origin.endswith(".py"):
-        return Path(spec.origin)
     raise StageError(f"{package}: no source of a package of this name. Is the project installed?")
 
 

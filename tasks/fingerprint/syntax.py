@@ -10,51 +10,53 @@ FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 IMPORTS = ast.Import | ast.ImportFrom
 COMPOUND = ast.If | ast.Try | ast.With
 _PLAIN = COMPOUND | FUNCTIONS | IMPORTS | ast.ClassDef | ast.Assign | ast.AnnAssign
-_HOOKS = frozenset({"__init_subclass__", "__set_name__"})  # which run when a class is made
+_HOOKS = frozenset({"__init_subclass__", "__pydantic_init_subclass__", "__set_name__"})
 _LOGGING = frozenset(("log", level) for level in ("debug", "info", "warning", "error", "exception"))
 _TYPING_CALLS = frozenset({"cast", "TypeVar", "NewType", "ForwardRef"})
 
 
-class Pruned(ast.NodeTransformer):
-    """Takes from a tree what shapes no byte of a stage's output.
+def prune(tree: ast.Module, known: Set[str]) -> None:
+    """Take from a tree what shapes no byte of a stage's output.
 
     That is docstrings and other constants that stand alone, ``pass``, what a log says, and of
     settings their descriptions and those that are ``operational``. ``known`` are those of the names
     ``Field``, ``operational`` and ``log`` that have their usual meaning in the module.
     """
+    for node in ast.walk(tree):
+        for field in ("body", "orelse", "finalbody"):
+            if isinstance(block := getattr(node, field, None), list):
+                block[:] = [item for item in block if not _is_idle(item)]
+        if isinstance(node, ast.ClassDef):
+            node.body[:] = [
+                item for item in node.body if not _made_with("operational", item, known)
+            ]
+            for call in filter(None, (_made_with("Field", item, known) for item in node.body)):
+                call.keywords[:] = [keyword for keyword in call.keywords if not _is_words(keyword)]
+        elif isinstance(node, ast.Expr) and "log" in known and isinstance(node.value, ast.Call):
+            call = node.value
+            if chain_of(call.func) in _LOGGING and isinstance(call.args[0], ast.Constant):
+                del call.args[0]
 
-    def __init__(self, known: Set[str]) -> None:
-        self._known = known
 
-    def visit_Pass(self, node: ast.Pass) -> None:
-        return None
+def _is_idle(node: ast.stmt) -> bool:
+    is_constant = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return is_constant or isinstance(node, ast.Pass)
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        call = node.value
-        if isinstance(call, ast.Constant):
-            return None
-        if "log" in self._known and isinstance(call, ast.Call) and chain_of(call.func) in _LOGGING:
-            call.args = call.args[isinstance(call.args[0], ast.Constant) :]
-        return self.generic_visit(node)
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        fields = {
-            item: item.value
-            for item in node.body
-            if isinstance(item, ast.AnnAssign) and isinstance(item.value, ast.Call)
-        }
-        for item, call in fields.items():
-            function = ast.unparse(call.func)
-            if function == "operational" and function in self._known:
-                node.body.remove(item)
-            elif function == "Field" and function in self._known:
-                call.keywords = [keyword for keyword in call.keywords if not _is_words(keyword)]
-        return self.generic_visit(node)
+def _made_with(maker: str, item: ast.stmt, known: Set[str]) -> ast.Call | None:
+    """Return the call of a known maker that makes a field of a class."""
+    call = item.value if isinstance(item, ast.AnnAssign) and maker in known else None
+    return call if isinstance(call, ast.Call) and chain_of(call.func) == (maker,) else None
+
+
+def _is_words(keyword: ast.keyword) -> bool:
+    return keyword.arg == "description" and isinstance(keyword.value, ast.Constant)
 
 
 def has_logger(tree: ast.Module) -> bool:
     """Whether ``log`` means a logger everywhere in a module, as nothing else is called so."""
-    if not any(ast.unparse(node) == "log = logging.getLogger(__name__)" for node in tree.body):
+    made = (ast.unparse(node) for node in tree.body if isinstance(node, ast.Assign))
+    if "log = logging.getLogger(__name__)" not in made:
         return False
     fields = ("name", "asname", "arg", "rest")
     return (
@@ -65,10 +67,6 @@ def has_logger(tree: ast.Module) -> bool:
         )
         == 1
     )
-
-
-def _is_words(keyword: ast.keyword) -> bool:
-    return keyword.arg == "description" and isinstance(keyword.value, ast.Constant)
 
 
 def digest_of(nodes: Iterable[ast.AST]) -> str:
@@ -100,6 +98,10 @@ def chain_of(node: ast.AST) -> Chain | None:
     return (node.id, *reversed(parts)) if isinstance(node, ast.Name) else None
 
 
+def _last(node: ast.AST) -> str:
+    return (chain_of(node) or ("",))[-1]
+
+
 def chains_in(nodes: Collection[ast.AST]) -> set[Chain]:
     """Return the longest chains among nodes."""
     inner = {node.value for node in nodes if isinstance(node, ast.Attribute)}
@@ -110,16 +112,16 @@ def quoted_types(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Yield the nodes of the types that are written as strings: in annotations, ``cast`` ..."""
     for node in nodes:
         types = [getattr(node, "annotation", None), getattr(node, "returns", None)]
-        if isinstance(node, ast.Call) and (chain_of(node.func) or ("",))[-1] in _TYPING_CALLS:
+        if isinstance(node, ast.Call) and _last(node.func) in _TYPING_CALLS:
             types += [*node.args, *(keyword.value for keyword in node.keywords)]
-        elif isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation).endswith("TypeAlias"):
+        elif isinstance(node, ast.AnnAssign) and _last(node.annotation) == "TypeAlias":
             types.append(node.value)
         for each in filter(None, types):
             yield from _parsed_strings(each)
 
 
 def _parsed_strings(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, ast.Subscript) and (chain_of(node.value) or ("",))[-1] == "Literal":
+    if isinstance(node, ast.Subscript) and _last(node.value) == "Literal":
         return
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         try:
@@ -141,14 +143,14 @@ def is_plain(nodes: Iterable[ast.AST]) -> bool:
         if isinstance(node, ast.stmt):
             if not isinstance(node, _PLAIN) and type(node).__name__ != "TypeAlias":
                 return False
-            if isinstance(node, ast.ClassDef) and node.keywords:  # a metaclass, or hooks
+            if isinstance(node, ast.ClassDef) and node.keywords:  # such as a metaclass
                 return False
-            if isinstance(node, ast.FunctionDef) and node.name in _HOOKS:
+            if isinstance(node, ast.FunctionDef) and node.name in _HOOKS:  # run by making a class
                 return False
         elif isinstance(node, ast.Attribute | ast.Subscript):
             if not isinstance(node.ctx, ast.Load):
                 return False
-        elif isinstance(node, ast.alias) and node.name == "*":
+        elif isinstance(node, ast.NamedExpr) or getattr(node, "name", "") == "*":  # a star import
             return False
     return True
 

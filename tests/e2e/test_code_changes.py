@@ -54,7 +54,7 @@ def planned(project: Path, server: dict[str, str]) -> dict[str, tuple[str, str]]
     return {stage["stage"]: (stage["state"], stage["reason"]) for stage in plan["stages"]}
 
 
-def test_comments_docstrings_layout_and_new_functions_rerun_nothing(
+def test_comments_docstrings_descriptions_layout_and_new_functions_rerun_nothing(
     project: Path, server: dict[str, str]
 ) -> None:
     for path in (project / "code" / "sentiment").rglob("*.py"):
@@ -67,7 +67,17 @@ def test_comments_docstrings_layout_and_new_functions_rerun_nothing(
     edit(
         project,
         "sentiment/text/cleaning.py",
-        lambda t: t.replace('"""Return the text to tokenize', '"""Give the text to tokenize'),
+        lambda t: t.replace(':\n    """', ':\n    """In other words: '),
+    )
+    edit(
+        project,
+        "sentiment/text/cleaning.py",
+        lambda t: t.replace('description="', 'description="In other words: ', 1),
+    )
+    edit(
+        project,
+        "sentiment/model/config.py",
+        lambda t: t.replace('description="', 'description="In other words: '),
     )
     edit(
         project,

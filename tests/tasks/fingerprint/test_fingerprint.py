@@ -647,6 +647,69 @@ MEANINGS: dict[str, tuple[Files, str, str, str]] = {
         {"stage.py": "import torch\nclass A:\n _ = torch.set_num_threads(1)\ndef run(): 0"},
         "stage.py", "1", "2",
     ),
+    "a name that a default binds": (
+        {"stage.py": "def f(x=(Y := 1)): 0\ndef run(): return Y"},
+        "stage.py", "1", "2",
+    ),
+    "instances that an enumeration makes": (
+        {
+            "stage.py": "import enum\nALL = []\nclass A(enum.Enum):\n B = 1\n"
+            " def __init__(self, x): ALL.append(x)\ndef run(): return ALL",
+        },
+        "stage.py", "B = 1", "B = 2",
+    ),
+    "a log that is not a logger": (
+        {
+            "stage.py": "import logging\nlog = logging.getLogger(__name__)\n"
+            "def run(log):\n log.info('one')\n return log",
+        },
+        "stage.py", "one", "two",
+    ),
+    "a log that the code listens to": (
+        {
+            "stage.py": "import logging\nlog = logging.getLogger(__name__)\n"
+            "def run(x):\n log.addHandler(x)\n log.info('one')",
+        },
+        "stage.py", "one", "two",
+    ),
+    "a level of the log": (
+        {
+            "stage.py": "import logging\nlog = logging.getLogger(__name__)\n"
+            "def run(x): log.setLevel('INFO'); log.info('one')",
+        },
+        "stage.py", "INFO", "DEBUG",
+    ),
+    "a description that is no setting's": (
+        {
+            "stage.py": "from pydantic import Field\nfrom shop.a import Part\n"
+            "def run(): return Part(description='one')",
+            "a.py": "class Part: pass",
+        },
+        "stage.py", "one", "two",
+    ),
+    "a description by a function that is called Field": (
+        {
+            "stage.py": "from shop.a import Field\nclass A:\n x: int = Field(description='one')\n"
+            "def run(): return A.x",
+            "a.py": "def Field(description): return description",
+        },
+        "stage.py", "one", "two",
+    ),
+    "a description that is read": (
+        {
+            "stage.py": "from pydantic import Field\nclass A:\n x: int = Field(description='one')\n"
+            "def run(): return A.model_fields['x'].description",
+        },
+        "stage.py", "one", "two",
+    ),
+    "a field by a function that is called operational": (
+        {
+            "stage.py": "from shop.a import operational\nclass A:\n x: int = operational(1)\n"
+            "def run(): return A.x",
+            "a.py": "def operational(x): return x",
+        },
+        "stage.py", "(1)", "(2)",
+    ),
     "an effect in an annotation": (
         {"stage.py": "import torch\ndef f(x: torch.set_num_threads(1)): 0\ndef run(): 0"},
         "stage.py", "(1)", "(2)",
