@@ -63,18 +63,16 @@ class Project:
         """Return the definitions behind ``package.module:name``; raises StageError."""
         dotted, _, name = function.partition(":")
         module = self.module(dotted)
-        if module is None:
-            raise StageError(
-                f"{function}: there is no module {dotted!r} in {', '.join(self._roots)}. "
-                "Name the function as package.module:function."
-            )
-        nodes = [target for target in self.lookup(module, name) if isinstance(target, Node)]
-        if not nodes:
-            raise StageError(
-                f"{function}: {module.file} defines no {name or 'function without a name'}. "
-                "Name the function as package.module:function."
-            )
-        return nodes
+        found = self.lookup(module, name) if module else []
+        nodes = [target for target in found if isinstance(target, Node)]
+        if nodes:
+            return nodes
+        wrong = (
+            f"{module.file} defines no {name or 'function without a name'}"
+            if module
+            else f"there is no module {dotted!r} in {', '.join(self._roots)}"
+        )
+        raise StageError(f"{function}: {wrong}. Name the function as package.module:function.")
 
     def module(self, dotted: str) -> Module | None:
         """Return a module of the packages, None if there is none of this name."""
@@ -165,15 +163,17 @@ class Project:
 
     def meanings(self, node: Node) -> dict[str, tuple[Target, ...]]:
         """Return what each name in a definition stands for, but for builtins and local names."""
-        module = self.module(node.module)
-        found: dict[str, tuple[Target, ...]] = {}
-        if module:
-            for label, targets in self._meanings_in(module, node):
-                if targets:
-                    found[label] = tuple(dict.fromkeys((*found.get(label, ()), *targets)))
-        return dict(sorted(found.items()))
+        found: dict[str, list[Target]] = {}
+        for label, targets in self._meanings_in(node):
+            found.setdefault(label, []).extend(targets)
+        return {
+            label: tuple(dict.fromkeys(found[label])) for label in sorted(found) if found[label]
+        }
 
-    def _meanings_in(self, module: Module, node: Node) -> Iterator[tuple[str, list[Target]]]:
+    def _meanings_in(self, node: Node) -> Iterator[tuple[str, list[Target]]]:
+        module = self.module(node.module)
+        if module is None:
+            return
         files = Node(module.name.partition(".")[0], FILES)
         for statement in module.statements_of(node.name):
             for chain in statement.chains:
