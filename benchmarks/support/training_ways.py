@@ -44,7 +44,7 @@ def prepare(name: str, options: argparse.Namespace) -> None:
         return
     keep_freed_memory()
     padding, _, precision = name.partition(", ")
-    config = recipe(model, PADDINGS[padding], precision, options.batch_size)
+    config = train_config(model, PADDINGS[padding], precision, options.batch_size)
     _prepared.append(pipeline_way(config, reviews, options, device))
 
 
@@ -67,7 +67,7 @@ def article_model(options: argparse.Namespace) -> ModelConfig:
     return load_config("article").train.model.model_copy(update=sizes)
 
 
-def recipe(model: ModelConfig, padding: str, precision: str, batch_size: int) -> TrainConfig:
+def train_config(model: ModelConfig, padding: str, precision: str, batch_size: int) -> TrainConfig:
     changes = {
         "model": model,
         "padding": padding,
@@ -182,7 +182,7 @@ def check_agreement(
     plain = PlainLSTM(still, vocabulary).to(device)
     ours = SentimentLSTM(still, vocabulary).to(device)
     ours.load_state_dict(plain.weights())
-    config = recipe(still, "left", "float32", len(places))
+    config = train_config(still, "left", "float32", len(places))
     training = PlainTraining(
         plain, few, max_length=longest, batch_size=16, device=device, shuffle=False
     )
