@@ -5,7 +5,7 @@ from typing import Annotated
 from prefect import flow, get_run_logger
 from pydantic import Field
 
-from flows.pipeline import storage_root
+from flows.config.presets import storage_root
 from tasks import gc as collection
 from tasks.store import Store
 

@@ -1,6 +1,5 @@
 """The flows: ``pipeline`` runs all stages; each stage also has its own flow."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,19 +7,13 @@ from prefect import Flow, flow
 from pydantic import Field
 
 from flows.config.form import PipelineForm
+from flows.config.presets import storage_root
 from flows.run.decision import Selection
 from flows.run.execution import run_pipeline
 from flows.steps import STAGE_NAMES
 from flows.ui.run_summary import RunResult
 
-STORAGE = "SENTIMENT_STORAGE"
-
 StageName = Annotated[str, Field(json_schema_extra={"enum": list(STAGE_NAMES)})]
-
-
-def storage_root(given: str | Path | None) -> Path:
-    """Return the storage folder: the one given, else the environment's, else ./storage."""
-    return Path(given or os.environ.get(STORAGE) or "storage")
 
 
 @flow(name="pipeline", validate_parameters=True)

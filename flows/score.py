@@ -7,7 +7,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
-from flows.pipeline import storage_root
+from flows.config.presets import storage_root
 from flows.ui.reporters import LogReporter, reporting
 from flows.ui.score_summary import scores_markdown, warnings_of
 from sentiment.model.registry import model_folder

@@ -17,9 +17,8 @@ from prefect.exceptions import CancelledRun
 from prefect.states import Cancelled
 from pydantic import Field
 
-from flows.config.presets import load_config
+from flows.config.presets import load_config, storage_root
 from flows.config.search_space import with_values
-from flows.pipeline import storage_root
 from flows.run.stage import RunContext, run_stage
 from flows.run.stage_timeout import StageTimeoutError
 from flows.steps import drive

@@ -1,17 +1,32 @@
-"""``sentiment doctor``."""
+"""``sentiment doctor``: check the installation."""
 
+import importlib.metadata
 import json
+import os
 import sys
+from pathlib import Path
+from typing import NamedTuple
 
 import typer
+from rich import box
+from rich.table import Table
 
 from flows.cli.options import DEFAULT_STORAGE, Json, Storage, output
+from sentiment.errors import SentimentError
+
+LIBRARIES = ("torch", "numpy", "pyarrow", "pandas", "nltk", "prefect", "fastapi")
+
+
+class Check(NamedTuple):
+    """One thing checked: its name, whether it is well, and what was found."""
+
+    name: str
+    ok: bool
+    found: str
 
 
 def doctor(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Check the installation: libraries, device, NLTK's data, storage, Prefect's server."""
-    from flows.cli.checks import checks_table, run_checks
-
     checks = run_checks(storage)
     if as_json:
         sys.stdout.write(json.dumps([check._asdict() for check in checks]) + "\n")
@@ -19,3 +34,73 @@ def doctor(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
         output.print(checks_table(checks))
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
+
+
+def run_checks(storage: Path) -> list[Check]:
+    """Check everything that a run needs."""
+    return [
+        Check("python", sys.version_info >= (3, 11), sys.version.split()[0]),
+        *(library(name) for name in LIBRARIES),
+        device(),
+        sentences(),
+        writable(storage),
+        server(),
+    ]
+
+
+def library(name: str) -> Check:
+    try:
+        return Check(name, True, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, False, "not installed: pip install -c constraints.txt -e .")
+
+
+def device() -> Check:
+    import torch
+
+    if torch.cuda.is_available():
+        return Check("device", True, f"cuda: {torch.cuda.get_device_name()}")
+    return Check("device", True, f"cpu, {torch.get_num_threads()} threads (no CUDA GPU seen)")
+
+
+def sentences() -> Check:
+    from sentiment.text.nltk_words import word_tokenize
+
+    words = word_tokenize("It didn't work. Mr. Smith sent it back.")
+    expected = ["It", "did", "n't", "work", ".", "Mr.", "Smith", "sent", "it", "back", "."]
+    found = "English sentence data, offline" if words == expected else f"unexpected: {words}"
+    return Check("nltk data", words == expected, found)
+
+
+def writable(storage: Path) -> Check:
+    from tasks.store import Store
+
+    try:
+        Store(storage).prepare()
+    except SentimentError as error:
+        return Check("storage", False, str(error))
+    return Check("storage", True, str(storage.resolve()))
+
+
+def server() -> Check:
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        return Check("prefect api", True, "none set: each run starts its own (PREFECT_API_URL)")
+    import httpx
+
+    try:
+        httpx.get(f"{url.rstrip('/')}/health", timeout=5).raise_for_status()
+    except httpx.HTTPError as error:
+        return Check("prefect api", False, f"{url} does not answer ({error}). Start the server.")
+    return Check("prefect api", True, url)
+
+
+def checks_table(checks: list[Check]) -> Table:
+    table = Table(box=box.SIMPLE, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in checks:
+        mark = "[green]ok[/]" if check.ok else "[red]no[/]"
+        table.add_row(mark, check.name, check.found)
+    return table

@@ -1,7 +1,6 @@
 """``sentiment run`` and ``sentiment plan``, which take the same options."""
 
 import json
-import os
 import sys
 from dataclasses import asdict
 
@@ -23,7 +22,7 @@ from flows.cli.options import (
     messages,
     output,
 )
-from flows.server.ephemeral import start_server
+from flows.server.ephemeral import prepare_prefect, start_server
 from sentiment.errors import ConfigError
 
 
@@ -123,15 +122,3 @@ def stage_range(
 def all_overrides(overrides: list[str] | None, runner: str | None) -> list[str]:
     """Return the settings to replace, those with an option of their own included."""
     return [*(overrides or []), *([f"run.runner={runner}"] if runner else [])]
-
-
-def prepare_prefect(*, debug: bool) -> None:
-    """Set Prefect's defaults for a run from the command line; the user's own settings win."""
-    for name, value in {
-        "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_LEVEL": "INFO" if debug else "CRITICAL",
-        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING" if debug else "CRITICAL",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
-    }.items():
-        os.environ.setdefault(name, value)

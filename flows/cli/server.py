@@ -23,13 +23,14 @@ def up(
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Start a Prefect server on this machine, deploy all flows to it and start workers."""
-    from flows.server.local import api_url, up
+    from flows.server.local import api_url
+    from flows.server.local import up as start
 
     if gpu is None:
         import torch
 
         gpu = torch.cuda.is_available()
-    up(folder, storage=storage, port=port, gpu=gpu, note=output.print)
+    start(folder, storage=storage, port=port, gpu=gpu, note=output.print)
     url = api_url(port)
     output.print(f"UI         {url.removesuffix('/api')}")
     output.print(f"use it     export PREFECT_API_URL={url}")
@@ -40,15 +41,15 @@ def up(
 
 def down(folder: Folder = DEFAULT_FOLDER) -> None:
     """End the server and the workers that `up` started, and the runs at work."""
-    from flows.server.local import down
+    from flows.server.local import down as stop
 
-    down(folder, output.print)
+    stop(folder, output.print)
 
 
 def deploy() -> None:
     """Deploy all flows to the server that PREFECT_API_URL names, with work pools and automation."""
     if not os.environ.get("PREFECT_API_URL"):
         raise ConfigError("Set PREFECT_API_URL to the server's address: http://HOST:4200/api")
-    from flows.server.deployments import deploy
+    from flows.server.deployments import deploy as deploy_flows
 
-    deploy(os.environ, output.print)
+    deploy_flows(os.environ, output.print)

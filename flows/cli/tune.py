@@ -17,8 +17,7 @@ from flows.cli.options import (
     messages,
     output,
 )
-from flows.cli.run import prepare_prefect
-from flows.server.ephemeral import start_server
+from flows.server.ephemeral import prepare_prefect, start_server
 from sentiment.errors import ConfigError
 
 

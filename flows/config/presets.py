@@ -1,5 +1,6 @@
 """Presets: files of settings, in which a run replaces some."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ from sentiment.scoring.inputs import ScoreConfig
 from tasks.config import PipelineConfig
 
 PRESETS = Path(__file__).parents[2] / "presets"
+
+
+def storage_root(given: str | Path | None) -> Path:
+    """Return the storage folder: the one given, else SENTIMENT_STORAGE, else ./storage."""
+    return Path(given or os.environ.get("SENTIMENT_STORAGE") or "storage")
 
 
 def preset_names() -> list[str]:

@@ -25,7 +25,7 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectAlreadyExists
 
-from flows.server.local import ROOT, Note
+from flows.server.processes import ROOT, Note
 from sentiment.errors import ServiceError
 
 POOLS = ("cpu", "gpu")

@@ -20,6 +20,18 @@ from sentiment.errors import ServiceError
 PATIENCE = 90  # seconds for a machine that is busy
 
 
+def prepare_prefect(*, debug: bool) -> None:
+    """Set Prefect's defaults for a run from the command line; the user's own settings win."""
+    for name, value in {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_LEVEL": "INFO" if debug else "CRITICAL",
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING" if debug else "CRITICAL",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
 def start_server() -> Callable[[], AbstractContextManager[None]]:
     """Start a server, unless the environment names one; return the context in which to use it.
 

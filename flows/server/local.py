@@ -1,16 +1,7 @@
-"""A Prefect server and its workers as processes of this machine: ``sentiment up`` and ``down``.
-
-Every process started here, and all that it starts, carries the environment variable ``MARK`` with
-the folder of its logs. So there are no pid files to go stale: what runs is what carries the mark.
-"""
+"""A Prefect server and its workers as processes of this machine: ``sentiment up`` and ``down``."""
 
 import os
-import shlex
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -18,17 +9,13 @@ import httpx
 import psutil
 from filelock import FileLock
 
+from flows.server.processes import HOST, MARK, Note, end, launch, ours, refuse_taken
 from sentiment.errors import ServiceError
 
-MARK = "SENTIMENT_UP"
-ROOT = Path(__file__).parents[2]  # where prefect.yaml is
-HOST = "127.0.0.1"
 START_WITHIN = 300.0  # seconds for the server to answer; creating its database is slow
-END_WITHIN = 30.0  # seconds between SIGTERM and SIGKILL, for training to write a checkpoint
 SERVER = ("-m", "prefect", "server", "start", "--host", HOST, "--port")
 # What a worker has to share with the server that is to be used.
 SAME = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "SENTIMENT_STORAGE")
-Note = Callable[[str], None]
 
 
 def api_url(port: int) -> str:
@@ -68,16 +55,6 @@ def down(folder: Path, note: Note) -> None:
         ended = end(process for process in ours(folder) if process.pid not in kept)
         ended += end(ours(folder))
     note(f"ended {ended} processes" if ended else f"nothing runs with {folder}")
-
-
-def ours(folder: Path) -> list[psutil.Process]:
-    """Return the running processes that carry the folder's mark."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(MARK) == str(folder):
-                found.append(process)
-    return found
 
 
 def environment(folder: Path, storage: Path, port: int) -> dict[str, str]:
@@ -144,45 +121,6 @@ def is_server(process: psutil.Process) -> bool:
     return False
 
 
-def launch(arguments: Sequence[str], log: Path, env: dict[str, str]) -> psutil.Process:
-    """Start Python in a session of its own, so that it outlives this terminal."""
-    with log.open("a") as output:
-        return psutil.Popen(
-            [sys.executable, *arguments],
-            cwd=ROOT,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-
-def refuse_taken(port: int) -> None:
-    """Raise ServiceError, naming the owner, when a port cannot be listened on."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, port))
-        except OSError as error:
-            raise ServiceError(
-                f"Port {port} cannot be used: {owner_of(port) or error.strerror}. Choose another "
-                f"one: make up PORT={port + 1}"
-            ) from error
-
-
-def owner_of(port: int) -> str | None:
-    """Say which process listens on a port, None where the system does not tell."""
-    with suppress(psutil.Error):
-        for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,):
-                if connection.pid is None:
-                    break
-                command = shlex.join(psutil.Process(connection.pid).cmdline())
-                return f"process {connection.pid} listens on it ({command})"
-    return None
-
-
 def wait_for(url: str, server: psutil.Process, log: Path) -> None:
     """Wait until the server answers. Raises ServiceError when it ends or takes too long."""
     deadline = time.monotonic() + START_WITHIN
@@ -193,17 +131,3 @@ def wait_for(url: str, server: psutil.Process, log: Path) -> None:
                     return
             time.sleep(0.5)
     raise ServiceError(f"The Prefect server does not answer at {url}. Its log: {log}")
-
-
-def end(processes: Iterable[psutil.Process]) -> int:
-    """End processes by SIGTERM, after a while by SIGKILL; return how many there were."""
-    listed = list(processes)
-    for process in listed:
-        with suppress(psutil.Error):
-            process.terminate()
-    _, alive = psutil.wait_procs(listed, timeout=END_WITHIN)
-    for process in alive:
-        with suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(alive, timeout=END_WITHIN)
-    return len(listed)

@@ -21,7 +21,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
-from flows.server import local
+from flows.server import local, processes
 from tests.support.runs import TINY
 from tests.support.servers import run_sentiment
 
@@ -59,7 +59,7 @@ class Service:
     def down(self) -> None:
         process = run_sentiment("down", "--folder", str(self.folder), **self._env)
         assert process.returncode == 0, process.stderr
-        assert local.ours(self.folder) == []
+        assert processes.ours(self.folder) == []
 
     def parameters(self, *overrides: str) -> dict[str, Any]:
         return {"preset": "sample", "data": str(self.data), "overrides": [*TINY, *overrides]}
@@ -128,7 +128,7 @@ class Service:
     def processes_of(self, run: UUID) -> list[psutil.Process]:
         """Return the processes at work on a run."""
         found = []
-        for process in local.ours(self.folder):
+        for process in processes.ours(self.folder):
             with suppress(psutil.NoSuchProcess):  # it has just ended
                 if process.environ().get("PREFECT__FLOW_RUN_ID") == str(run):
                     found.append(process)
@@ -136,9 +136,9 @@ class Service:
 
     def kill(self) -> None:
         """Kill all processes, as when the machine stops."""
-        found = local.ours(self.folder)
+        found = processes.ours(self.folder)
         for process in found:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(found)
-        assert local.ours(self.folder) == []
+        assert processes.ours(self.folder) == []

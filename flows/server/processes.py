@@ -1,0 +1,87 @@
+"""The processes of `sentiment up`: found by a mark, started, ended.
+
+Every process started here, and all that it starts, carries the environment variable ``MARK`` with
+the folder of its logs. So there are no pid files to go stale: what runs is what carries the mark.
+"""
+
+import os
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from sentiment.errors import ServiceError
+
+MARK = "SENTIMENT_UP"
+ROOT = Path(__file__).parents[2]  # where prefect.yaml is
+HOST = "127.0.0.1"
+END_WITHIN = 30.0  # seconds between SIGTERM and SIGKILL, for training to write a checkpoint
+Note = Callable[[str], None]
+
+
+def ours(folder: Path) -> list[psutil.Process]:
+    """Return the running processes that carry the folder's mark."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and process.environ().get(MARK) == str(folder):
+                found.append(process)
+    return found
+
+
+def launch(arguments: Sequence[str], log: Path, env: dict[str, str]) -> psutil.Process:
+    """Start Python in a session of its own, so that it outlives this terminal."""
+    with log.open("a") as output:
+        return psutil.Popen(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def refuse_taken(port: int) -> None:
+    """Raise ServiceError, naming the owner, when a port cannot be listened on."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+        except OSError as error:
+            raise ServiceError(
+                f"Port {port} cannot be used: {owner_of(port) or error.strerror}. Choose another "
+                f"one: make up PORT={port + 1}"
+            ) from error
+
+
+def owner_of(port: int) -> str | None:
+    """Say which process listens on a port, None where the system does not tell."""
+    with suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,):
+                if connection.pid is None:
+                    break
+                command = shlex.join(psutil.Process(connection.pid).cmdline())
+                return f"process {connection.pid} listens on it ({command})"
+    return None
+
+
+def end(processes: Iterable[psutil.Process]) -> int:
+    """End processes by SIGTERM, after a while by SIGKILL; return how many there were."""
+    listed = list(processes)
+    for process in listed:
+        with suppress(psutil.Error):
+            process.terminate()
+    _, alive = psutil.wait_procs(listed, timeout=END_WITHIN)
+    for process in alive:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=END_WITHIN)
+    return len(listed)
