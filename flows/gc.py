@@ -1,4 +1,4 @@
-"""The flow ``gc``: remove old results on a schedule."""
+"""The flow ``gc``: remove old results, on a schedule."""
 
 from typing import Annotated
 
@@ -20,8 +20,8 @@ def gc(
 
     Args:
         storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
-        keep_runs: Completed runs whose results stay.
-        dry_run: Say what would go; keep it.
+        keep_runs: Completed runs whose results are kept.
+        dry_run: List what would be removed; remove nothing.
     """
     store = Store(storage_root(storage))
     store.prepare()

@@ -1,4 +1,4 @@
-"""The flow ``score``: whole files of reviews become Parquet files of scores."""
+"""The flow ``score``: score files of reviews into Parquet."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,15 +24,15 @@ def score(
     settings: ScoreConfig = ScoreConfig(),  # noqa: B008
     force: bool = False,
 ) -> dict[str, Any]:
-    """Score whole files of reviews; a run that was stopped goes on.
+    """Score files of reviews; an interrupted run resumes.
 
     Args:
         files: Files of reviews to score.
-        out: Folder of the scores; the same one goes on.
-        model: Model bundle; empty for the champion, else the latest trained one.
+        out: Output folder; rerun with the same one to resume.
+        model: Model bundle; empty for the champion, else the latest model.
         storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
-        settings: What is read, what is written, when drift is warned of.
-        force: Replace scores made from something else.
+        settings: What to read and write, and when to warn of drift.
+        force: Overwrite scores made with another model, input or settings.
     """
     logger = get_run_logger()
     bundle = model_folder(Path(model) if model else None, storage_root(storage))
@@ -48,6 +48,6 @@ def score(
     for warning in warnings_of(summary):
         logger.warning(warning)
     create_markdown_artifact(
-        scores_markdown(summary), key="scores", description="Figures of the scored reviews"
+        scores_markdown(summary), key="scores", description="Metrics of the scored reviews"
     )
     return summary

@@ -1,7 +1,6 @@
-"""An Optuna study that can be stopped at any moment: the same command goes on with it.
+"""An Optuna study that can be interrupted at any moment and resumed.
 
-A trial's settings follow from the trials before it alone, so a study that was stopped ends like one
-that was not.
+A trial's settings depend only on the trials before it, so an interrupted study ends like any other.
 """
 
 import re
@@ -14,18 +13,18 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from flows.config.search_space import takes_whole_numbers
 from sentiment.errors import ConfigError
-from sentiment.reports import study_page as report
+from sentiment.reports import study_page
 from tasks.config import Dimension, PipelineConfig, Scalar
 
 ABOUT, ERROR = "about", "error"
-STARTUP = 5  # trials that are never pruned: the median needs some to stand on
+STARTUP = 5  # trials that are never pruned: the median needs some
 
 
 def open_study(folder: Path, name: str, about: Mapping[str, str]) -> optuna.Study:
-    """Return the study of this name, made if need be; the caller holds its lock.
+    """Return the study of this name, created if need be; the caller holds its lock.
 
-    ``about`` are digests of what all trials share. Raises ConfigError when the study was begun with
-    others. A trial that was stopped half-way is tried again first.
+    ``about`` holds digests of what all trials share. Raises ConfigError if the study was started
+    with others. An interrupted trial is repeated first.
     """
     if not re.fullmatch(r"[\w.-]+", name):
         raise ConfigError(f"--study {name}: use letters, digits, '.', '-' and '_' only.")
@@ -42,8 +41,8 @@ def open_study(folder: Path, name: str, about: Mapping[str, str]) -> optuna.Stud
     elif known != about:
         changed = ", ".join(part for part in about if known.get(part) != about[part])
         raise ConfigError(
-            f"The study {name} was begun with something else ({changed}), so its trials cannot be "
-            f"compared with new ones. Give this one another name with --study, or remove "
+            f"The study {name} was started with something else ({changed}), so its trials cannot "
+            f"be compared with new ones. Choose another name with --study, or remove "
             f"{folder / name}.db."
         )
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
@@ -53,7 +52,7 @@ def open_study(folder: Path, name: str, about: Mapping[str, str]) -> optuna.Stud
 
 
 def finished(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials that came to an end by themselves, in order."""
+    """Return the trials that were not interrupted, in order."""
     ended = (TrialState.COMPLETE, TrialState.PRUNED)
     return [t for t in study.trials if t.state in ended or ERROR in t.user_attrs]
 
@@ -75,37 +74,37 @@ def suggest(trial: Trial, path: str, dimension: Dimension) -> Scalar:
     return trial.suggest_float(path, low, high, step=step, log=dimension.log)
 
 
-class Judge:
-    """A ``Progress`` that tells a trial each validation loss, and ends training that lags behind.
+class PruningCallback:
+    """A ``Progress`` that reports each validation loss to a trial, and prunes poor training.
 
-    Raises optuna.TrialPruned when the loss is above the median that trials had at this point.
+    Raises optuna.TrialPruned when the loss is above the trials' median at this point.
     """
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
 
-    def __call__(self, done: int, total: int | None = None, **figures: float) -> None:
-        place = int(figures.get("validations", 0))
-        if place and place not in self._told:
-            self.tell(place, figures["validation_loss"])
+    def __call__(self, done: int, total: int | None = None, **metrics: float) -> None:
+        place = int(metrics.get("validations", 0))
+        if place and place not in self._reported:
+            self.report(place, metrics["validation_loss"])
             if done != total and self._trial.should_prune():
                 raise optuna.TrialPruned(
                     f"pruned at {done:,} of {total or 0:,} reviews, "
-                    f"validation loss {figures['validation_loss']:.4f}"
+                    f"validation loss {metrics['validation_loss']:.4f}"
                 )
 
-    def tell(self, place: int, loss: float) -> None:
-        """Note the loss of a validation, from 1 on."""
-        if place not in self._told:
-            self._told.add(place)
+    def report(self, place: int, loss: float) -> None:
+        """Report the loss of a validation once; ``place`` counts from 1."""
+        if place not in self._reported:
+            self._reported.add(place)
             self._trial.report(loss, place)
 
 
-def summary(study: optuna.Study) -> list[report.Trial]:
-    """Return the finished trials, numbered from 1, as the report wants them."""
+def summary(study: optuna.Study) -> list[study_page.Trial]:
+    """Return the finished trials, numbered from 1, as the report takes them."""
     return [
-        report.Trial(
+        study_page.Trial(
             number=number,
             state="failed" if ERROR in trial.user_attrs else trial.state.name.lower(),
             loss=trial.value,
@@ -122,7 +121,7 @@ def summary(study: optuna.Study) -> list[report.Trial]:
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """Return how much of the loss each setting explains, shares of 1; empty with too few trials."""
+    """Return each setting's importance for the loss, as shares of 1; empty with too few trials."""
     losses = {trial.value for trial in study.get_trials(states=(TrialState.COMPLETE,))}
     if len(losses) < 3:
         return {}

@@ -22,7 +22,15 @@ from flows.config.search_space import with_values
 from flows.run.stage import RunContext, run_stage
 from flows.run.stage_timeout import StageTimeoutError
 from flows.steps import drive
-from flows.study import ERROR, Judge, finished, importances, next_trial, open_study, summary
+from flows.study import (
+    ERROR,
+    PruningCallback,
+    finished,
+    importances,
+    next_trial,
+    open_study,
+    summary,
+)
 from flows.ui.reporters import LogReporter, Reporter, chosen
 from sentiment.errors import ConfigError, StageError, TrainingError
 from sentiment.reports.study_page import Trial, best_of, render_study, shown
@@ -162,11 +170,11 @@ class _Search:
         name = f"trial {number}"
         settings = ", ".join(f"{path} {shown(value)}" for path, value in values.items())
         self._reporter.note(f"{name:<11}{settings}")
-        judge = Judge(trial)
+        callback = PruningCallback(trial)
         try:
             config = with_values(self._spec.config, values)
             spec = RunSpec(self._spec.preset, config, self._spec.data, self._spec.store)
-            manifest = self._train(spec, name, judge)
+            manifest = self._train(spec, name, callback)
         except optuna.TrialPruned as pruned:
             self._study.tell(trial, state=TrialState.PRUNED)
             self._reporter.note(f"{name:<11}{pruned}")
@@ -180,7 +188,7 @@ class _Search:
             bundle = self._spec.store.root / manifest.output("history.parquet").path
             measured = pq.read_table(bundle).column("validation_loss").drop_null().to_pylist()
             for place, loss in enumerate(measured, 1):  # a cached result has reported none
-                judge.tell(place, loss)
+                callback.report(place, loss)
             trial.set_user_attr("validation_accuracy", stats["validation_accuracy"])
             trial.set_user_attr("seconds", manifest.seconds)
             self._study.tell(trial, stats["validation_loss"])
@@ -189,12 +197,12 @@ class _Search:
                 f"{stats['validation_accuracy']:.4f}; best so far {self._study.best_value:.4f}"
             )
 
-    def _train(self, spec: RunSpec, title: str, judge: Judge) -> Manifest:
+    def _train(self, spec: RunSpec, title: str, callback: PruningCallback) -> Manifest:
         """Take a trial through the stages up to ``train``; raises TrialPruned."""
 
         def compute_trial(work: TaskInput) -> dict[str, Any] | State[Any]:
             try:
-                return compute(work, judge)
+                return compute(work, callback)
             except optuna.TrialPruned as pruned:  # not a failure, so not a red task in the UI
                 shutil.rmtree(work.request.checkpoints(work.root), ignore_errors=True)
                 return Cancelled(name="Pruned", message=str(pruned))

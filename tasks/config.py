@@ -19,20 +19,18 @@ Scalar = bool | int | float | str | None
 
 
 class RunConfig(Settings):
-    """How the work is spread; it never shapes a result."""
+    """How the work is spread; never affects a result."""
 
     runner: Literal["threads", "processes", "dask"] = Field(
-        "processes", description="What the shards of tokenize are spread over."
+        "processes", description="What runs the shards of tokenize."
     )
     workers: int | None = Field(None, ge=1, description="Workers at once; one per core if null.")
     train_on: Literal["in-process", "gpu-pool"] = Field(
         "in-process",
         description="Where training runs: in the run's process, or by a worker of the pool gpu.",
     )
-    retries: int = Field(
-        2, ge=0, description="How often a task is tried again after a passing I/O error."
-    )
-    retry_delay: float = Field(10, ge=0, description="Seconds before it is tried again.")
+    retries: int = Field(2, ge=0, description="Retries after a transient I/O error.")
+    retry_delay: float = Field(10, ge=0, description="Seconds before a retry.")
     stage_timeout: float | None = Field(
         None, gt=0, description="Seconds that a stage may take; no limit if null."
     )
@@ -49,7 +47,7 @@ class RunConfig(Settings):
 
 
 class Dimension(Settings):
-    """The values that a setting may take: numbers from low to high, or one of some choices."""
+    """The values that a setting may take: numbers from low to high, or some choices."""
 
     low: int | float | None = Field(None, description="The lowest number tried.")
     high: int | float | None = Field(None, description="The highest number tried.")

@@ -1,1 +1,1 @@
-"""The commands of the command line, each in a module of its own."""
+"""The commands of the command line, one module each."""

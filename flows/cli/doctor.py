@@ -18,7 +18,7 @@ LIBRARIES = ("torch", "numpy", "pyarrow", "pandas", "nltk", "prefect", "fastapi"
 
 
 class Check(NamedTuple):
-    """One thing checked: its name, whether it is well, and what was found."""
+    """One thing checked: its name, whether it passed, and what was found."""
 
     name: str
     ok: bool
@@ -26,7 +26,7 @@ class Check(NamedTuple):
 
 
 def doctor(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
-    """Check the installation: libraries, device, NLTK's data, storage, Prefect's server."""
+    """Check libraries, device, NLTK data, storage and Prefect server."""
     checks = run_checks(storage)
     if as_json:
         sys.stdout.write(json.dumps([check._asdict() for check in checks]) + "\n")
@@ -85,7 +85,7 @@ def writable(storage: Path) -> Check:
 def server() -> Check:
     url = os.environ.get("PREFECT_API_URL")
     if not url:
-        return Check("prefect api", True, "none set: each run starts its own (PREFECT_API_URL)")
+        return Check("prefect api", True, "each run starts its own (PREFECT_API_URL is not set)")
     import httpx
 
     try:

@@ -10,8 +10,8 @@ import typer
 from flows.cli.options import messages, output
 
 
-class Source(StrEnum):
-    """Where the reviews are fetched from."""
+class HubName(StrEnum):
+    """Where to download from."""
 
     kaggle = "kaggle"
     huggingface = "huggingface"
@@ -19,24 +19,26 @@ class Source(StrEnum):
 
 def download(
     directory: Annotated[
-        Path | None, typer.Argument(help="Folder of their own; reviews/SOURCE by default.")
+        Path | None,
+        typer.Argument(help="Folder for these reviews only; reviews/SOURCE by default."),
     ] = None,
     source: Annotated[
-        Source, typer.Option(help="kaggle: 0.5 GB, fastText lines. huggingface: 1.1 GB, Parquet.")
-    ] = Source.huggingface,
+        HubName, typer.Option(help="kaggle: 0.5 GB, fastText lines. huggingface: 1.1 GB, Parquet.")
+    ] = HubName.huggingface,
 ) -> None:
-    """Fetch the Amazon polarity reviews: 3.6 million to train with, 400,000 to test with.
+    """Download the Amazon polarity reviews.
 
-    A broken download goes on where it stopped; sizes and digests are checked.
+    3.6 million for training, 400,000 for testing. Sizes and digests are checked. Interrupted? Run
+    the same command to resume.
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from sentiment.data.download import download as fetch
     from sentiment.data.hubs import hugging_face, kaggle
 
-    hub = (kaggle if source is Source.kaggle else hugging_face)(os.environ)
+    hub = (kaggle if source is HubName.kaggle else hugging_face)(os.environ)
     folder = directory or Path("reviews") / source.value
-    messages.print(f"fetching from {hub.page}")
+    messages.print(f"downloading from {hub.page}")
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
     with Progress(*columns, console=messages, disable=not messages.is_terminal) as bars:
         shown: dict[str, object] = {}
@@ -48,6 +50,6 @@ def download(
 
         fetched = fetch(hub, folder, listen=listen)
     for file in fetched:
-        done = "fetched" if file.new else "there already"
+        done = "downloaded" if file.new else "already there"
         output.print(f"{file.path}  {file.size:,} bytes, {done}, checked by {file.checked}")
     output.print(f"Next: sentiment run --preset balanced --data {folder}")

@@ -24,10 +24,12 @@ def explain(
     text: Annotated[str, typer.Argument(help="The text to explain.")],
     model: Model = None,
     storage: Storage = DEFAULT_STORAGE,
-    html: Annotated[Path | None, typer.Option(help="Also write a page with a chart here.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write a page with a chart to this file.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show why a text gets its probability: what each word adds, what the LSTM does at it.
+    """Explain a prediction: what each word adds, what the LSTM does.
 
     Needs the extra: pip install -c constraints.txt -e '.[explain]'.
     """
@@ -35,53 +37,56 @@ def explain(
     from sentiment.errors import StorageError
     from sentiment.reports.explanation_page import render_explanation
 
-    told = Classifier.load(model_folder(model, storage)).explain(text)
+    explanation = Classifier.load(model_folder(model, storage)).explain(text)
     if html is not None:
         try:
-            html.write_text(render_explanation(told), encoding="utf-8")
+            html.write_text(render_explanation(explanation), encoding="utf-8")
         except OSError as error:
             raise StorageError(f"{html} cannot be written: {error.strerror}.") from error
         messages.print(f"Page written: {html}", markup=False)
     if as_json:
-        sys.stdout.write(json.dumps(told.to_json(), ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(explanation.to_json(), ensure_ascii=False) + "\n")
     else:
-        print_explanation(told, Console(highlight=False))
+        print_explanation(explanation, Console(highlight=False))
 
 
-def print_explanation(told: "Explanation", console: Console) -> None:
-    """Print the coloured text, the sum, and a table of the words that count most, in order."""
+def print_explanation(explanation: "Explanation", console: Console) -> None:
+    """Print the coloured text, the sum, and a table of the words with the largest effect."""
     from sentiment.reports.explanation_page import shown_words, strengths
 
-    words = shown_words(told.words)
-    label = ("negative", "positive")[told.probability >= 0.5]
-    console.print(f"{label}  P(positive) {told.probability:.3f}\n", style="bold")
-    pieces = [Text(w, _style(s)) for w, s in zip(words, strengths(told), strict=True)]
+    words = shown_words(explanation.words)
+    label = ("negative", "positive")[explanation.probability >= 0.5]
+    console.print(f"{label}  P(positive) {explanation.probability:.3f}\n", style="bold")
+    pieces = [Text(w, _style(s)) for w, s in zip(words, strengths(explanation), strict=True)]
     console.print(Text(" ").join(pieces))
-    if told.left_out:
-        console.print(f"The model does not read the {told.left_out:,} words after these.")
-    gained = told.logit - told.baseline
+    if explanation.left_out:
+        console.print(f"The model does not read the {explanation.left_out:,} words after these.")
+    gained = explanation.logit - explanation.baseline
     console.print(
-        f"\nContributions add up to {told.contributions.sum():+.2f}. The logit is "
-        f"{told.logit:+.2f} for this text\nand {told.baseline:+.2f} for as many unknown words: "
-        f"{gained:+.2f} in all."
+        f"\nContributions add up to {explanation.contributions.sum():+.2f}. The logit is "
+        f"{explanation.logit:+.2f} for this text\nand {explanation.baseline:+.2f} for as many "
+        f"unknown words: a difference of {gained:+.2f}."
     )
-    if not told.is_complete:
-        console.print(f"They miss that by {abs(told.miss):.3f}: take each as about that exact.")
-    strongest = abs(told.contributions).argsort(kind="stable")[::-1][:MOST_ROWS]
+    if not explanation.is_complete:
+        miss = f"{abs(explanation.miss):.3f}"
+        console.print(f"They miss it by {miss}; treat each value as accurate to about that.")
+    strongest = abs(explanation.contributions).argsort(kind="stable")[::-1][:MOST_ROWS]
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("word", no_wrap=True, overflow="ellipsis", max_width=20)
     for name in ("adds", "P so far", "input", "forget", "output", "cell"):
         table.add_column(name, justify="right", no_wrap=True)
-    gates = (told.ahead.input, told.ahead.forget, told.ahead.output, told.ahead.cell)
+    ahead = explanation.ahead
+    columns = (ahead.input, ahead.forget, ahead.output, ahead.cell)
     for at in sorted(strongest):
-        word = Text(words[at] if told.known[at] else f"{words[at]} (unknown)")
-        figures = [f"{told.running[at]:.3f}", *(f"{column[at]:.2f}" for column in gates)]
-        table.add_row(word, f"{told.contributions[at]:+.2f}", *figures)
+        word = Text(words[at] if explanation.known[at] else f"{words[at]} (unknown)")
+        states = [f"{column[at]:.2f}" for column in columns]
+        added, so_far = explanation.contributions[at], explanation.running[at]
+        table.add_row(word, f"{added:+.2f}", f"{so_far:.3f}", *states)
     console.print(table)
     if len(words) > MOST_ROWS:
-        console.print(f"The {MOST_ROWS} of {len(words)} words that add or take most, in order.")
-    ahead = ", reading ahead" if told.back is not None else ""
-    console.print(f"Gates (input, forget, output){ahead}: 0 closed, 1 open. Cell: length.")
+        console.print(f"The {MOST_ROWS} of {len(words)} words with the largest effect, in order.")
+    direction = ", forward direction" if explanation.back is not None else ""
+    console.print(f"Gates (input, forget, output){direction}: 0 closed, 1 open. Cell: length.")
 
 
 def _style(strength: float) -> str:

@@ -15,15 +15,17 @@ class Format(StrEnum):
 
 
 def export(
-    out: Annotated[Path, typer.Argument(help="File to write: model.onnx.")],
+    out: Annotated[Path, typer.Argument(help="File to write, such as model.onnx.")],
     model: Model = None,
     storage: Storage = DEFAULT_STORAGE,
     format: Annotated[Format, typer.Option(help="Format of the file.")] = Format.onnx,
     int8: Annotated[
-        bool, typer.Option("--int8", help="8 bit weights: smaller, a little less exact.")
+        bool, typer.Option("--int8", help="8-bit weights: smaller, slightly less exact.")
     ] = False,
 ) -> None:
-    """Write a model for use without PyTorch, with vocabulary and settings beside it.
+    """Export a model for use without PyTorch.
+
+    Also writes its vocabulary and settings.
 
     Needs the extra: pip install -c constraints.txt -e '.[onnx]'.
     """

@@ -11,8 +11,12 @@ from flows.cli.options import DEFAULT_STORAGE, Json, Storage, output
 
 
 def gc(
-    keep_runs: Annotated[int, typer.Option(min=1, help="Completed runs whose results stay.")] = 5,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; keep it.")] = False,
+    keep_runs: Annotated[
+        int, typer.Option(min=1, help="Completed runs whose results are kept.")
+    ] = 5,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be removed; remove nothing.")
+    ] = False,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:

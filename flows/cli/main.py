@@ -17,27 +17,28 @@ from flows.cli.explain import explain
 from flows.cli.export import export
 from flows.cli.gc import gc
 from flows.cli.models import models
-from flows.cli.options import messages
+from flows.cli.options import messages, output
 from flows.cli.predict import predict
 from flows.cli.run import plan, run
 from flows.cli.sample import sample
 from flows.cli.score import score
 from flows.cli.server import deploy, down, up
 from flows.cli.tune import tune
+from sentiment import __version__
 from sentiment.errors import SentimentError
 
-GOING_ON = ("download", "run", "score", "tune")  # these find what they have done before
+RESUMABLE = ("download", "run", "score", "tune")
 
 
 class Commands(TyperGroup):
-    """The commands, which say on Ctrl-C how to go on: typer would end them without a word."""
+    """The commands. On Ctrl-C they say how to resume, where typer would end without a message."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            again = " Run the same command again to go on." * (ctx.invoked_subcommand in GOING_ON)
-            messages.print(f"Interrupted.{again}", style="yellow")
+            resume = " Run the same command to resume." * (ctx.invoked_subcommand in RESUMABLE)
+            messages.print(f"Interrupted.{resume}", style="yellow")
             raise SystemExit(130) from None
 
 
@@ -46,10 +47,16 @@ app = typer.Typer(
     cls=Commands,
     help="Train an LSTM on labelled reviews, rerun only what changed, and use the model.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",  # with "rich", '.[onnx]' in a help text would be taken for a style
+    rich_markup_mode="markdown",  # with "rich", '.[onnx]' in a help text would be read as a style
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        output.print(f"sentiment {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -57,6 +64,12 @@ def options(
     context: typer.Context,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show tracebacks and Prefect's log.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=print_version, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Train an LSTM on labelled reviews, rerun only what changed, and use the model."""
@@ -86,7 +99,7 @@ def plain_errors(debug: bool) -> Iterator[None]:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line."""
-    # Else Python looks at its end for cycles in all that torch and Prefect loaded, for a second.
+    # Otherwise Python spends a second at exit on cycles among what torch and Prefect loaded.
     atexit.register(freeze)
     given = sys.argv[1:] if arguments is None else arguments
     with plain_errors(debug="--debug" in given):

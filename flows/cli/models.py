@@ -1,4 +1,4 @@
-"""``sentiment models``: which there are, which one is used, and changing that by hand."""
+"""``sentiment models``: list the models, and choose the champion by hand."""
 
 import json
 import sys
@@ -10,18 +10,18 @@ import typer
 from flows.cli.options import DEFAULT_STORAGE, Json, Storage, output
 
 models = typer.Typer(
-    name="models", help="List the trained models; choose the champion.", no_args_is_help=True
+    name="models", help="List the trained models and choose the champion.", no_args_is_help=True
 )
 
-Why = Annotated[str, typer.Option(help="Why, for the record.")]
+Why = Annotated[str, typer.Option(help="Reason, for the record.")]
 
 
 @models.command("list")
 def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
-    """List the models, the newest first: test accuracy, when trained, marks.
+    """List the models, newest first: test accuracy, training date, marks.
 
-    The champion is the one that commands use. Accuracies can be compared only where the test
-    reviews are the same; --json shows their digest as measured.tests, and the run that trained.
+    Commands use the champion. Accuracies are comparable only on the same test reviews; --json
+    shows their digest as measured.tests, and the run that trained the model.
     """
     from tasks.registry.models import list_models
     from tasks.store import Store
@@ -46,12 +46,12 @@ def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
 
 @models.command()
 def promote(
-    model: Annotated[str, typer.Argument(help="Its key or the start of it, its path, or latest.")],
+    model: Annotated[str, typer.Argument(help="Key (or unique prefix), path, or `latest`.")],
     why: Why,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
-    """Make a model the champion by hand, whatever the figures say."""
+    """Make a model the champion by hand, whatever its metrics."""
     from tasks.registry.champion import promote_by_hand, user
     from tasks.registry.models import find_model
     from tasks.store import Store
@@ -64,9 +64,9 @@ def promote(
 
 @models.command()
 def rollback(why: Why, storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
-    """Make the champion before this one champion again.
+    """Make the previous champion the champion again.
 
-    No run promotes the present one again; `models promote` can.
+    No run promotes the withdrawn one again; `models promote` can.
     """
     from tasks.registry.champion import roll_back, user
     from tasks.store import Store

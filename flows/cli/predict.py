@@ -16,50 +16,52 @@ PREDICT_BATCH = 256  # lines
 
 def predict(
     texts: Annotated[
-        list[str] | None, typer.Argument(help="Texts; without any, lines from standard input.")
+        list[str] | None,
+        typer.Argument(help="Texts to classify; if none, lines of standard input."),
     ] = None,
     model: Model = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
-    """Say whether texts are negative or positive, and how probable positive is.
+    """Classify texts as negative or positive, with probabilities.
 
-    A line of output for each text; with --json an object {text, label, probability}, where
+    Prints a line for each text; with --json an object {text, label, probability}, where the
     probability is that of positive.
     """
     from sentiment import Classifier
 
     classifier = Classifier.load(model_folder(model, storage))
     without: Counter[str] = Counter()
-    if texts:  # what is no UTF-8 comes as escapes
+    if texts:  # invalid UTF-8 arrives as surrogate escapes
         lines = iter([text.encode("utf-8", "surrogateescape") for text in texts])
     else:
         lines = (line.rstrip(b"\r\n") for line in sys.stdin.buffer)
     while batch := list(islice(lines, PREDICT_BATCH)):
         read = [line.decode("utf-8", "replace") for line in batch]
         why = [unusable(line) for line in batch]
-        chances = classifier.predict_proba(read)
-        for text, fault, chance in zip(read, why, chances, strict=True):
-            print_prediction(text, fault, float(chance), as_json)
+        probabilities = classifier.predict_proba(read)
+        for text, fault, probability in zip(read, why, probabilities, strict=True):
+            print_prediction(text, fault, float(probability), as_json)
         without.update(filter(None, why))
     for fault, number in without.items():
-        messages.print(f"{number:,} texts have no prediction: {fault}.", style="yellow")
+        plural = "s" * (number > 1)
+        messages.print(f"No prediction for {number:,} {fault} text{plural}.", style="yellow")
 
 
 def unusable(line: bytes) -> str:
-    """Say why a text has no prediction; empty for one that has."""
+    """Return why a text has no prediction; empty if it has one."""
     try:
         return "" if line.decode("utf-8").strip() else "empty"
     except UnicodeDecodeError:
-        return "no UTF-8"
+        return "invalid UTF-8"
 
 
-def print_prediction(text: str, fault: str, chance: float, as_json: bool) -> None:
-    """Print one prediction; a text with a fault has none, but keeps its line."""
-    label = None if fault else ("negative", "positive")[chance >= 0.5]
+def print_prediction(text: str, fault: str, probability: float, as_json: bool) -> None:
+    """Print one prediction; a text with a fault keeps its line but has none."""
+    label = None if fault else ("negative", "positive")[probability >= 0.5]
     if as_json:
-        entry = {"text": text, "label": label, "probability": None if fault else chance}
+        entry = {"text": text, "label": label, "probability": None if fault else probability}
         sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")
     else:
-        shown = "-" if fault else f"{chance:.3f}"
+        shown = "-" if fault else f"{probability:.3f}"
         sys.stdout.write(f"{label or fault:<8}  P(positive) {shown:>5}  {text}\n")

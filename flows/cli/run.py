@@ -1,4 +1,4 @@
-"""``sentiment run`` and ``sentiment plan``, which take the same options."""
+"""``sentiment run`` and ``sentiment plan``, with the same options."""
 
 import json
 import sys
@@ -40,10 +40,10 @@ def run(
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
-    """Run the pipeline: read, tokenize, train, evaluate. Only what changed is done again."""
+    """Run the pipeline; rerun only what changed."""
     first, last = stage_range(start, only, until)
     settings = all_overrides(overrides, runner)
-    # Say what is wrong before Prefect takes its seconds to start.
+    # Report mistakes first: Prefect takes seconds to start.
     from flows.config.presets import load_config
     from flows.run.decision import Selection
     from tasks.run_spec import RunSpec
@@ -91,7 +91,7 @@ def plan(
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
-    """Say what `run` with the same options would do with each stage, and why. Runs nothing."""
+    """Show what `run` would do with each stage, and why. Runs nothing."""
     first, last = stage_range(start, only, until)
     from flows.config.presets import load_config
     from flows.run.decision import Selection
@@ -113,12 +113,12 @@ def plan(
 def stage_range(
     start: str | None, only: str | None, until: str | None
 ) -> tuple[str | None, str | None]:
-    """Return the first and the last stage that the options ask for."""
+    """Return the first and the last stage to run."""
     if only and (start or until):
         raise ConfigError("--only names the one stage to run: leave out --from and --until.")
     return only or start, only or until
 
 
 def all_overrides(overrides: list[str] | None, runner: str | None) -> list[str]:
-    """Return the settings to replace, those with an option of their own included."""
+    """Return all overrides, including that of ``--runner``."""
     return [*(overrides or []), *([f"run.runner={runner}"] if runner else [])]

@@ -11,11 +11,11 @@ from sentiment.errors import DataError
 
 def sample(
     directory: Annotated[Path, typer.Argument(help="Folder to write into.")],
-    train: Annotated[int, typer.Option(min=0, help="Lines of train.ft.txt.bz2.")] = 12_000,
-    test: Annotated[int, typer.Option(min=0, help="Lines of test.ft.txt.bz2.")] = 3_000,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other reviews.")] = 1,
+    train: Annotated[int, typer.Option(min=0, help="Reviews in train.ft.txt.bz2.")] = 12_000,
+    test: Annotated[int, typer.Option(min=0, help="Reviews in test.ft.txt.bz2.")] = 3_000,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 1,
 ) -> None:
-    """Write generated reviews in the Kaggle format, to try the pipeline with."""
+    """Write generated reviews in the Kaggle format, to try the pipeline."""
     from sentiment.data.generate import write_sample
 
     try:

@@ -20,31 +20,37 @@ from sentiment.model.registry import model_folder
 
 def score(
     files: Annotated[list[Path], typer.Argument(help="Files of reviews.", metavar="FILE")],
-    out: Annotated[Path, typer.Option(help="Folder of the scores; the same one goes on.")],
+    out: Annotated[Path, typer.Option(help="Output folder; rerun with the same one to resume.")],
     model: Model = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A table's column of text; several are joined."),
+        typer.Option(metavar="NAME", help="Text column (repeat to join several)."),
     ] = None,
     label_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A table's column of labels, for metrics.")
+        str | None, typer.Option(metavar="NAME", help="Label column, for metrics.")
     ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="A setting of docs/scoring.md: chunk_size=100000."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Replace a setting of docs/scoring.md, such as chunk_size=100000.",
         ),
     ] = None,
     with_text: Annotated[bool, typer.Option("--with-text", help="Also write the texts.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace scores made from something else.")
+        bool,
+        typer.Option(
+            "--force", help="Overwrite scores made with another model, input or settings."
+        ),
     ] = False,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
-    """Score whole files into Parquet: lines (fastText or plain), CSV, JSON lines, Parquet.
+    """Score files of reviews into Parquet.
 
-    Plain or as .bz2, .gz, .zst. Stopped half-way, the same command goes on.
+    Reads fastText or plain lines, CSV, JSON lines and Parquet, also compressed (.bz2, .gz, .zst).
+    Interrupted? Run the same command to resume.
     """
     from flows.config.presets import score_config
     from flows.ui.reporters import LineReporter, LiveReporter, reporting
@@ -67,6 +73,6 @@ def score(
         sys.stdout.write(json.dumps(summary) + "\n")
     else:
         output.print(scores_table(summary))
-        output.print(f"Written to {out}, for each file a folder of Parquet parts.", markup=False)
+        output.print(f"Written to {out}: a folder of Parquet parts for each file.", markup=False)
     for warning in warnings_of(summary):
         messages.print(f"Warning: {warning}", style="yellow", soft_wrap=True, markup=False)

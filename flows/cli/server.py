@@ -1,4 +1,4 @@
-"""``sentiment up`` and ``down``, a Prefect server on this machine, and ``deploy`` to any server."""
+"""``sentiment up``, ``down`` (a Prefect server on this machine) and ``deploy`` (to any server)."""
 
 import os
 from pathlib import Path
@@ -9,20 +9,20 @@ import typer
 from flows.cli.options import DEFAULT_STORAGE, Storage, output
 from sentiment.errors import ConfigError
 
-Folder = Annotated[Path, typer.Option(help="Folder of the server's database and the logs.")]
+Folder = Annotated[Path, typer.Option(help="Folder for the server's database and logs.")]
 DEFAULT_FOLDER = Path(".prefect-local")
 
 
 def up(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the server.")] = 4200,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Server port.")] = 4200,
     gpu: Annotated[
         bool | None,
-        typer.Option(help="A worker of the pool gpu too; by default where CUDA is there."),
+        typer.Option(help="Also start a worker for the pool gpu; by default if CUDA is available."),
     ] = None,
     folder: Folder = DEFAULT_FOLDER,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Start a Prefect server on this machine, deploy all flows to it and start workers."""
+    """Start a local Prefect server with all deployments and workers."""
     from flows.server.local import api_url
     from flows.server.local import up as start
 
@@ -40,14 +40,17 @@ def up(
 
 
 def down(folder: Folder = DEFAULT_FOLDER) -> None:
-    """End the server and the workers that `up` started, and the runs at work."""
+    """Stop the server and workers that `up` started, and their runs."""
     from flows.server.local import down as stop
 
     stop(folder, output.print)
 
 
 def deploy() -> None:
-    """Deploy all flows to the server that PREFECT_API_URL names, with work pools and automation."""
+    """Deploy all flows to the server at PREFECT_API_URL.
+
+    Also creates the work pools, and the automation that marks dead runs.
+    """
     if not os.environ.get("PREFECT_API_URL"):
         raise ConfigError("Set PREFECT_API_URL to the server's address: http://HOST:4200/api")
     from flows.server.deployments import deploy as deploy_flows

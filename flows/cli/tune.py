@@ -26,13 +26,13 @@ def tune(
     preset: Preset = "sample",
     data: Data = None,
     overrides: Overrides = None,
-    trials: Annotated[int, typer.Option(min=1, help="Trials of the study in all.")] = 20,
+    trials: Annotated[int, typer.Option(min=1, help="Total number of trials.")] = 20,
     timeout: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="No further trial begins after this time."),
+        typer.Option(metavar="SECONDS", help="Start no further trial after this time."),
     ] = None,
     study: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The study; PRESET-tuned by default.")
+        str | None, typer.Option(metavar="NAME", help="Name of the study; PRESET-tuned by default.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Preset file to write; STUDY.yaml by default.")
@@ -40,17 +40,22 @@ def tune(
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
-    """Search settings for the lowest validation loss, and write the best as a preset.
+    """Search settings for the lowest validation loss.
 
-    What to search is the preset's section tune. Stopped, the same command goes on.
+    The preset's section `tune` names what to search; the best settings become a new preset.
+    Interrupted? Run the same command to resume.
+
+    Needs the extra: pip install -c constraints.txt -e '.[tune]'.
     """
     from flows.config.presets import load_config
 
-    load_config(preset, overrides or [])  # say what is wrong before Prefect takes its time
+    load_config(preset, overrides or [])  # report mistakes before Prefect starts
     try:
         import optuna  # noqa: F401
     except ImportError:
-        raise ConfigError("tune needs Optuna: pip install -c constraints.txt optuna") from None
+        raise ConfigError(
+            "tune needs Optuna: pip install -c constraints.txt -e '.[tune]'"
+        ) from None
     messages.print("starting Prefect ...")
     prepare_prefect(debug=context.obj)
     server = start_server()

@@ -1,4 +1,4 @@
-"""The configuration as a form: every setting with its description and limits, none required."""
+"""The configuration as a form: every setting with its description and limits, all optional."""
 
 from functools import reduce
 from operator import or_
@@ -21,13 +21,13 @@ from tasks.config import PipelineConfig
 
 
 def _leave_empty(schema: dict[str, Any]) -> None:
-    """Take out the defaults: a field that is left empty keeps the preset's value."""
+    """Remove the defaults: a field left empty keeps the preset's value."""
     for field in schema.get("properties", {}).values():
         field.pop("default", None)
 
 
 class Form(BaseModel):
-    """A form, of which only what was filled in is kept."""
+    """A form that keeps only what was filled in."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_leave_empty)
 
@@ -38,11 +38,11 @@ class Form(BaseModel):
 
 
 def form_of(settings: type[Settings]) -> type[Form]:
-    """Return a model with the fields of a configuration and its sections, all of them optional."""
+    """Return a model with all fields of a configuration and its sections, each optional."""
     fields: dict[str, Any] = {}
     for name, field in settings.model_fields.items():
         if get_origin(field.annotation) is dict:
-            continue  # what `sentiment tune` may change concerns no run
+            continue  # the section tune, which concerns no run
         section = settings_in(field.annotation)
         kinds = [form_of(section)] if section else _without_none(field.annotation)
         value: Any = Annotated[(reduce(or_, kinds), *field.metadata, Field(title=name))]
@@ -55,7 +55,7 @@ def form_of(settings: type[Settings]) -> type[Form]:
         __module__=__name__,
         **fields,
     )
-    # Worker processes are sent the form with the flow's parameters, and find it under its name.
+    # Worker processes receive the form with the flow's parameters and look it up by name.
     globals()[form.__name__] = form
     return form
 

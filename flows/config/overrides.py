@@ -1,4 +1,4 @@
-"""Nested settings: values replaced by their paths, and what is wrong with them in words."""
+"""Nested settings: replace values by path, and describe what is wrong with them."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ S = TypeVar("S", bound=Settings)
 
 
 def apply_all(content: dict[str, Any], overrides: Sequence[str]) -> list[str]:
-    """Apply ``key.path=value`` overrides to ``content``; return what is wrong with any."""
+    """Apply ``key.path=value`` overrides to ``content``; return the errors."""
     errors = []
     for override in overrides:
         try:
@@ -38,7 +38,7 @@ def _apply(content: dict[str, Any], override: str) -> None:
 
 
 def put(content: dict[str, Any], path: str, value: Any) -> None:
-    """Set the value that a path leads to, with the sections on the way."""
+    """Set the value at a path, creating the sections on the way."""
     *sections, name = path.split(".")
     for section in sections:
         if not isinstance(content.get(section), dict):
@@ -48,14 +48,14 @@ def put(content: dict[str, Any], path: str, value: Any) -> None:
 
 
 def merged(content: Any, settings: Any) -> Any:
-    """Return nested settings with those of the second argument in place of the first's."""
+    """Return the first nested settings, updated with the second."""
     if not (isinstance(content, Mapping) and isinstance(settings, Mapping)):
         return settings
     return {**content, **{name: merged(content.get(name), v) for name, v in settings.items()}}
 
 
 def holds(settings: Mapping[str, Any], path: str) -> bool:
-    """Say whether nested settings have a value at a path."""
+    """Return whether nested settings have a value at a path."""
     value: Any = settings
     for name in path.split("."):
         value = value.get(name, {}) if isinstance(value, Mapping) else {}
@@ -63,7 +63,7 @@ def holds(settings: Mapping[str, Any], path: str) -> bool:
 
 
 def replaced(config: S, values: Mapping[str, Any]) -> S:
-    """Return settings with values, by their paths, replaced; raises pydantic's ValidationError."""
+    """Return settings with values replaced by path. Raises pydantic's ValidationError."""
     content = config.model_dump(mode="json", exclude_unset=True)
     for path, value in values.items():
         put(content, path, value)
@@ -71,7 +71,7 @@ def replaced(config: S, values: Mapping[str, Any]) -> S:
 
 
 def validated(kind: type[S], content: dict[str, Any], errors: Sequence[str], what: str) -> S:
-    """Return settings; raises one ConfigError with the errors given and all that is wrong."""
+    """Return settings. Raises one ConfigError with the given errors and all others."""
     errors = list(errors)
     try:
         config = kind.model_validate(content)
@@ -86,9 +86,9 @@ def validated(kind: type[S], content: dict[str, Any], errors: Sequence[str], wha
 
 
 def describe(entry: Any, kind: type[Settings]) -> str:
-    """Put one of pydantic's errors into words, with the key's path."""
+    """Return a pydantic error as a message with the key's path."""
     names = [str(part) for part in entry["loc"]]
-    path = ".".join(names) or "the whole"
+    path = ".".join(names) or "the configuration"
     if entry["type"] == "extra_forbidden":
         return f"{path}: unknown key{nearest(names[-1], fields_at(kind, names[:-1]))}"
     message = entry["msg"].removeprefix("Value error, ")
@@ -99,7 +99,7 @@ def describe(entry: Any, kind: type[Settings]) -> str:
 
 
 def fields_at(kind: type[Settings], names: Sequence[str]) -> list[str]:
-    """Return the valid keys of the section that a path leads to."""
+    """Return the valid keys of the section at a path; empty if there is none."""
     try:
         return list(section_at(kind, names).model_fields)
     except KeyError:
@@ -107,7 +107,7 @@ def fields_at(kind: type[Settings], names: Sequence[str]) -> list[str]:
 
 
 def section_at(kind: type[Settings], names: Sequence[str]) -> type[Settings]:
-    """Return the class of the section that a path leads to; raises KeyError without one."""
+    """Return the class of the section at a path. Raises KeyError if there is none."""
     rest = iter(names)
     for name in rest:
         annotation = kind.model_fields[name].annotation
@@ -121,7 +121,7 @@ def section_at(kind: type[Settings], names: Sequence[str]) -> type[Settings]:
 
 
 def settings_in(annotation: Any) -> type[Settings] | None:
-    """Return the class of a section, None for the annotation of a plain value."""
+    """Return the class of a section; None for a plain value's annotation."""
     nested = get_origin(annotation) in (Union, UnionType, dict)
     options = get_args(annotation) if nested else [annotation]
     found = [o for o in options if isinstance(o, type) and issubclass(o, Settings)]
@@ -129,6 +129,6 @@ def settings_in(annotation: Any) -> type[Settings] | None:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return a hint at the valid name that was perhaps meant."""
+    """Return a hint at the most similar name; empty if there is none."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f" (did you mean {close[0]}?)" if close else ""

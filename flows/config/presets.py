@@ -22,7 +22,7 @@ def storage_root(given: str | Path | None) -> Path:
 
 
 def preset_names() -> list[str]:
-    """Return the presets that come with the project."""
+    """Return the names of the project's presets."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
@@ -32,7 +32,7 @@ def load_config(
     """Read a preset (a name, or the path of a YAML file) and replace some of its values.
 
     ``settings`` are nested as in a preset; ``key.path=value`` overrides win over them.
-    Raises one ConfigError that lists everything that is wrong.
+    Raises one ConfigError that lists all errors.
     """
     content = merged(_read_preset(preset), settings or {})
     errors = apply_all(content, overrides)
@@ -46,14 +46,14 @@ def load_config(
 def score_config(
     columns: Sequence[str], label_column: str | None, with_text: bool, overrides: Sequence[str]
 ) -> ScoreConfig:
-    """Return the settings of scoring; raises one ConfigError that lists everything wrong."""
+    """Return the settings of scoring. Raises one ConfigError that lists all errors."""
     content: dict[str, Any] = {"columns": list(columns), "label_column": label_column}
     content["with_text"] = with_text
     return validated(ScoreConfig, content, apply_all(content, overrides), "The configuration")
 
 
 def set_where(preset: str, overrides: Sequence[str], settings: Mapping[str, Any], key: str) -> str:
-    """Say where a setting's value comes from, for a valid configuration."""
+    """Return where a setting's value comes from, for a valid configuration."""
     if any(override.partition("=")[0].strip() == key for override in overrides):
         return "set by an override"
     if holds(settings, key):

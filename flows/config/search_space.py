@@ -1,4 +1,4 @@
-"""What a search may try: the entries of a preset's section ``tune``."""
+"""The search space: the entries of a preset's section ``tune``."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_args
@@ -11,13 +11,14 @@ from sentiment.settings import Settings
 from tasks.config import Dimension
 
 S = TypeVar("S", bound=Settings)
-TUNABLE = ("tokenize", "vocabulary", "tensors", "train")  # what leaves the reviews as they are
+# The sections that leave the reviews as they are.
+TUNABLE = ("tokenize", "vocabulary", "tensors", "train")
 
 
 def with_values(config: S, values: Mapping[str, Any]) -> S:
-    """Return a configuration with some settings, by their paths, replaced.
+    """Return a configuration with some settings replaced by path.
 
-    Raises ConfigError where they do not go together.
+    Raises ConfigError if they do not go together.
     """
     try:
         return replaced(config, values)
@@ -27,14 +28,14 @@ def with_values(config: S, values: Mapping[str, Any]) -> S:
 
 
 def takes_whole_numbers(kind: type[Settings], path: str) -> bool:
-    """Say whether the setting that a path leads to is a whole number."""
+    """Return whether the setting at a path is a whole number."""
     *sections, name = path.split(".")
     annotation = section_at(kind, sections).model_fields[name].annotation
     return int in {annotation, *get_args(annotation)}
 
 
 def path_fault(kind: type[Settings], path: str) -> str | None:
-    """Say what is wrong with the path of a setting to tune, None if nothing is."""
+    """Return what is wrong with the path of a setting to tune; None if nothing."""
     *sections, name = names = path.split(".")
     if names[0] not in TUNABLE:
         return (
@@ -50,12 +51,12 @@ def path_fault(kind: type[Settings], path: str) -> str | None:
         return f"tune.{path}: is a section; name one of its settings"
     extra = field.json_schema_extra
     if isinstance(extra, dict) and extra.get("operational"):
-        return f"tune.{path}: shapes no result, so there is nothing to tune"
+        return f"tune.{path}: does not affect the result, so there is nothing to tune"
     return None
 
 
 def value_faults(config: Settings, space: Mapping[str, Dimension]) -> list[str]:
-    """Say which values of a search space their settings refuse, whatever the others are."""
+    """Return the errors of values that their settings never accept, whatever the others are."""
     faults = []
     for path, dimension in space.items():
         for value in dimension.ends():

@@ -1,4 +1,4 @@
-"""What a Prefect server has to know: work pools, deployments, when a run counts as dead."""
+"""What a Prefect server needs: work pools, deployments, and when a run counts as dead."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ SILENCE = timedelta(seconds=90)  # three heartbeats
 HEARTBEAT = "prefect.flow-run.heartbeat"
 DEAD_RUNS = AutomationCore(
     name="Mark dead runs as crashed",
-    description="A flow run whose process sends no heartbeat any more, and has not ended.",
+    description="A flow run that has not ended, but whose process has stopped sending heartbeats.",
     trigger=EventTrigger(
         after={HEARTBEAT},
         expect={
@@ -54,17 +54,17 @@ DEAD_RUNS = AutomationCore(
 
 
 def deploy(env: Mapping[str, str], note: Note) -> None:
-    """Create the work pools, all deployments of prefect.yaml and the automation on a server.
+    """Create the work pools, the deployments of prefect.yaml and the automation on a server.
 
-    All of it can be there already; schedules keep the switch that they have on the server. ``env``
-    says where the server is and how to be let in. Raises ServiceError when there is no server, it
-    lets nobody in or Prefect refuses.
+    Any of them may exist already; schedules stay as active or inactive as they are on the server.
+    ``env`` holds the server's address and credentials. Raises ServiceError if the server is
+    unreachable, rejects the credentials, or the deployment fails.
     """
     with server_of(env) as client:
         for pool in POOLS:
             with suppress(ObjectAlreadyExists):
                 client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-        # Not updated: that would make it forget the runs whose heartbeats it waits for.
+        # Never updated: it would forget the runs whose heartbeats it waits for.
         if not client.read_automations_by_name(DEAD_RUNS.name):
             client.create_automation(DEAD_RUNS)
         switches = schedules_of(client)
@@ -84,14 +84,14 @@ def deploy(env: Mapping[str, str], note: Note) -> None:
 
 @contextmanager
 def server_of(env: Mapping[str, str]) -> Iterator[SyncPrefectClient]:
-    """Yield a client of the server; what goes wrong with it becomes a ServiceError."""
+    """Yield a client of the server; turn its failures into ServiceError."""
     url = env["PREFECT_API_URL"]
     try:
         with SyncPrefectClient(url, auth_string=env.get("PREFECT_API_AUTH_STRING")) as client:
             yield client
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
-        hint = ": set PREFECT_API_AUTH_STRING to its name:word." if status == 401 else "."
+        hint = ": set PREFECT_API_AUTH_STRING to its USER:PASSWORD." if status == 401 else "."
         raise ServiceError(f"The server {url} answers with status {status}{hint}") from error
     except httpx.HTTPError as error:
         raise ServiceError(
@@ -100,14 +100,14 @@ def server_of(env: Mapping[str, str]) -> Iterator[SyncPrefectClient]:
 
 
 def watch_running(client: SyncPrefectClient) -> None:
-    """Send a heartbeat in the name of each run that goes on, as far as the server knows.
+    """Send a heartbeat on behalf of each run that the server takes for running.
 
-    A run that died together with the server, or while it was away, is waited for by no automation.
-    After this heartbeat it is missed like any other. Only runs that have sent one themselves are
-    meant: others, as from a terminal, send none even while they live.
+    No automation waits for a run that died together with the server, or while the server was down;
+    after this heartbeat it is missed like any other. Only for runs that have sent one themselves:
+    others, such as those from a terminal, send none even while alive.
     """
-    going_on = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])
-    filter_ = FlowRunFilter(state=FlowRunFilterState(type=going_on))
+    running = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])
+    filter_ = FlowRunFilter(state=FlowRunFilterState(type=running))
     for run in client.read_flow_runs(flow_run_filter=filter_):
         resource = f"prefect.flow-run.{run.id}"
         asked = {"event": {"name": [HEARTBEAT]}, "resource": {"id": [resource]}}
@@ -124,7 +124,7 @@ def names() -> list[str]:
 
 
 def deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
-    """Return those of prefect.yaml that the server has, of however many it lists at once."""
+    """Return the deployments of prefect.yaml that the server has."""
     return client.read_deployments(
         deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=names()))
     )
@@ -140,7 +140,7 @@ def schedules_of(client: SyncPrefectClient) -> dict[tuple[Any, str | None], tupl
 
 
 def deploy_all(env: Mapping[str, str]) -> None:
-    """Let Prefect read prefect.yaml. Raises ServiceError with what it printed."""
+    """Run `prefect deploy --all`. Raises ServiceError with its output if it fails."""
     done = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
         cwd=ROOT,
@@ -149,4 +149,4 @@ def deploy_all(env: Mapping[str, str]) -> None:
         text=True,
     )
     if done.returncode:
-        raise ServiceError(f"Prefect does not deploy prefect.yaml:\n{done.stdout}{done.stderr}")
+        raise ServiceError(f"`prefect deploy --all` failed:\n{done.stdout}{done.stderr}")

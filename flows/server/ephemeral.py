@@ -1,7 +1,7 @@
-"""Prefect's temporary server, for a run from the command line that names no other server.
+"""Prefect's ephemeral server, for a command that names no other server.
 
 Left alone, Prefect's client imports the whole server into its own process before it starts another
-one for it. Here that process starts first, and comes up while this one still imports.
+process for it. Here that process starts first, and comes up while this one is still importing.
 """
 
 import atexit
@@ -17,26 +17,25 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from sentiment.errors import ServiceError
 
-PATIENCE = 90  # seconds for a machine that is busy
+PATIENCE = 90  # seconds, for a busy machine
 
 
 def prepare_prefect(*, debug: bool) -> None:
-    """Set Prefect's defaults for a run from the command line; the user's own settings win."""
+    """Set Prefect's defaults for a command; the user's own settings win."""
     for name, value in {
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_LEVEL": "INFO" if debug else "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING" if debug else "CRITICAL",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
     }.items():
         os.environ.setdefault(name, value)
 
 
 def start_server() -> Callable[[], AbstractContextManager[None]]:
-    """Start a server, unless the environment names one; return the context in which to use it.
+    """Start a server unless the environment names one; return the context to use it in.
 
-    Entering that context waits until the server is up, and raises ServiceError if it does not come
-    up. The server ends when this process ends, whatever ends it.
+    Entering the context waits until the server is up, and raises ServiceError if it fails to start.
+    The server ends with this process, however that ends.
     """
     if named := os.environ.get("PREFECT_API_URL"):
         return lambda: _named(named)
@@ -45,7 +44,7 @@ def start_server() -> Callable[[], AbstractContextManager[None]]:
         listener.listen()
         port = listener.getsockname()[1]
         process = _start(listener.fileno())
-    # Before Prefect is imported, so that this comes after all that Prefect has to tell the server.
+    # Registered before Prefect is imported, so that it runs after Prefect's last requests.
     atexit.register(_end, process)
 
     @contextmanager
@@ -55,12 +54,12 @@ def start_server() -> Callable[[], AbstractContextManager[None]]:
 
         url = PREFECT_API_URL.value()
         if url or not PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
-            _end(process)  # the user's profile says otherwise
+            _end(process)  # the user's profile takes precedence
             with _named(url) if url else nullcontext():
                 yield
             return
         _wait_for(port)
-        # For all threads and worker processes: one that did not know of it would start another.
+        # For all threads and worker processes: Prefect would start another server for each.
         os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
         refresh_global_settings_context()
         try:
@@ -74,22 +73,22 @@ def start_server() -> Callable[[], AbstractContextManager[None]]:
 
 @contextmanager
 def _named(url: str) -> Iterator[None]:
-    """Use the server that somebody has named. Raises ServiceError where there is none."""
+    """Use the server that the user named. Raises ServiceError if it does not answer."""
     import httpx
 
     try:
         httpx.get(f"{url}/health", timeout=PATIENCE)
     except httpx.HTTPError as error:
         raise ServiceError(
-            f"The server {url} does not answer ({error}). Start it, or check PREFECT_API_URL: "
-            "without it a run starts a temporary server."
+            f"The server {url} does not answer ({error}). Start it, or unset PREFECT_API_URL to "
+            "use an ephemeral server."
         ) from error
     yield
 
 
 def _start(listener: int) -> "subprocess.Popen[bytes]":
-    # A terminal sends Ctrl-C to every process that was started from it. Without the server,
-    # Prefect's client asks again for a minute before an interrupted command can end.
+    # A terminal sends Ctrl-C to all its processes. If the server ended, Prefect's client would
+    # retry for a minute before the interrupted command could end.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return subprocess.Popen(
@@ -103,7 +102,7 @@ def _start(listener: int) -> "subprocess.Popen[bytes]":
 
 
 def _wait_for(port: int) -> None:
-    # It listens already, and answers once it is up.
+    # The socket already listens; it answers once the server is up.
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request("GET", "/api/health")
@@ -114,8 +113,8 @@ def _wait_for(port: int) -> None:
     finally:
         connection.close()
     raise ServiceError(
-        "Prefect's temporary server does not start. Its own words are above, or shown by --debug; "
-        "or name a server of yours in PREFECT_API_URL (`sentiment up` starts one)."
+        "Prefect's ephemeral server failed to start. See its output above, or rerun with --debug. "
+        "Or set PREFECT_API_URL to a server of yours (`sentiment up` starts one)."
     )
 
 
@@ -130,7 +129,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def serve(listener: int) -> None:
-    """Be the server, until whoever started it closes standard input or is gone."""
+    """Run the server until its parent process closes standard input or ends."""
     os.environ["PREFECT_UI_ENABLED"] = "false"
     import uvicorn
     from prefect.server.api.server import create_app
@@ -144,7 +143,7 @@ def serve(listener: int) -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     server.run(sockets=[socket.socket(fileno=listener)])
-    os._exit(0)  # all is written, and taking the modules down takes another second
+    os._exit(0)  # all is written; a normal exit takes another second
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A Prefect server and its workers as processes of this machine: ``sentiment up`` and ``down``."""
+"""``sentiment up`` and ``down``: a Prefect server and its workers on this machine."""
 
 import os
 import time
@@ -14,7 +14,7 @@ from sentiment.errors import ServiceError
 
 START_WITHIN = 300.0  # seconds for the server to answer; creating its database is slow
 SERVER = ("-m", "prefect", "server", "start", "--host", HOST, "--port")
-# What a worker has to share with the server that is to be used.
+# A running worker is kept only if these are the same.
 SAME = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "SENTIMENT_STORAGE")
 
 
@@ -23,38 +23,38 @@ def api_url(port: int) -> str:
 
 
 def up(folder: Path, *, storage: Path, port: int, gpu: bool, note: Note) -> None:
-    """Start what is not yet running: the server, its deployments, a worker for each pool.
+    """Start what is not running yet: the server, its deployments, a worker for each pool.
 
-    ``folder`` gets the server's database and the logs. Raises ServiceError when the port is taken
-    or the server does not start.
+    ``folder`` holds the server's database and the logs. Raises ServiceError if the port is taken
+    or the server fails to start.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "up.lock"):
         env = environment(folder, storage.resolve(), port)
         server = start_server(folder, port, env, note)
-        from flows.server.deployments import deploy  # loads Prefect, while the server starts
+        from flows.server.deployments import deploy  # loads Prefect while the server starts
 
-        wait_for(f"{env['PREFECT_API_URL']}/health", server, folder / "server.log")
+        wait_until_up(f"{env['PREFECT_API_URL']}/health", server, folder / "server.log")
         deploy(env, note)
         for pool in ("cpu", "gpu") if gpu else ("cpu",):
             start_worker(folder, pool, env, note)
 
 
 def down(folder: Path, note: Note) -> None:
-    """End every process that ``up`` started with this folder, and all that those started.
+    """Stop every process that ``up`` started with this folder, and all that those started.
 
-    The server goes last, so that runs can still tell it how they ended.
+    The server stops last, so that runs can still report how they ended.
     """
     folder = folder.resolve()
-    # What `up` is about to start is ended too.
+    # Waits for an `up` at work, to stop what it starts too.
     with FileLock(folder / "up.lock") if folder.is_dir() else nullcontext():
         server = [process for process in ours(folder) if is_server(process)]
         children = [child for process in server for child in process.children(recursive=True)]
         kept = {process.pid for process in [*server, *children]}
         ended = end(process for process in ours(folder) if process.pid not in kept)
         ended += end(ours(folder))
-    note(f"ended {ended} processes" if ended else f"nothing runs with {folder}")
+    note(f"stopped {ended} processes" if ended else f"nothing is running for {folder}")
 
 
 def environment(folder: Path, storage: Path, port: int) -> dict[str, str]:
@@ -77,16 +77,16 @@ def environment(folder: Path, storage: Path, port: int) -> dict[str, str]:
 
 
 def start_server(folder: Path, port: int, env: dict[str, str], note: Note) -> psutil.Process:
-    """Start the server, unless it runs, and return its process."""
+    """Start the server unless it is running; return its process."""
     for process in ours(folder):
         if is_server(process):
             running = int(process.cmdline()[-1])
             if running != port:
                 raise ServiceError(
                     f"The server of {folder} runs on port {running}: use it with PORT={running}, "
-                    "or end it first with make down."
+                    "or stop it first with make down."
                 )
-            note(f"server     runs on port {port}")
+            note(f"server     is running on port {port}")
             return process
     refuse_taken(port)
     started = launch([*SERVER, str(port)], folder / "server.log", env)
@@ -95,9 +95,9 @@ def start_server(folder: Path, port: int, env: dict[str, str], note: Note) -> ps
 
 
 def start_worker(folder: Path, pool: str, env: dict[str, str], note: Note) -> None:
-    """Start a pool's worker, unless it runs; on the GPU one run at a time.
+    """Start a pool's worker unless it is running; a GPU worker takes one run at a time.
 
-    One that runs for another server or storage folder, or with another password, is ended first.
+    A worker with another server, storage folder or password is stopped first.
     """
     limit = ("--limit", "1") if pool == "gpu" else ()
     arguments = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", *limit]
@@ -107,9 +107,9 @@ def start_worker(folder: Path, pool: str, env: dict[str, str], note: Note) -> No
                 continue
             its = process.environ()
             if all(its.get(name) == env.get(name) for name in SAME):
-                note(f"worker     {pool} runs")
+                note(f"worker     {pool} is running")
                 return
-            note(f"worker     {pool} runs for another server, storage or password: ending it")
+            note(f"worker     {pool} has another server, storage or password: stopping it")
             end([process, *process.children(recursive=True)])
     launch(arguments, folder / f"{pool}.log", env)
     note(f"worker     {pool} started")
@@ -121,8 +121,8 @@ def is_server(process: psutil.Process) -> bool:
     return False
 
 
-def wait_for(url: str, server: psutil.Process, log: Path) -> None:
-    """Wait until the server answers. Raises ServiceError when it ends or takes too long."""
+def wait_until_up(url: str, server: psutil.Process, log: Path) -> None:
+    """Wait until the server answers. Raises ServiceError if it ends or takes too long."""
     deadline = time.monotonic() + START_WITHIN
     with httpx.Client(timeout=5, trust_env=False) as client, suppress(psutil.NoSuchProcess):
         while time.monotonic() < deadline and server.status() != psutil.STATUS_ZOMBIE:
@@ -130,4 +130,4 @@ def wait_for(url: str, server: psutil.Process, log: Path) -> None:
                 if client.get(url).is_success:
                     return
             time.sleep(0.5)
-    raise ServiceError(f"The Prefect server does not answer at {url}. Its log: {log}")
+    raise ServiceError(f"The Prefect server does not answer at {url}. See its log: {log}")

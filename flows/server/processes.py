@@ -1,7 +1,7 @@
-"""The processes of `sentiment up`: found by a mark, started, ended.
+"""The processes of ``sentiment up``: start, find and stop them.
 
 Every process started here, and all that it starts, carries the environment variable ``MARK`` with
-the folder of its logs. So there are no pid files to go stale: what runs is what carries the mark.
+the folder of its logs. There are no pid files to go stale: what carries the mark is running.
 """
 
 import os
@@ -35,7 +35,7 @@ def ours(folder: Path) -> list[psutil.Process]:
 
 
 def launch(arguments: Sequence[str], log: Path, env: dict[str, str]) -> psutil.Process:
-    """Start Python in a session of its own, so that it outlives this terminal."""
+    """Start Python in a new session, so that it outlives this terminal."""
     with log.open("a") as output:
         return psutil.Popen(
             [sys.executable, *arguments],
@@ -49,20 +49,20 @@ def launch(arguments: Sequence[str], log: Path, env: dict[str, str]) -> psutil.P
 
 
 def refuse_taken(port: int) -> None:
-    """Raise ServiceError, naming the owner, when a port cannot be listened on."""
+    """Raise ServiceError, naming the owner, if a port cannot be listened on."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))
         except OSError as error:
             raise ServiceError(
-                f"Port {port} cannot be used: {owner_of(port) or error.strerror}. Choose another "
-                f"one: make up PORT={port + 1}"
+                f"Port {port} cannot be used: {owner_of(port) or error.strerror}. Choose "
+                f"another: make up PORT={port + 1}"
             ) from error
 
 
 def owner_of(port: int) -> str | None:
-    """Say which process listens on a port, None where the system does not tell."""
+    """Return which process listens on a port; None if the system does not say."""
     with suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,):
@@ -74,7 +74,7 @@ def owner_of(port: int) -> str | None:
 
 
 def end(processes: Iterable[psutil.Process]) -> int:
-    """End processes by SIGTERM, after a while by SIGKILL; return how many there were."""
+    """Stop processes with SIGTERM, then SIGKILL; return how many there were."""
     listed = list(processes)
     for process in listed:
         with suppress(psutil.Error):

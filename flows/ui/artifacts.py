@@ -1,4 +1,4 @@
-"""What a run leaves in the Prefect UI: tables of figures, the report, where the files are."""
+"""What a run publishes in the Prefect UI: tables of metrics, the report, links to the files."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 def publish_data_quality(done: Done) -> None:
     """Show the input files and the splits."""
     quality = data_quality(done["ingest"], done["tensors"])
-    with attempt("the figures of the data"):
+    with attempt("the data's statistics"):
         create_table_artifact(
             split_rows(quality),
             key="data-quality",
@@ -36,7 +36,7 @@ def publish_data_quality(done: Done) -> None:
 def publish_metrics(store: Store, done: Done) -> None:
     """Show the model's metrics."""
     metrics = json.loads(_file(store, done["evaluate"], "metrics.json").read_bytes())
-    with attempt("the figures of the model"):
+    with attempt("the model's metrics"):
         create_table_artifact(
             metric_rows(metrics), key="metrics", description="The model on the test reviews"
         )
@@ -61,7 +61,7 @@ def _file(store: Store, manifests: Sequence[Manifest], name: str) -> Path:
 
 @contextmanager
 def attempt(what: str) -> Iterator[None]:
-    """Note in the log what Prefect's API could not do, and go on: the run's results matter more."""
+    """Log a failure of Prefect's API and continue: the run's results matter more."""
     try:
         yield
     except Exception as error:
@@ -69,7 +69,7 @@ def attempt(what: str) -> Iterator[None]:
 
 
 def split_rows(quality: Mapping[str, Any]) -> list[Row]:
-    """Return ``tasks.data_quality.data_quality`` as a table with a column for each split."""
+    """Return ``tasks.data_quality.data_quality`` as a table, a column for each split."""
     splits = quality["splits"]
 
     def row(figure: str, values: Iterable[str]) -> Row:
@@ -88,7 +88,7 @@ def split_rows(quality: Mapping[str, Any]) -> list[Row]:
 
 
 def file_rows(quality: Mapping[str, Any]) -> list[Row]:
-    """Return the input files as a table with a column for each reason of rejection."""
+    """Return the input files as a table, a column for each reason for rejection."""
     files = quality["files"]
     reasons = sorted({reason for file in files for reason in file["rejected"]})
     return [
@@ -103,9 +103,9 @@ def file_rows(quality: Mapping[str, Any]) -> list[Row]:
 
 
 def metric_rows(metrics: Mapping[str, Any]) -> list[Row]:
-    """Return the headline figures of ``sentiment.evaluation.metrics.measure`` as a table."""
+    """Return the headline metrics of ``sentiment.evaluation.metrics.measure`` as a table."""
     low, high = metrics["accuracy_interval"]
-    figures = {
+    shown = {
         "test reviews": f"{metrics['rows']:,}",
         "accuracy": f"{metrics['accuracy']:.2%}",
         "95 % interval": f"{low:.2%} to {high:.2%}",
@@ -118,7 +118,7 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[Row]:
         "F1": _decimals(metrics["f1"]),
         "calibration error (ECE)": _decimals(metrics["calibration"]["ece"]),
     }
-    return [{"figure": name, "value": value} for name, value in figures.items()]
+    return [{"figure": name, "value": value} for name, value in shown.items()]
 
 
 def _decimals(value: float | None) -> str:
@@ -126,8 +126,10 @@ def _decimals(value: float | None) -> str:
 
 
 def file_links(files: Mapping[str, Path]) -> str:
-    """Return files and folders as Markdown: a link, and the path, since browsers follow no
-    ``file:`` link from a server's page."""
+    """Return files and folders as Markdown: a link, and the path to copy.
+
+    Browsers follow no ``file:`` link from a server's page.
+    """
     lines = (
         f"| [{name}]({path.resolve().as_uri()}) | `{path.resolve()}` |"
         for name, path in files.items()

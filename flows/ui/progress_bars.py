@@ -1,4 +1,4 @@
-"""The progress of the long stages as artifacts, for those who watch a run in the Prefect UI."""
+"""Progress bars of the long stages, as artifacts in the Prefect UI."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,18 +16,18 @@ UPDATE_EVERY = 3.0  # seconds
 
 
 class ProgressArtifact:
-    """A reporter that moves a progress bar."""
+    """A reporter that updates a progress bar."""
 
     def __init__(self, running: Running) -> None:
         self._id: UUID | None = None
         with attempt("a progress artifact"):
             created = create_progress_artifact(
-                0.0, key=f"progress-{running.stage.replace(' ', '-')}", description="has begun"
+                0.0, key=f"progress-{running.stage.replace(' ', '-')}", description="started"
             )
             self._id = cast(UUID, created)  # a coroutine in asynchronous flows only
 
     def note(self, line: str) -> None:
-        """A bar has no room for lines."""
+        """Ignored: a progress bar shows no log lines."""
 
     def progress(self, running: Running, state: Snapshot) -> None:
         self._move(100 * (part_done(running, state) or 0.0), running, state)
@@ -39,7 +39,7 @@ class ProgressArtifact:
         return UPDATE_EVERY
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
     def _move(self, percent: float, running: Running, state: Snapshot) -> None:
         if self._id is not None:
@@ -51,7 +51,7 @@ class ProgressArtifact:
 def progress_artifact(running: Running, *, wanted: bool) -> Iterator[None]:
     """Show the progress of a stage, where ``wanted``, in the Prefect UI until the block ends.
 
-    Without a server of the user's own nobody could look at it, and nothing is shown.
+    Does nothing where no server is named: it would have no UI to look at.
     """
     if not wanted or not get_current_settings().api.url:
         yield

@@ -1,4 +1,4 @@
-"""What a person sees of a run while it goes on: lines, a live line, or Prefect's log."""
+"""What a person sees of a run in progress: lines, a live line, or Prefect's log."""
 
 import logging
 import threading
@@ -24,9 +24,9 @@ SHOWN = ("loss", "validation_accuracy")
 
 @dataclass(frozen=True)
 class Running:
-    """A stage at work: its name, the files its tasks report through, the work expected.
+    """A running stage: its name, the files its tasks report through, the work expected.
 
-    ``sizes`` are the bytes of each task's input.
+    ``sizes`` holds the bytes of each task's input.
     """
 
     stage: str
@@ -37,7 +37,7 @@ class Running:
 
 
 class Reporter(Protocol):
-    """Is told what happens to each stage."""
+    """Receives what happens to each stage."""
 
     def note(self, line: str) -> None: ...
     def progress(self, running: Running, state: Snapshot) -> None: ...
@@ -62,16 +62,16 @@ class LineReporter:
         return LINE_EVERY
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
 
 class LiveReporter(LineReporter):
-    """Redraws one line at the foot of a terminal while a stage is at work."""
+    """Redraws one line at the bottom of a terminal while a stage is running."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self._live: Live | None = None
-        self._lock = threading.RLock()  # a stage's own notes come while `watch` redraws
+        self._lock = threading.RLock()  # a stage's own notes arrive while `watch` redraws
 
     def note(self, line: str) -> None:
         with self._lock:
@@ -79,7 +79,7 @@ class LiveReporter(LineReporter):
             super().note(line)
 
     def progress(self, running: Running, state: Snapshot) -> None:
-        text = Text(describe(running, state), style="cyan")  # on two lines if need be
+        text = Text(describe(running, state), style="cyan")  # may wrap
         with self._lock:
             if self._live is None:
                 self._live = Live(console=self._console, transient=True, auto_refresh=False)
@@ -97,7 +97,7 @@ class LiveReporter(LineReporter):
 
 
 class LogReporter:
-    """Writes to a logger: that of a flow run, which the Prefect UI shows."""
+    """Writes to the logger of a flow run, which the Prefect UI shows."""
 
     def __init__(self, logger: "logging.Logger | logging.LoggerAdapter[logging.Logger]") -> None:
         self._logger = logger
@@ -113,19 +113,19 @@ class LogReporter:
         return LINE_EVERY
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
 
 chosen: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
 
 
 def describe(running: Running, state: Snapshot) -> str:
-    """Say in one line which stage is how far."""
+    """Return a one-line progress message for a stage."""
     return f"{running.stage:<11}{progress_text(running, state)}"
 
 
 def part_done(running: Running, state: Snapshot) -> float | None:
-    """Return how much of a stage is done, from 0 to 1; None while that is unknown."""
+    """Return the part of a stage that is done, from 0 to 1; None if unknown."""
     if state.share is not None:
         return state.share
     total = running.total or state.total
@@ -133,7 +133,7 @@ def part_done(running: Running, state: Snapshot) -> float | None:
 
 
 def progress_text(running: Running, state: Snapshot) -> str:
-    """Say how far a stage is, how fast, and how long it may still take."""
+    """Return how far a stage is, its speed, and the time left."""
     seconds = time.monotonic() - running.started
     total, part = running.total or state.total, part_done(running, state)
     rate = state.done / seconds if seconds > 0 else 0.0
@@ -142,21 +142,21 @@ def progress_text(running: Running, state: Snapshot) -> str:
     parts = [f"{state.done:,}{known} reviews{share}", f"{rate:,.0f}/s"]
     if part:
         parts.append(f"{seconds * (1 - part) / part:,.0f} s left")
-    figures = [(name, state.figures[name]) for name in SHOWN if name in state.figures]
-    parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures]
+    metrics = [(name, state.figures[name]) for name in SHOWN if name in state.figures]
+    parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in metrics]
     return ", ".join(parts)
 
 
 @contextmanager
 def watch(reporter: Reporter, running: Running) -> Iterator[None]:
-    """Report a stage's progress from another thread until the block ends, and what it logs."""
+    """Report a stage's log, and its progress from another thread, until the block ends."""
     ended = threading.Event()
 
     def report() -> None:
         while not ended.wait(reporter.interval()):
             reporter.progress(running, snapshot(running.files, running.sizes))
 
-    # With the flow run's context, which says to Prefect whose progress this is.
+    # In the flow run's context, which tells Prefect whose progress this is.
     context = copy_context()
     thread = threading.Thread(
         target=context.run, args=[report], name=f"watch {running.stage}", daemon=True
@@ -168,12 +168,12 @@ def watch(reporter: Reporter, running: Running) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        reporter.close()  # whatever ended the block: else the terminal's cursor stays hidden
+        reporter.close()  # always: otherwise the terminal's cursor stays hidden
 
 
 @contextmanager
 def _notes(reporter: Reporter, stage: str) -> Iterator[None]:
-    """Pass on what the packages log about a stage in this process."""
+    """Pass on what the package ``sentiment`` logs in this process."""
 
     class Notes(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -183,7 +183,7 @@ def _notes(reporter: Reporter, stage: str) -> Iterator[None]:
     level, handler, propagate = logger.level, Notes(), logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    logger.propagate = False  # Prefect would show the same line again
+    logger.propagate = False  # otherwise Prefect repeats the line
     try:
         yield
     finally:
@@ -194,16 +194,16 @@ def _notes(reporter: Reporter, stage: str) -> Iterator[None]:
 
 @contextmanager
 def reporting(reporter: Reporter, name: str) -> Iterator[Progress]:
-    """Yield a ``Progress`` that reports work done in this thread, now and then."""
+    """Yield a ``Progress`` that reports work done in this thread at the reporter's interval."""
     started = reported = time.monotonic()
     running = Running(name, [], None, started)
 
-    def report(done: int, total: int | None = None, **figures: float) -> None:
+    def report(done: int, total: int | None = None, **metrics: float) -> None:
         nonlocal reported
         now = time.monotonic()
         if now - reported >= reporter.interval():
             reported = now
-            reporter.progress(running, Snapshot(done, figures, total))
+            reporter.progress(running, Snapshot(done, metrics, total))
 
     try:
         yield report

@@ -1,4 +1,4 @@
-"""The name of a run in the Prefect UI: its preset, its data, and what tells it apart."""
+"""The name of a run in the Prefect UI: its preset, its data, and a unique end."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,9 +13,9 @@ from tasks.stage import Request
 
 
 def run_name(preset: str, sources: Iterable[Artifact], flow_run: UUID) -> str:
-    """Return a name such as ``balanced-3f2a91c0-5b0c1e``: equal data give equal middles.
+    """Return a name such as ``balanced-3f2a91c0-5b0c1e``; equal data give equal middle parts.
 
-    A run that is tried again keeps its name.
+    A run that is retried keeps its name.
     """
     data = digest_json([source.sha256 for source in sources])
     return f"{Path(preset).stem}-{data[:8]}-{flow_run.hex[-6:]}"

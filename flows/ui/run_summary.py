@@ -1,4 +1,4 @@
-"""What came of a run: as a JSON object, and as a table for a person."""
+"""The outcome of a run: as a JSON object, and as a table for a person."""
 
 import os
 from collections import Counter
@@ -18,7 +18,7 @@ from tasks.store import Store
 
 @dataclass(frozen=True)
 class StageResult:
-    """What became of a stage: ``completed`` or ``cached``, why, and a digest of its outputs."""
+    """A stage's outcome: ``completed`` or ``cached``, why, and a digest of its outputs."""
 
     stage: str
     state: str
@@ -28,10 +28,10 @@ class StageResult:
 
 
 class RunResult(TypedDict):
-    """What came of a run. What a stage that was not reached would say is None.
+    """The outcome of a run. What belongs to a stage that was not reached is None.
 
-    ``promotion`` is the verdict on the model, with the champion it met; ``model`` and ``report``
-    are paths.
+    ``promotion`` is the verdict on the model, with the champion that it was compared with;
+    ``model`` and ``report`` are paths.
     """
 
     accuracy: float | None
@@ -54,7 +54,7 @@ def summarise(
     verdict: Verdict | None,
     report: Path,
 ) -> RunResult:
-    """Return what came of a run; ``report`` is where its report is, if it got that far."""
+    """Return the outcome of a run; ``report`` is where its report is, if it got that far."""
     ingested = manifests.get("ingest", ())
     rejected: Counter[str] = Counter()
     for manifest in ingested:
@@ -118,6 +118,6 @@ def result_table(result: RunResult, *, generated: bool) -> Table:
 
 
 def shown_path(path: Path) -> str:
-    """Return a path relative to the current folder where it lies inside, else in full."""
+    """Return a path relative to the current folder if inside it, else in full."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative

@@ -1,4 +1,4 @@
-"""What came of scoring files: as a table for a person, and as markdown for the Prefect UI."""
+"""The outcome of scoring files: as a table for a person, and as Markdown for the Prefect UI."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,7 @@ Row = tuple[str, str]
 
 
 def score_rows(summary: dict[str, Any]) -> Iterator[Row]:
-    """Yield the summary's figures (see :func:`score_files`) as names and values."""
+    """Yield the summary (see :func:`score_files`) as names and values."""
     yield "rows", f"{summary['rows']:,}"
     yield "scored", f"{summary['scored']:,}"
     yield "bad rows", bad_rows(summary)
@@ -34,13 +34,13 @@ def score_rows(summary: dict[str, Any]) -> Iterator[Row]:
 
 
 def bad_rows(figures: dict[str, Any]) -> str:
-    """Say how many rows could not be scored, and why."""
+    """Return how many rows could not be scored, and why."""
     reasons = [f"{why}: {number:,}" for why, number in figures["bad_rows_by_reason"].items()]
     return f"{figures['bad_rows']:,}" + (f" ({', '.join(reasons)})" if reasons else "")
 
 
 def drift_rows(summary: dict[str, Any]) -> Iterator[Row]:
-    """Yield how far the reviews are from the training reviews."""
+    """Yield how far the reviews drift from the training reviews."""
     drift = summary["drift"]
     if drift is None:
         yield "drift", "not available" + ("" if summary["scored"] else ": no row was scored")
@@ -50,7 +50,7 @@ def drift_rows(summary: dict[str, Any]) -> Iterator[Row]:
     yield (
         "drift: lengths",
         f"stability index {length['distance']:.3f}; 10th, 50th, 90th percentile "
-        f"{in_words(length['scored'])}, training {in_words(length['training'])} words",
+        f"{listed(length['scored'])}, training {listed(length['training'])} words",
     )
     yield (
         "drift: unknown",
@@ -58,17 +58,17 @@ def drift_rows(summary: dict[str, Any]) -> Iterator[Row]:
     )
 
 
-def in_words(numbers: list[int]) -> str:
+def listed(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
 def warnings_of(summary: dict[str, Any]) -> list[str]:
-    """Return what a person should look at before using the scores."""
+    """Return what to look at before using the scores."""
     warnings = list(summary["drift"]["warnings"]) if summary["drift"] else []
     if others := summary["other_labels"]:
         warnings.append(
-            f"{others:,} rows have labels that are neither of the two, so those of the others may "
-            "mean something else. Name the negative and the positive one: --set labels=[1,5]"
+            f"{others:,} rows have a label that is neither negative nor positive, so the other "
+            "labels may be misread too. Name the negative and the positive one: --set labels=[1,5]"
         )
     return warnings
 

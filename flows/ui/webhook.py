@@ -1,4 +1,4 @@
-"""Telling another service what became of a run: a POST to a URL that only the environment knows."""
+"""Notify another service of a run's outcome: a POST to a URL that only the environment knows."""
 
 import json
 import os
@@ -15,8 +15,8 @@ TIMEOUT = 5.0  # seconds
 def notify(event: str, about: Mapping[str, Any], say: Callable[[str], None]) -> None:
     """POST ``{"event": event, **about}`` as JSON to the webhook, if the environment names one.
 
-    A webhook that fails is told of by ``say`` and fails nothing. Its path and query, which may hold
-    a secret, are shown nowhere.
+    Failures are reported through ``say`` and never fail the run. The URL's path and query may hold
+    a secret and are never shown.
     """
     url = os.environ.get(WEBHOOK)
     if not url:
@@ -25,13 +25,13 @@ def notify(event: str, about: Mapping[str, Any], say: Callable[[str], None]) -> 
         _post(url, {"event": event, **about})
     except Exception as error:  # its text may repeat the URL
         trouble = f"status {error.code}" if isinstance(error, HTTPError) else type(error).__name__
-        say(f"webhook    {_host(url)} ({WEBHOOK}) was not told of {event!r}: {trouble}")
+        say(f"webhook    {_host(url)} ({WEBHOOK}) did not receive {event!r}: {trouble}")
 
 
 def _post(url: str, content: Mapping[str, Any]) -> None:
     # Not httpx, which logs whole URLs.
     if not url.startswith(("https://", "http://")):
-        raise ValueError("no URL of a web server")
+        raise ValueError("not an HTTP URL")
     body = json.dumps(content).encode()
     with urlopen(Request(url, body, {"Content-Type": "application/json"}), timeout=TIMEOUT):
         pass

@@ -21,7 +21,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_without_any_service(storage: Path) -> None:
-    """The preset `sample`, made tiny, on Prefect's own temporary server."""
+    """The preset `sample`, made tiny, on Prefect's ephemeral server."""
     process = run_sentiment("run", *SETTINGS, "--json", "--storage", str(storage))
     result = result_of(process)
     assert result["rows"] == 420
@@ -89,7 +89,7 @@ def test_an_empty_line_keeps_its_place(storage: Path) -> None:
     process = run_sentiment("predict", "--json", "--storage", str(storage), stdin="good\n\nbad\n")
     entries = [json.loads(line) for line in process.stdout.splitlines()]
     assert [entry["label"] is None for entry in entries] == [False, True, False]
-    assert "1 texts have no prediction: empty." in process.stderr
+    assert "No prediction for 1 empty text." in process.stderr
 
 
 def test_gc_frees_nothing_in_use(storage: Path) -> None:

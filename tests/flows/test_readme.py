@@ -1,4 +1,4 @@
-"""What the README and the docs tell to type exists, and what they show is what is printed."""
+"""The commands in the README and the docs exist, and their output is what is printed."""
 
 import re
 import shlex
@@ -27,7 +27,7 @@ COMMANDS = [line for page in PAGES for line in console_lines(page.read_text(enco
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("sentiment ")])
-def test_a_shown_command_is_one_that_the_command_line_takes(line: str) -> None:
+def test_a_shown_command_is_valid(line: str) -> None:
     _, name, *arguments = shlex.split(line)
     group = typer.main.get_command(app)
     command = group.commands[name]  # type: ignore[attr-defined]
@@ -59,7 +59,9 @@ def help_of(command: str) -> str:
     return " ".join(result.stdout.replace("│", " ").split())
 
 
-@pytest.mark.parametrize("command, extra", [("explain", "explain"), ("export", "onnx")])
+@pytest.mark.parametrize(
+    "command, extra", [("explain", "explain"), ("export", "onnx"), ("tune", "tune")]
+)
 def test_the_help_names_the_extra_that_a_command_needs(command: str, extra: str) -> None:
     assert f"pip install -c constraints.txt -e '.[{extra}]'" in help_of(command)
 

@@ -1,4 +1,4 @@
-"""`sentiment score` and the flow of that name: the same function, told and shown differently."""
+"""`sentiment score` and the flow `score`: the same function with different output."""
 
 import json
 from pathlib import Path
@@ -84,7 +84,7 @@ def test_the_command_shows_a_table_and_warns(
         (["--model", "nowhere"], "not a model bundle"),
     ],
 )
-def test_what_is_wrong_is_said_and_the_status_is_1(
+def test_an_error_is_one_message_and_status_1(
     capsys: pytest.CaptureFixture[str],
     source: Path,
     model: Path,
@@ -127,7 +127,7 @@ def test_a_summary_without_a_profile_says_so() -> None:
     assert ("drift", "not available") in list(score_rows(SUMMARY))
     assert warnings_of(SUMMARY) == []
     (warning,) = warnings_of({**SUMMARY, "other_labels": 3})
-    assert warning.startswith("3 rows have labels") and "--set labels=" in warning
+    assert warning.startswith("3 rows have a label") and "--set labels=" in warning
     assert scores_table(SUMMARY).row_count == len(list(score_rows(SUMMARY)))
     assert "| `a.csv` | 3 | 1 (null: 1) |  |" in scores_markdown(SUMMARY)
 

@@ -17,7 +17,7 @@ from flows.run.stage_timeout import StageTimeoutError
 from flows.study import (
     ERROR,
     STARTUP,
-    Judge,
+    PruningCallback,
     finished,
     importances,
     next_trial,
@@ -81,24 +81,24 @@ def test_a_trial_killed_between_two_choices_is_tried_again(tmp_path: Path) -> No
 def test_another_question_needs_another_study(tmp_path: Path) -> None:
     open_study(tmp_path, "mine", ABOUT)
     open_study(tmp_path, "mine", ABOUT)
-    with pytest.raises(ConfigError, match=r"begun with something else \(data\).*--study"):
+    with pytest.raises(ConfigError, match=r"started with something else \(data\).*--study"):
         open_study(tmp_path, "mine", {**ABOUT, "data": "c"})
     with pytest.raises(ConfigError, match="letters, digits"):
         open_study(tmp_path, "../mine", ABOUT)
 
 
-def test_the_judge_ends_a_trial_above_the_median_and_no_other(tmp_path: Path) -> None:
+def test_only_a_trial_above_the_median_is_pruned(tmp_path: Path) -> None:
     study = open_study(tmp_path, "mine", ABOUT)
     for _ in range(STARTUP):
         trial, _ = next_trial(study, SPACE)
-        judge = Judge(trial)
+        callback = PruningCallback(trial)
         for place, loss in ((1, 0.5), (2, 0.4)):
-            judge(place, 2, loss=9.0, validation_loss=loss, validations=place)
+            callback(place, 2, loss=9.0, validation_loss=loss, validations=place)
         study.tell(trial, 0.4)
-    good = Judge(next_trial(study, SPACE)[0])
+    good = PruningCallback(next_trial(study, SPACE)[0])
     good(1, 2, loss=9.0)
     good(1, 2, validation_loss=0.45, validations=1)
-    bad = Judge(next_trial(study, SPACE)[0])
+    bad = PruningCallback(next_trial(study, SPACE)[0])
     with pytest.raises(optuna.TrialPruned, match=r"pruned at 1 of 2 reviews.*0\.6000"):
         bad(1, 2, validation_loss=0.6, validations=1)
 
@@ -238,13 +238,15 @@ def test_interrupted_it_resumes_to_the_same_end(
     arguments = {**study["arguments"], "trials": 4, "storage": str(storage), "out": str(out)}
     calls = Counter[str]()
 
-    def interrupted(judge: Judge, done: int, total: int | None = None, **figures: float) -> None:
+    def interrupted(
+        callback: PruningCallback, done: int, total: int | None = None, **figures: float
+    ) -> None:
         calls["steps"] += 1
         if calls["steps"] == 12:  # in the second epoch of the first trial that learns
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Judge, "__call__", interrupted)
+        patch.setattr(PruningCallback, "__call__", interrupted)
         with pytest.raises(KeyboardInterrupt):
             tune(**arguments)
     assert not out.exists()
@@ -262,7 +264,7 @@ def test_interrupted_it_resumes_to_the_same_end(
         ({"preset": "article"}, "has nothing to tune"),
         ({"out": "best.txt"}, r"ends in \.yaml"),
         ({"out": "tiny.yaml"}, "exists and does not belong to the study"),
-        ({"overrides": ["train.epochs=2"]}, r"begun with something else \(settings\)"),
+        ({"overrides": ["train.epochs=2"]}, r"started with something else \(settings\)"),
     ],
 )
 def test_what_can_only_end_badly_is_refused_first(

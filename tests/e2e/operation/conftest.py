@@ -28,11 +28,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
     env = {
         "PREFECT_WORKER_QUERY_SECONDS": "2",
-        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",  # a minute, else
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",  # else a minute
         "PREFECT_SERVER_API_AUTH_STRING": f"sentiment:{SECRET}",
     }
     with database() as url, pytest.MonkeyPatch.context() as patch:
-        patch.delenv("PREFECT_LOGGING_LEVEL")  # what `make up` makes of it is to be seen
+        patch.delenv("PREFECT_LOGGING_LEVEL")  # tests see what `make up` sets
         if url:
             env["PREFECT_API_DATABASE_CONNECTION_URL"] = url
         service = Service(folder, write_small_data(folder / "data"), free_port(), **env)

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of one's own, from the binaries that Debian installs."""
+"""A PostgreSQL server for the tests, from the binaries that Debian installs."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ def binaries() -> Path:
 def own_postgresql() -> Iterator[str]:
     """Run a server on a free port with an empty database; yield Prefect's URL for it.
 
-    As in docs/operations.md, whoever connects has to know the password.
+    As in docs/operations.md, connections need the password.
     """
     programs, port = binaries(), str(free_port())
     folder = Path(tempfile.mkdtemp(prefix="postgresql-", dir="/tmp"))

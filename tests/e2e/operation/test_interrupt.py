@@ -35,7 +35,7 @@ PRESET = {
 
 @pytest.fixture
 def preset(tmp_path: Path) -> Path:
-    """A preset whose training goes on for some seconds, and saves no checkpoint by itself."""
+    """A preset that trains for some seconds and saves no checkpoint by itself."""
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(PRESET))
     return path
@@ -87,7 +87,7 @@ def done_in(progress: Path) -> int:
 
 
 @pytest.mark.parametrize("name", ["run", "tune"])
-def test_interrupted_it_says_so_and_the_same_command_resumes(
+def test_an_interrupted_command_says_so_and_resumes(
     name: str, preset: Path, started: Any, tmp_path: Path
 ) -> None:
     storage = tmp_path / "storage"
@@ -97,7 +97,7 @@ def test_interrupted_it_says_so_and_the_same_command_resumes(
     else:
         arguments += ["--trials", "1", "--out", str(tmp_path / "best.yaml")]
     stderr = interrupt_training(started(*arguments), storage)
-    assert stderr.splitlines()[-1] == "Interrupted. Run the same command again to go on."
+    assert stderr.splitlines()[-1] == "Interrupted. Run the same command to resume."
     assert "Traceback" not in stderr
     assert len(list(storage.glob("checkpoints/train-*/step-*"))) == 1
     assert not list(storage.glob("train/[!.]*"))
@@ -112,11 +112,13 @@ def test_interrupted_it_says_so_and_the_same_command_resumes(
         assert stopped.params == again.params == result["values"]
 
 
-def test_killed_it_leaves_no_server_behind(preset: Path, started: Any, tmp_path: Path) -> None:
+def test_a_killed_command_leaves_no_server_behind(
+    preset: Path, started: Any, tmp_path: Path
+) -> None:
     process = started("run", "--preset", str(preset), "--storage", str(tmp_path / "storage"))
     wait_for_training(process, tmp_path / "storage")
     children = psutil.Process(process.pid).children(recursive=True)
-    assert any("temporary.py" in argument for child in children for argument in child.cmdline())
+    assert any("ephemeral.py" in argument for child in children for argument in child.cmdline())
     process.kill()
     process.communicate(timeout=TIMEOUT)
     _, alive = psutil.wait_procs(children, timeout=TIMEOUT)

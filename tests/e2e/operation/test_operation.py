@@ -90,7 +90,7 @@ def test_a_schedule_starts_the_pipeline(service: Service) -> None:
     assert "evaluation" in service.artifacts(run.id)
 
 
-def test_without_the_password_nothing_is_told(service: Service) -> None:
+def test_without_the_password_nothing_is_answered(service: Service) -> None:
     url = f"http://127.0.0.1:{service.port}/api/deployments/filter"
     assert httpx.post(url, json={}).status_code == 401
     assert httpx.post(url, json={}, auth=("sentiment", "wrong")).status_code == 401

@@ -32,11 +32,11 @@ def test_words_and_their_sum_are_shown_within_80_columns(bundle: Path) -> None:
 
 
 def test_json_holds_every_word(bundle: Path) -> None:
-    told = json.loads(explain(bundle, "--json"))
-    assert told["words"] == ["a", "lovely", ",", "unheard-of", "lamp"]
-    assert len(told["contributions"]) == len(told["ahead"]["forget"]) == 5
-    gained = told["logit"] - told["baseline"]
-    assert sum(told["contributions"]) == pytest.approx(gained, abs=0.01)
+    explanation = json.loads(explain(bundle, "--json"))
+    assert explanation["words"] == ["a", "lovely", ",", "unheard-of", "lamp"]
+    assert len(explanation["contributions"]) == len(explanation["ahead"]["forget"]) == 5
+    gained = explanation["logit"] - explanation["baseline"]
+    assert sum(explanation["contributions"]) == pytest.approx(gained, abs=0.01)
 
 
 def test_the_page_is_written(bundle: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``sentiment predict`` on lines that are no texts."""
+"""``sentiment predict`` on lines that are not texts."""
 
 import json
 from pathlib import Path
@@ -17,19 +17,19 @@ def model(tmp_path: Path) -> str:
     return str(write_random_bundle(tmp_path))
 
 
-def test_what_is_no_text_keeps_its_line_and_costs_no_other_its_prediction(model: str) -> None:
+def test_a_line_that_is_not_text_keeps_its_place_and_affects_no_other(model: str) -> None:
     done = CliRunner().invoke(app, ["predict", "--json", "--model", model], input=LINES)
     entries = [json.loads(line) for line in done.stdout.splitlines()]
     assert [entry["text"] for entry in entries] == ["a lovely lamp", "", "caf\ufffd lamp", "awful"]
     assert [entry["probability"] is None for entry in entries] == [False, True, True, False]
-    assert "1 texts have no prediction: empty." in done.stderr
-    assert "1 texts have no prediction: no UTF-8." in done.stderr
+    assert "No prediction for 1 empty text." in done.stderr
+    assert "No prediction for 1 invalid UTF-8 text." in done.stderr
     alone = CliRunner().invoke(app, ["predict", "--json", "--model", model, "awful"])
     assert json.loads(alone.stdout)["probability"] == pytest.approx(entries[3]["probability"])
 
 
-def test_an_argument_that_is_no_utf_8_has_no_prediction(model: str) -> None:
+def test_an_argument_of_invalid_utf_8_has_no_prediction(model: str) -> None:
     done = CliRunner().invoke(app, ["predict", "--model", model, "caf\udce9", "lamp"])
     first, second = done.stdout.splitlines()
-    assert first == "no UTF-8  P(positive)     -  caf\ufffd"
+    assert first == "invalid UTF-8  P(positive)     -  caf\ufffd"
     assert second.endswith("  lamp")

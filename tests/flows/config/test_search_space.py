@@ -41,7 +41,7 @@ def test_a_space_is_read(tmp_path: Path) -> None:
         ("ingest.train_limit", {"choices": [9]}, "only settings of tokenize, vocabulary"),
         ("train.model", {"choices": [1]}, "is a section; name one of its settings"),
         ("train.epochs.more", {"choices": [1]}, "unknown setting"),
-        ("train.checkpoint_every", {"choices": [9]}, "shapes no result"),
+        ("train.checkpoint_every", {"choices": [9]}, "does not affect the result"),
         ("train.epochs", {"low": 1}, "give either choices, or low and high"),
         ("train.epochs", {"low": 3, "high": 3}, "low (3) must be below high (3)"),
         ("train.warmup", {"low": 0.0, "high": 0.5, "log": True}, "log: needs a low above 0"),

@@ -1,4 +1,4 @@
-"""The temporary server: whose it is when another one is named, and what it says when it fails."""
+"""The ephemeral server: not used when another one is named; errors when it fails."""
 
 import os
 import subprocess
@@ -81,7 +81,7 @@ def without_a_server(listener: int) -> "subprocess.Popen[bytes]":
 def test_threads_and_worker_processes_use_the_server_too(
     nameless: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Prefect starts another one for whoever does not know of it."""
+    """Otherwise Prefect would start another one for each."""
     from prefect.settings import PREFECT_API_URL
 
     monkeypatch.setattr(ephemeral, "_start", without_a_server)

@@ -18,7 +18,7 @@ from sentiment.errors import ServiceError
 def launched(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[list["subprocess.Popen[bytes]"]]:
-    """Workers started in the test: they sleep under a worker's command line."""
+    """Workers started by the test, which sleep under a worker's command line."""
     started: list[subprocess.Popen[bytes]] = []
     (tmp_path / "prefect.py").write_text("import time; time.sleep(300)")
 
@@ -42,29 +42,29 @@ def test_a_worker_is_kept_only_if_it_works_for_the_same_server(
     (first,) = launched
     deadline = time.monotonic() + 60
     while not ours(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.01)  # its environment is there a moment after it
+        time.sleep(0.01)  # its environment appears a moment after it
     local.start_worker(tmp_path, "cpu", {**env, **other}, told.append)
     if other:
         assert len(launched) == 2 and first.poll() is not None
         assert [line.split(" ", 1)[1].strip() for line in told] == [
             "cpu started",
-            "cpu runs for another server, storage or password: ending it",
+            "cpu has another server, storage or password: stopping it",
             "cpu started",
         ]
     else:
         assert launched == [first] and first.poll() is None
-        assert told[-1].endswith("cpu runs")
+        assert told[-1].endswith("cpu is running")
 
 
 def test_a_server_that_ends_is_an_error_that_names_its_log(tmp_path: Path) -> None:
     server = psutil.Popen([sys.executable, "-c", ""])
     for _ in ("a child that has ended", "one whose end was noticed"):
         with pytest.raises(ServiceError, match=r"server\.log"):
-            local.wait_for("http://127.0.0.1:9/api/health", server, tmp_path / "server.log")
+            local.wait_until_up("http://127.0.0.1:9/api/health", server, tmp_path / "server.log")
         server.wait()
 
 
-def test_the_users_settings_win_but_for_the_addresses(
+def test_the_users_settings_win_except_for_the_addresses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "60")

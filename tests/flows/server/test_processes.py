@@ -1,4 +1,4 @@
-"""Processes of `sentiment up`: found by their mark, ended with all that they started."""
+"""Processes of `sentiment up`: found by their mark, stopped with all that they started."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ import pytest
 from flows.server import local, processes
 from sentiment.errors import ServiceError
 
-# Prints its child's pid; the child has left its process group and takes no notice of SIGTERM.
+# Prints its child's pid; the child has left its process group and ignores SIGTERM.
 PARENT = """
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import signal, time; "
@@ -44,7 +44,7 @@ def marked(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], psutil.Proce
         child.kill()
 
 
-def test_down_ends_what_was_started_and_its_children_only(
+def test_down_stops_what_was_started_and_its_children_only(
     marked: tuple[subprocess.Popen[str], psutil.Process],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -54,15 +54,15 @@ def test_down_ends_what_was_started_and_its_children_only(
     other = processes.ours(tmp_path / "other")
     assert other == []
     assert {process.pid for process in processes.ours(tmp_path)} == {parent.pid, child.pid}
-    told: list[str] = []
-    local.down(tmp_path / "other", told.append)
+    noted: list[str] = []
+    local.down(tmp_path / "other", noted.append)
     assert parent.poll() is None
-    local.down(tmp_path, told.append)
+    local.down(tmp_path, noted.append)
     assert processes.ours(tmp_path) == []
-    assert "nothing runs" in told[0] and told[1] == "ended 2 processes"
+    assert "nothing is running" in noted[0] and noted[1] == "stopped 2 processes"
 
 
-def test_a_taken_port_names_its_owner_and_the_way_out() -> None:
+def test_a_taken_port_is_an_error_that_names_its_owner_and_another_port() -> None:
     with socket.socket() as listener:
         listener.bind((processes.HOST, 0))
         listener.listen()

@@ -190,7 +190,7 @@ def test_a_bar_moves_with_the_work(
         ProgressFile(file)(30, 120, loss=0.5)
         while bars[-1][0] != 25:
             time.sleep(0.01)
-    assert bars[0] == (0, "has begun")
+    assert bars[0] == (0, "started")
     assert "30 of 120 reviews" in bars[-2][1] and "loss 0.500" in bars[-2][1]
     assert bars[-1][0] == 100
     assert all(0 <= percent <= 100 for percent, _ in bars)

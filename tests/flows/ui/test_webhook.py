@@ -89,7 +89,7 @@ def test_a_refusal_is_logged_without_the_secret(
     webhook.status = status
     caplog.set_level(logging.DEBUG)  # what other libraries log counts as well
     notify("failed", {}, said.append)
-    assert f"127.0.0.1 ({WEBHOOK}) was not told of 'failed': status {status}" in said[0]
+    assert f"127.0.0.1 ({WEBHOOK}) did not receive 'failed': status {status}" in said[0]
     assert SECRET not in said[0] + caplog.text
 
 
@@ -110,7 +110,7 @@ def test_a_wrong_url_is_logged_without_the_secret(
     monkeypatch.setenv(WEBHOOK, url)
     caplog.set_level(logging.DEBUG)
     notify("failed", {}, said.append)
-    assert "was not told of 'failed'" in said[0]
+    assert "did not receive 'failed'" in said[0]
     assert SECRET not in said[0] + caplog.text
 
 

@@ -454,6 +454,6 @@ def test_the_command_says_what_came_and_what_is_next(
     arguments = ["download", str(folder), "--source", "kaggle"]
     first, again = (CliRunner().invoke(app, arguments, env=environment) for _ in range(2))
     assert (first.exit_code, again.exit_code) == (0, 0)
-    assert f"{folder / TRAIN}  300,000 bytes, fetched, checked by md5" in first.stdout
-    assert again.stdout.count("there already") == 2
+    assert f"{folder / TRAIN}  300,000 bytes, downloaded, checked by md5" in first.stdout
+    assert again.stdout.count("already there") == 2
     assert f"sentiment run --preset balanced --data {folder}" in again.stdout
