@@ -1,16 +1,16 @@
 # make run   install and train on generated reviews     make test   install and run the tests
-# make up    a Prefect server, deployments, workers     make down  end them
-# make e2e   tests of a server with workers in operation (e2e-postgres: on PostgreSQL)
+# make up    a Prefect server, deployments, workers     make down  stop them
+# make e2e   tests of a running server with workers (e2e-postgres: on PostgreSQL)
 # make lint  style and types                            make clean  remove the environment
-# make screenshots  the pictures of the README
+# make screenshots  the README's pictures
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# Real reviews for the tests that can use them: a folder with amazon.train.ft.txt.bz2 and so on.
+# A folder of real reviews (amazon.train.ft.txt.bz2 ...) for the tests that use them.
 SENTIMENT_DATA ?=
 export SENTIMENT_DATA
-# Of `make up`: the server's port, and GPU=1 for a worker of the pool gpu where no CUDA is seen.
+# For `make up`: the server's port, and GPU=1 for a gpu worker where no CUDA is found.
 PORT ?= 4200
 GPU ?=
 

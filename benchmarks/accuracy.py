@@ -1,7 +1,11 @@
-"""Accuracy on the same reviews: the pipeline's model, TF-IDF + logistic regression, fastText."""
+"""Accuracy on the same reviews: the pipeline's model, TF-IDF + logistic regression, fastText.
+
+    python benchmarks/accuracy.py --data DIR
+
+All models read the pipeline's tokens and choose their settings on the validation reviews.
+"""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +17,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.support.command import execute
 from benchmarks.support.machine import describe_machine, machine_lines
 from benchmarks.support.rivals import Labels, Result, Split, choose, fasttext, tfidf
 from flows.config.presets import load_config
@@ -27,19 +34,31 @@ RIVALS = {"TF-IDF + regression": tfidf, "fastText 2-grams": fasttext}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    return execute(parse(arguments), measure, show, width=100)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of labelled reviews")
     parser.add_argument("--preset", default="balanced")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--storage", type=Path, default=Path("storage"), help="results are kept")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
-    options = parser.parse_args(arguments)
-    console = Console(highlight=False)
+    parser.add_argument(
+        "--storage", type=Path, default=Path("storage"), help="storage folder, kept"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the results to this file"
+    )
+    return parser.parse_args(arguments)
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Run the pipeline, train the other models, and compare them on the test reviews."""
+    messages = Console(stderr=True, highlight=False)
     machine = describe_machine()
     store = Store(options.storage)
     store.prepare()
     spec = RunSpec(options.preset, load_config(options.preset, options.set), options.data, store)
-    manifests = build(spec, console)
+    manifests = build(spec, messages)
     splits = {
         name: Split.load(tokens_of(store, manifests, name))
         for name in ("train", "validation", "test")
@@ -47,32 +66,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     labels = splits["test"].labels
     ways = [ours(store, manifests, options.preset)]
     for name, train in RIVALS.items():
-        console.print(f"training {name} ...")
+        messages.print(f"training {name} ...")
         ways.append(choose(name, train(splits["train"]), splits["validation"], splits["test"]))
-    result = {
+    return {
         "benchmark": "accuracy",
         "machine": machine,
         "reviews": {name: len(split.tokens) for name, split in splits.items()},
-        "ways": [figures(way, labels, ways[0]) for way in ways],
+        "ways": [summary(way, labels, ways[0]) for way in ways],
     }
-    show(result, console)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return 0
 
 
-def build(spec: RunSpec, console: Console) -> dict[str, list[Manifest]]:
-    """Run the pipeline's stages up to the evaluation, without Prefect; what is stored is used."""
+def build(spec: RunSpec, messages: Console) -> dict[str, list[Manifest]]:
+    """Run the pipeline's stages up to evaluate, without Prefect; reuse stored results."""
 
     def answer(stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
-        console.print(f"{stage.name} ...")
+        messages.print(f"{stage.name} ...")
         return [spec.store.build(request).manifest for request in requests]
 
     return drive(spec, answer, until="evaluate")
 
 
 def tokens_of(store: Store, manifests: dict[str, list[Manifest]], split: str) -> list[Path]:
-    """Return the files of a split's tokens, in the order of its shards."""
+    """Return a split's token files, in the order of its shards."""
     pairs = zip(shards_of(manifests["ingest"]), manifests["tokenize"], strict=True)
     return [
         store.root / tokens.output("tokens.parquet").path
@@ -82,23 +97,23 @@ def tokens_of(store: Store, manifests: dict[str, list[Manifest]], split: str) ->
 
 
 def ours(store: Store, manifests: dict[str, list[Manifest]], preset: str) -> Result:
-    """Return the pipeline's answers; its times are those noted when the stages ran."""
+    """Return the pipeline's predictions; its times are from when the stages ran."""
     (trained,), (evaluated,) = manifests["train"], manifests["evaluate"]
     path = store.root / evaluated.output("predictions.parquet").path
-    chances = pq.read_table(path)["probability"].to_numpy()
+    probabilities = pq.read_table(path)["probability"].to_numpy()
     return Result(
         name=f"preset {preset}",
         chosen="best validation loss",
         validation_accuracy=trained.stats["validation_accuracy"],
-        predicted=(chances >= 0.5).astype(np.uint8),
+        predicted=(probabilities >= 0.5).astype(np.uint8),
         seconds=trained.seconds,
-        rate=len(chances) / evaluated.seconds,
+        rate=len(probabilities) / evaluated.seconds,
         size=sum(artifact.size for artifact in trained.outputs),
     )
 
 
-def figures(way: Result, labels: Labels, first: Result) -> dict[str, Any]:
-    """Return a way's figures as JSON values; ``lead`` is by how much the pipeline is better."""
+def summary(way: Result, labels: Labels, first: Result) -> dict[str, Any]:
+    """Return a model's results as JSON values; ``lead`` is how much better the pipeline is."""
     right = way.predicted == labels
     return {
         "name": way.name,
@@ -114,7 +129,7 @@ def figures(way: Result, labels: Labels, first: Result) -> dict[str, Any]:
 
 
 def show(result: dict[str, Any], console: Console) -> None:
-    """Print all figures."""
+    """Print the results."""
     for line in machine_lines(result["machine"]):
         console.print(line)
     counts = ", ".join(f"{count:,} {name}" for name, count in result["reviews"].items())

@@ -1,9 +1,9 @@
-"""Reading bz2 files: the standard library's decoder beside those that use several threads.
+"""Reading bz2 files: the standard library's decoder against multi-threaded ones.
 
     python benchmarks/decompress.py --data DIR
 
-Those are rapidgzip and indexed_bzip2, where they are installed (with pip; the project does not use
-them). All ways have to give the same bytes. What counts is ingest as a whole, which is timed too.
+Those are rapidgzip and indexed_bzip2, if installed (with pip; the project does not use them). All
+ways must give the same bytes. What counts is ingest as a whole, which is timed too.
 """
 
 import argparse
@@ -37,8 +37,8 @@ from sentiment.data.ingest import IngestConfig, ingest_file
 from tasks.manifest import digest_file, digest_json
 
 STANDARD = "stdlib"
-CANDIDATES = ("rapidgzip", "indexed_bzip2")  # measured where they are installed
-STREAM = 900_000  # bytes of text in a stream of the file of many, as pbzip2 writes them
+CANDIDATES = ("rapidgzip", "indexed_bzip2")  # measured if installed
+STREAM = 900_000  # bytes of text in each of many streams, as pbzip2 writes them
 Reader = Callable[..., Iterator[bytes]]
 
 
@@ -48,18 +48,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder (or file) of reviews; else generated")
-    parser.add_argument("--reviews", type=int, default=200_000, help="reviews read, at most")
+    parser.add_argument("--data", type=Path, help="folder or file of reviews; default: generated")
+    parser.add_argument("--reviews", type=int, default=200_000, help="most reviews to read")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the results to this file"
+    )
     options = parser.parse_args(arguments)
     if min(options.reviews, options.repeats) < 1:
-        parser.error("--reviews and --repeats start from 1")
+        parser.error("--reviews and --repeats must be at least 1")
     return options
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Time all ways on both kinds of file; return all figures as a JSON object."""
+    """Time all ways on both kinds of file; return the results as a JSON object."""
     machine = describe_machine()
     reviews = islice(reviews_of(options.data, options.reviews), options.reviews)
     lines = [f"__label__{label + 1} {text}\n".encode() for label, text in reviews]
@@ -105,7 +107,7 @@ def reader(module: str, threads: int) -> Reader:
 
 
 def compare_ways(kind: str, source: Path, folder: Path, repeats: int) -> list[dict[str, Any]]:
-    """Read and ingest a file in all ways, alternating; return medians in seconds, wall clock."""
+    """Read and ingest a file in all ways, alternating; return medians of wall-clock seconds."""
     reading: dict[str, list[float]] = {}
     ingesting: dict[str, list[float]] = {}
     digests: set[tuple[str, str]] = set()
@@ -154,7 +156,7 @@ def ingest_digest(source: Path, out: Path) -> str:
 
 
 def show(result: dict[str, Any], console: Console) -> None:
-    """Print all figures."""
+    """Print the results."""
     for line in machine_lines(result["machine"]):
         console.print(line)
     data = result["data"]
@@ -163,7 +165,7 @@ def show(result: dict[str, Any], console: Console) -> None:
         f"{data['source']}. Medians of {result['repeats']}, alternating; equal bytes and shards.\n"
     )
     table = Table(box=box.SIMPLE)
-    for name in ("File", "PipelineSteps"):
+    for name in ("File", "Way"):
         table.add_column(name, no_wrap=True)
     for name in ("read, s", "ratio", "ingest, s", "ratio", "share"):
         table.add_column(name, justify="right")
@@ -178,7 +180,7 @@ def show(result: dict[str, Any], console: Console) -> None:
             f"{row['read_share']:.0%}",
         )
     console.print(table)
-    console.print("The share is that of reading in ingest.")
+    console.print("The share is reading's part of ingest.")
 
 
 if __name__ == "__main__":

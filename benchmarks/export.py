@@ -1,9 +1,8 @@
-"""An exported model beside PyTorch: accuracy, size, latency of single texts, agreement.
+"""An exported model against PyTorch: accuracy, size, latency of single texts, agreement.
 
     python benchmarks/export.py --model storage/models/latest --data test.ft.txt.bz2
 
-Each review is scored alone and once more in a padded batch, which shows what a probability owes to
-the others in it.
+Each review is scored alone, then in a padded batch: the difference is what the batch adds.
 """
 
 import argparse
@@ -36,8 +35,8 @@ from sentiment.text.tokenize import tokenize_texts
 from sentiment.text.vocabulary import PAD
 
 Ids = npt.NDArray[np.int64]
-Chances = npt.NDArray[np.float64]
-Score = Callable[[Ids, Ids], Chances]  # ids (batch, steps) and lengths (batch,)
+Probabilities = npt.NDArray[np.float64]
+Score = Callable[[Ids, Ids], Probabilities]  # ids (batch, steps) and lengths (batch,)
 BATCH = 32  # reviews of any length, as they come
 
 
@@ -49,20 +48,24 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", type=Path, required=True, help="model bundle")
     parser.add_argument("--data", type=Path, required=True, help="fastText file of reviews")
-    parser.add_argument("--rows", type=int, default=2_000, help="labelled reviews read of it")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    parser.add_argument("--rows", type=int, default=2_000, help="labelled reviews to read")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the results to this file"
+    )
     return parser.parse_args(arguments)
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     bundle = Bundle.load(options.model)
     if bundle.config.train.padding == "left":
-        raise ModelError(f"{options.model}: models that pad on the left are not measured here.")
+        raise ModelError(
+            f"{options.model}: this benchmark does not measure models that pad on the left."
+        )
     machine = describe_machine()
     reviews, positive = read(options.data, options.rows, bundle)
     model = Probability(bundle.model)
 
-    def by_torch(ids: Ids, lengths: Ids) -> Chances:
+    def by_torch(ids: Ids, lengths: Ids) -> Probabilities:
         with torch.inference_mode():
             found = model(torch.from_numpy(ids), torch.from_numpy(lengths))
             return np.asarray(found.numpy(), np.float64)
@@ -74,20 +77,20 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             path = export_onnx(options.model, Path(folder) / "model.onnx", int8=int8)[0]
             score = by_onnx(path)
             ways.append(figures(name, path.stat().st_size, score, reviews, positive))
-    expected = ways[0]["chances"]
+    expected = ways[0]["probabilities"]
     for way in ways:
-        found = way.pop("chances")
+        found = way.pop("probabilities")
         way["same_label"] = float(np.mean((found >= 0.5) == (expected >= 0.5)))
         way["largest_difference"] = float(abs(found - expected).max())
     return {"benchmark": "export", "machine": machine, "reviews": len(reviews), "ways": ways}
 
 
 def read(path: Path, rows: int, bundle: Bundle) -> tuple[list[Ids], npt.NDArray[np.bool_]]:
-    """Return the ids of the file's first labelled reviews, and which of them are positive."""
+    """Return the ids of the file's first labelled reviews, and which are positive."""
     entries = (e for e in read_entries(path, ScoreConfig()) if e.label in (0, 1))
     pairs = [(e.text, e.label) for e in islice(entries, rows) if e.text is not None]
     if not pairs:
-        raise DataError(f"{path}: no labelled reviews. Its lines have to begin with __label__.")
+        raise DataError(f"{path}: no labelled reviews: its lines must begin with __label__.")
     words = tokenize_texts([text for text, _ in pairs], bundle.config.tokenize)
     longest = bundle.config.tensors.max_length
     encoded = [bundle.vocabulary.encode(found or [""])[:longest] for found in words]
@@ -97,7 +100,7 @@ def read(path: Path, rows: int, bundle: Bundle) -> tuple[list[Ids], npt.NDArray[
 def by_onnx(path: Path) -> Score:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
-    def score(ids: Ids, lengths: Ids) -> Chances:
+    def score(ids: Ids, lengths: Ids) -> Probabilities:
         (found,) = session.run(None, {"ids": ids, "lengths": lengths})
         return np.asarray(found, np.float64)
 
@@ -107,7 +110,7 @@ def by_onnx(path: Path) -> Score:
 def figures(
     name: str, size: int, score: Score, reviews: list[Ids], positive: npt.NDArray[np.bool_]
 ) -> dict[str, Any]:
-    """Score the reviews alone and in batches; ``chances`` are those of the reviews alone."""
+    """Score the reviews alone and in batches; ``probabilities`` are those of the reviews alone."""
     score(*padded(reviews[:1]))
     alone, seconds = [], []
     for review in reviews:
@@ -115,21 +118,21 @@ def figures(
         start = time.perf_counter()
         alone.append(score(*arrays))
         seconds.append(time.perf_counter() - start)
-    chances = np.concatenate(alone)
+    probabilities = np.concatenate(alone)
     batches = [reviews[first : first + BATCH] for first in range(0, len(reviews), BATCH)]
     among = np.concatenate([score(*padded(batch)) for batch in batches])
-    right = (chances >= 0.5) == positive
+    right = (probabilities >= 0.5) == positive
     p50, p95 = np.percentile(seconds, (50, 95)) * 1000
     return {
         "name": name,
-        "chances": chances,
+        "probabilities": probabilities,
         "accuracy": float(right.mean()),
         "interval": wilson_interval(int(right.sum()), len(right)),
         "accuracy_in_batches": float(np.mean((among >= 0.5) == positive)),
         "bytes": size,
         "p50_ms": round(float(p50), 3),
         "p95_ms": round(float(p95), 3),
-        "moved_by_batch": float(abs(among - chances).max()),
+        "moved_by_batch": float(abs(among - probabilities).max()),
     }
 
 
@@ -143,7 +146,7 @@ def padded(reviews: list[Ids]) -> tuple[Ids, Ids]:
 
 
 def show(result: dict[str, Any], console: Console) -> None:
-    """Print all figures."""
+    """Print the results."""
     console.print("\n".join(machine_lines(result["machine"])))
     table = Table(title=f"{result['reviews']:,} labelled reviews", box=box.SIMPLE)
     table.add_column("", no_wrap=True)
@@ -165,7 +168,9 @@ def show(result: dict[str, Any], console: Console) -> None:
             f"{way['moved_by_batch']:.1e}",
         )
     console.print(table)
-    console.print("Largest differences of a probability: from PyTorch's, and by its batch.")
+    console.print(
+        "From torch, by batch: largest change of a probability from PyTorch's, and in a batch."
+    )
 
 
 if __name__ == "__main__":

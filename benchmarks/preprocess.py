@@ -1,8 +1,8 @@
-"""Preprocessing, from bz2 to tensors: the article's plain loops beside the pipeline.
+"""Preprocessing, from bz2 to tensors: the article's plain loops against the pipeline.
 
     python benchmarks/preprocess.py --data DIR
 
-Both ways first have to give the same tokens, vocabulary and ids; only then are times reported.
+Both ways must give the same tokens, vocabulary and ids before any time is reported.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from tasks.sources import find_sources
 
 STORAGE_BAR = 1 / 6
 MEMORY_BAR = 1500  # MiB a process
-GENERATED = "generated reviews, whose few words flatter a tokenizer that remembers"
+GENERATED = "generated reviews, whose few words flatter the cached tokenizer"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,30 +42,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder (or file) of reviews; else generated")
-    parser.add_argument("--reviews", type=int, default=40_000, help="reviews measured")
-    parser.add_argument("--warm", type=int, default=40_000, help="reviews tokenized before those")
+    parser.add_argument("--data", type=Path, help="folder or file of reviews; default: generated")
+    parser.add_argument("--reviews", type=int, default=40_000, help="reviews to measure")
+    parser.add_argument("--warm", type=int, default=40_000, help="other reviews tokenized first")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--shard-size", type=int, default=5_000, help="reviews in a shard")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    parser.add_argument("--shard-size", type=int, default=5_000, help="reviews per shard")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the results to this file"
+    )
     options = parser.parse_args(arguments)
     if min(options.reviews, options.repeats, options.shard_size, *options.processes) < 1:
-        parser.error("--reviews, --repeats, --processes and --shard-size start from 1")
+        parser.error("--reviews, --repeats, --processes and --shard-size must be at least 1")
     if options.warm < 0 or options.repeats > options.reviews:
-        parser.error("--warm starts from 0, and a repeat needs at least one of the --reviews")
+        parser.error("--warm must be at least 0, and --reviews at least --repeats")
     return options
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Check, time and weigh both ways; return all figures as a JSON object."""
+    """Check, time and weigh both ways; return the results as a JSON object."""
     machine = describe_machine()
     needed = options.warm + options.reviews
     reviews = list(islice(reviews_of(options.data, needed), needed))
     if len(reviews) < needed:
         raise SentimentError(
-            f"{options.data} has {len(reviews):,} reviews, and --warm and --reviews ask for "
-            f"{needed:,}. Lower them."
+            f"{options.data} has {len(reviews):,} reviews, but --warm and --reviews need "
+            f"{needed:,}: lower them."
         )
     with TemporaryDirectory(prefix="sentiment-benchmark-") as name:
         folder = Path(name)
@@ -112,7 +114,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def reviews_of(data: Path | None, needed: int) -> Iterator[tuple[int, str]]:
-    """Yield label and text of the valid reviews, those of the training files first."""
+    """Yield label and text of the valid reviews, training files first."""
     if data is None:
         return generate_reviews(needed, seed=1, split="train")
     sources = sorted(find_sources(data), key=lambda source: source.role != "train")
@@ -129,7 +131,7 @@ def reviews_of(data: Path | None, needed: int) -> Iterator[tuple[int, str]]:
 
 
 def memory_of(run: WholeRun) -> dict[str, float | bool]:
-    """Return the memory of one run, in MiB, with what it held before the work."""
+    """Return one run's peak memory in MiB, and what it held before the work."""
     largest = max(run.peaks) >> 20
     return {
         "before_mib": run.before >> 20,
@@ -142,7 +144,7 @@ def memory_of(run: WholeRun) -> dict[str, float | bool]:
 
 
 def storage_of(outputs: Outputs, reviews: int) -> dict[str, float | bool]:
-    """Compare the size of the tensors as stored with that of the article's padded array."""
+    """Compare the size of the stored tensors with that of the article's padded array."""
     stored = sum(path.stat().st_size for path in outputs.tensors)
     padded = reviews * stages.TENSORS.max_length * 8
     return {
@@ -155,7 +157,7 @@ def storage_of(outputs: Outputs, reviews: int) -> dict[str, float | bool]:
 
 
 def show(result: dict[str, Any], console: Console) -> None:
-    """Print all figures."""
+    """Print the results."""
     data = result["data"]
     for line in machine_lines(result["machine"]):
         console.print(line)
@@ -189,7 +191,7 @@ def stages_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def memory_table(memory: dict[str, dict[str, Any]]) -> Table:
-    title = "Peak memory in MiB, and what starting the workers took (in no time above)"
+    title = "Peak memory in MiB; seconds to start the workers, not in the times above"
     table = Table("Whole", title=title, title_justify="left", box=box.SIMPLE)
     for name in ("before", "peak", "a worker", "bar", "met?", "start, s"):
         table.add_column(name, justify="right")

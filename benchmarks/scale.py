@@ -1,8 +1,8 @@
-"""How time and memory grow with the reviews: ingest .. tensors, each size from nothing.
+"""How time and memory grow with the reviews: ingest to tensors, each size from scratch.
 
     python benchmarks/scale.py --rows 100000 400000 1000000 4000000
 
-The pipeline's own requests and store do the work, without Prefect, so that it is the stages' cost.
+The pipeline's own requests and store do the work, without Prefect: only the stages are measured.
 """
 
 import argparse
@@ -70,14 +70,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, nargs="+", default=ROWS, help="reviews of each run")
-    parser.add_argument("--folder", type=Path, help="for the reviews and the storage, temporarily")
-    parser.add_argument("--processes", type=int, default=2, help="workers that share the shards")
+    parser.add_argument("--rows", type=int, nargs="+", default=ROWS, help="reviews in each run")
+    parser.add_argument("--folder", type=Path, help="where to keep reviews and storage meanwhile")
+    parser.add_argument("--processes", type=int, default=2, help="workers to share the shards")
     parser.add_argument("--shard-size", type=int, default=IngestConfig().shard_size)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the results to this file"
+    )
     options = parser.parse_args(arguments)
     if min(options.rows) < 100 or options.processes < 1 or options.shard_size < 1:
-        parser.error("--rows start from 100, --processes and --shard-size from 1")
+        parser.error("--rows must be at least 100, --processes and --shard-size at least 1")
     return options
 
 
@@ -96,7 +98,7 @@ def measure(rows: int, parent: Path | None, processes: int, shard_size: int) -> 
 
 
 def run_stages(folder: Path, processes: int, shard_size: int) -> dict[str, Any]:
-    """Run ingest .. tensors on ``folder/data`` with a storage of its own; return the figures."""
+    """Run ingest to tensors on ``folder/data`` in a new storage; return the measurements."""
     store = Store(folder / "storage")
     store.prepare()
     config = PipelineConfig(ingest=IngestConfig(shard_size=shard_size))
@@ -116,9 +118,9 @@ def run_stages(folder: Path, processes: int, shard_size: int) -> dict[str, Any]:
 
     done = drive(RunSpec("default", config, folder / "data", store), answer, until=LAST)
     parent = peak_memory() >> 20
-    worker_mib = max(figures["worker_mib"] for figures in stages.values())
+    worker_mib = max(measured["worker_mib"] for measured in stages.values())
     return {
-        "seconds": sum(figures["seconds"] for figures in stages.values()),
+        "seconds": sum(measured["seconds"] for measured in stages.values()),
         "stages": stages,
         "parent_before_mib": before >> 20,
         "parent_mib": parent,
@@ -135,9 +137,9 @@ def run_stages(folder: Path, processes: int, shard_size: int) -> dict[str, Any]:
 def build_all(
     store: Store, stage: Stage, requests: Sequence[Request], processes: int
 ) -> tuple[list[Manifest], int]:
-    """Do a stage's requests; return also the peak memory of the largest worker, 0 without any.
+    """Do a stage's requests; return also the peak memory of the largest worker, 0 if none.
 
-    As in the pipeline, a mapped stage starts its own workers, and one request needs none.
+    As in the pipeline, a mapped stage starts its own workers; a single request needs none.
     """
     count = min(len(requests), processes) if stage.mapped else 1
     with workers(count) if count > 1 else nullcontext() as pool:
@@ -154,7 +156,7 @@ def build(root: Path, request: Request) -> tuple[Manifest, int]:
 
 
 def judge(sizes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Say how the largest process grows from the smallest size to the others."""
+    """Return how the largest process grows from the smallest size, and whether the bars are met."""
     peaks = {size["rows"]: max(size["parent_mib"], size["worker_mib"]) for size in sizes}
     fewest = min(peaks)
     growth = {rows: peak / peaks[fewest] for rows, peak in peaks.items()}
@@ -172,7 +174,7 @@ def judge(sizes: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def show(result: dict[str, Any], console: Console) -> None:
-    """Print all figures."""
+    """Print the results."""
     for line in machine_lines(result["machine"]):
         console.print(line)
     console.print(
@@ -185,7 +187,7 @@ def show(result: dict[str, Any], console: Console) -> None:
     console.print(
         f"The largest process grows {memory['growth'][str(judged)]:.2f}-fold up to {judged:,} "
         f"reviews (bar {GROWTH_BAR}, {'met' if memory['growth_met'] else 'not met'}); the largest "
-        f"of all has {memory['largest_mib']:,} MiB "
+        f"of all takes {memory['largest_mib']:,} MiB "
         f"(bar {MEMORY_BAR:,}, {'met' if memory['met'] else 'not met'})."
     )
 

@@ -1,13 +1,12 @@
-"""How fast a model scores reviews: whole files, and one text at a time; fastText beside it.
+"""How fast a model scores reviews, in files and one text at a time, against fastText.
 
     python benchmarks/score.py --model storage/models/latest --data test.ft.txt.bz2
 
-fastText takes part where the package is installed: a model of its defaults with word pairs, trained
-on the same reviews (not timed), which changes its accuracy but not its speed.
+fastText is measured if installed: its default model with word pairs, trained on the same reviews
+(not timed), which changes its accuracy but not its speed.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.support.command import execute
 from benchmarks.support.machine import (
     describe_machine,
     in_fresh_process,
@@ -38,8 +38,11 @@ WARM_UP = 200  # texts before the clock starts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse(arguments)
-    console = Console(width=100, highlight=False)
+    return execute(parse(arguments), measure, show, width=100)
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Score the reviews in all ways; return the results as a JSON object."""
     texts, labels = read(options.data, options.rows)
     result: dict[str, Any] = {
         "benchmark": "score",
@@ -49,11 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     with suppress(ImportError):
         result["ways"]["fastText"] = in_fresh_process(fasttext, texts, labels, options.singles)
-    console.print("\n".join(machine_lines(result["machine"])))
-    console.print(table(result))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    return 0
+    return result
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -62,7 +61,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="fastText file of reviews")
     parser.add_argument("--rows", type=int, default=50_000, help="reviews scored as a file")
     parser.add_argument("--singles", type=int, default=1_000, help="reviews scored one at a time")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the results to this file"
+    )
     return parser.parse_args(arguments)
 
 
@@ -77,7 +78,7 @@ def read(path: Path, rows: int) -> tuple[list[str], list[int]]:
 
 
 def ours(model: Path, texts: list[str], singles: int) -> dict[str, float]:
-    """Measure ``score_files`` on all texts, then ``predict_proba`` on one after the other."""
+    """Measure ``score_files`` on all texts, then ``predict_proba`` on one at a time."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "reviews.txt"
         path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
@@ -91,7 +92,7 @@ def ours(model: Path, texts: list[str], singles: int) -> dict[str, float]:
 
 
 def fasttext(texts: list[str], labels: list[int], singles: int) -> dict[str, float]:
-    """Measure fastText's ``predict`` on the same texts; ImportError where it is not installed."""
+    """Measure fastText's ``predict`` on the same texts. Raises ImportError if not installed."""
     from fasttext import train_supervised  # type: ignore[import,unused-ignore]
 
     with TemporaryDirectory() as folder:
@@ -113,7 +114,7 @@ def fasttext(texts: list[str], labels: list[int], singles: int) -> dict[str, flo
 
 
 def latency(predict: Callable[[str], Any], texts: list[str], singles: int) -> dict[str, float]:
-    """Return the median and the 95th percentile of a single prediction, in milliseconds."""
+    """Return the median and the 95th percentile of single predictions, in milliseconds."""
     times = []
     for number, text in enumerate(islice(texts, WARM_UP + singles)):
         begin = time.perf_counter()
@@ -124,19 +125,21 @@ def latency(predict: Callable[[str], Any], texts: list[str], singles: int) -> di
     return {"p50_ms": round(float(p50), 3), "p95_ms": round(float(p95), 3)}
 
 
-def table(result: dict[str, Any]) -> Table:
-    shown = Table(title=f"{result['reviews']:,} reviews", box=box.ROUNDED)
+def show(result: dict[str, Any], console: Console) -> None:
+    """Print the results."""
+    console.print("\n".join(machine_lines(result["machine"])))
+    table = Table(title=f"{result['reviews']:,} reviews", box=box.ROUNDED)
     for name in ("", "reviews/s", "one text p50, ms", "p95, ms", "peak memory, MiB"):
-        shown.add_column(name, justify="right" if name else "left")
+        table.add_column(name, justify="right" if name else "left")
     for name, way in result["ways"].items():
-        shown.add_row(
+        table.add_row(
             name,
             f"{way['rows_per_second']:,}",
             f"{way['p50_ms']:.2f}",
             f"{way['p95_ms']:.2f}",
             f"{way['peak_mib']:,}",
         )
-    return shown
+    console.print(table)
 
 
 if __name__ == "__main__":

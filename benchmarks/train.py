@@ -1,8 +1,8 @@
-"""The training step of the article's model: the notebook's way beside the pipeline's.
+"""The training step of the article's model: the notebook's against the pipeline's.
 
     python benchmarks/train.py --data DIR
 
-Both ways first have to give the same losses; only then are times reported.
+Both ways must give the same losses before any time is reported.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import flows  # first: it says how PyTorch's threads wait  # noqa: F401, I001
+import flows  # first: it sets how PyTorch's threads wait  # noqa: F401, I001
 
 import numpy as np
 import torch
@@ -39,8 +39,8 @@ from sentiment.model.devices import choose_device, denormals_as_zero
 from sentiment.model.config import ModelConfig
 
 EPOCH = 800_000  # the article's training reviews
-BARS = {"cpu": 3.0, "cuda": 5.0}  # of steps that take the reviews' lengths as they come
-# Dense TFLOP/s by the makers' data sheets: float32, TF32, bfloat16.
+BARS = {"cpu": 3.0, "cuda": 5.0}  # for steps with the reviews' own lengths
+# Dense TFLOP/s from the data sheets: float32, TF32, bfloat16.
 PEAKS = {
     "H100": (67.0, 494.7, 989.4),
     "H200": (67.0, 494.7, 989.4),
@@ -59,33 +59,33 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
     gpu = torch.cuda.is_available()
     add = parser.add_argument
-    add("--data", type=Path, help="folder (or file) of reviews, for their lengths; else made up")
+    add("--data", type=Path, help="folder or file of reviews, for their lengths; default: made up")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    # On a CPU batch and vocabulary are a quarter of the article's: so is then each part's work.
+    # On a CPU, batch and vocabulary are a quarter of the article's, and so is each part's work.
     add("--batch-size", type=int, default=400 if gpu else 100)
     add("--vocabulary", type=int, default=225_964 if gpu else 56_491)
     add("--embedding", type=int, default=400)
     add("--hidden", type=int, default=512)
     add("--max-length", type=int, default=200)
-    add("--steps", type=int, default=POOL if gpu else 4, help=f"in a repeat, at most {POOL}")
+    add("--steps", type=int, default=POOL if gpu else 4, help=f"steps in a repeat, at most {POOL}")
     add("--repeats", type=int, default=3)
     add(
         "--precision",
         nargs="+",
         choices=["float32", "tf32", "bf16"],
         default=["float32", "tf32", "bf16"] if gpu else ["float32"],
-        help="of the pipeline's steps; the plain ones are as PyTorch makes them",
+        help="of the pipeline's steps; the plain ones use PyTorch's defaults",
     )
-    add("--peak", type=float, help="TFLOP/s of the device, where its name is not known")
-    add("--json", type=Path, metavar="FILE", help="write the figures here too")
+    add("--peak", type=float, help="TFLOP/s of a device that is not in the list")
+    add("--json", type=Path, metavar="FILE", help="also write the results to this file")
     options = parser.parse_args(arguments)
     if not 1 <= options.steps <= POOL:
-        parser.error(f"--steps goes from 1 to {POOL}")
+        parser.error(f"--steps must be from 1 to {POOL}")
     return options
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Check and time both ways; return all figures as a JSON object."""
+    """Check and time both ways; return the results as a JSON object."""
     device = choose_device(options.device)
     machine = describe_machine()
     model = article_model(options)
@@ -114,7 +114,7 @@ SETTINGS = ("batch_size", "vocabulary", "embedding", "hidden", "max_length", "st
 
 
 def take_turns(options: argparse.Namespace) -> tuple[dict[str, list[float]], dict[str, int]]:
-    """Time all ways in turns; return seconds a step for each repeat, and the most memory."""
+    """Time all ways in turn; return the seconds per step of each repeat, and the peak memory."""
     names = way_names(options)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     memory = dict.fromkeys(names, 0)
@@ -122,7 +122,9 @@ def take_turns(options: argparse.Namespace) -> tuple[dict[str, list[float]], dic
         pools = {name: open_ones.enter_context(workers(1)) for name in names}
         for name, pool in pools.items():
             pool.submit(prepare, name, options).result()
-            pool.submit(take_turn, name, options).result()  # not counted: what is set up once
+            pool.submit(
+                take_turn, name, options
+            ).result()  # not counted: it includes one-time set-up
         for _ in range(options.repeats):
             for name, pool in pools.items():
                 taken, peak = pool.submit(take_turn, name, options).result()
@@ -162,7 +164,7 @@ def row(
 
 
 def step_work(model: ModelConfig, tokens: float) -> float:
-    """Return the floating-point operations that a step's real tokens need, padding left out.
+    """Return the floating-point operations of a step's real tokens, without padding.
 
     Two for each weight of the LSTM forward, twice that backward.
     """
@@ -172,9 +174,9 @@ def step_work(model: ModelConfig, tokens: float) -> float:
 
 
 def known_peak(way: str, device: torch.device) -> float | None:
-    """Return the device's TFLOP/s for a way's arithmetic, None for one that is not known.
+    """Return the device's TFLOP/s for a way's arithmetic; None if unknown.
 
-    Of its own accord PyTorch lets cuDNN's LSTM use TF32, so the plain way does.
+    PyTorch lets cuDNN's LSTM use TF32 by default, so the plain way does.
     """
     if device.type != "cuda":
         return None
@@ -185,7 +187,7 @@ def known_peak(way: str, device: torch.device) -> float | None:
 
 
 def show(result: dict[str, Any], console: Console) -> None:
-    """Print all figures."""
+    """Print the results."""
     for line in machine_lines(result["machine"]):
         console.print(line)
     settings = result["settings"]

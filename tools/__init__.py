@@ -1,1 +1,1 @@
-"""What the project is tended with."""
+"""Tools for maintaining the project."""

@@ -2,7 +2,7 @@
 
     python tools/screenshots.py docs/images
 
-starts a Prefect server of its own on a free port, trains on generated reviews and ends it again.
+starts a Prefect server on a free port, trains on generated reviews and stops the server.
 """
 
 import argparse
@@ -25,19 +25,19 @@ import httpx
 ROOT = Path(__file__).parents[1]
 WAIT = 300.0  # seconds, for a server or a run on a busy machine
 SETTINGS = ("sample.train=6000", "sample.test=1500", "train.epochs=4")
-Found = TypeVar("Found")
+T = TypeVar("T")
 
 
 def chromium() -> str | None:
-    """Return the browser's path."""
+    """Return the browser's path; None if there is none."""
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
 
 def browse(url: str, *options: str, width: int = 1400, height: int = 1000) -> str:
-    """Open a page in a headless Chromium, give its scripts time to load it; return the output."""
+    """Open a page in a headless Chromium, give its scripts time to run; return the output."""
     browser = chromium()
     if browser is None:
-        raise SystemExit("No Chromium here. On Debian: apt-get install chromium")
+        raise SystemExit("Chromium is not installed. On Debian: apt-get install chromium")
     with tempfile.TemporaryDirectory(prefix="chromium-") as profile:
         return subprocess.run(
             [
@@ -51,25 +51,25 @@ def browse(url: str, *options: str, width: int = 1400, height: int = 1000) -> st
 
 
 def text_of(url: str) -> str:
-    """Return a page as HTML, as its scripts have made it."""
+    """Return a page's HTML after its scripts have run."""
     return browse(url, "--dump-dom")
 
 
 def take(url: str, path: Path, *, width: int = 1400, height: int = 1000) -> None:
-    """Save a picture of a page."""
+    """Save a screenshot of a page."""
     browse(url, f"--screenshot={path.resolve()}", width=width, height=height)
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 
-def wait_for(what: Callable[[], Found | None]) -> Found:
-    """Return the first thing that is found."""
+def poll(what: Callable[[], T | None]) -> T:
+    """Return the first result that is not empty."""
     deadline = time.monotonic() + WAIT
     while time.monotonic() < deadline:
         found = what()
         if found:
             return found
         time.sleep(0.2)
-    raise SystemExit(f"waited {WAIT:.0f} s in vain")
+    raise SystemExit(f"gave up after {WAIT:.0f} s")
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def server(home: Path) -> Iterator[str]:
             start_new_session=True,
         )
         try:
-            wait_for(lambda: healthy(url))
+            poll(lambda: healthy(url))
             yield url
         finally:
             os.killpg(process.pid, signal.SIGTERM)
@@ -109,14 +109,14 @@ def healthy(url: str) -> bool:
 
 
 def progress_of_training(url: str) -> str | None:
-    """Return the id of the progress bar of training, once it has moved."""
+    """Return the id of the progress bar of training once it has moved, else None."""
     asked = {"artifacts": {"key": {"any_": ["progress-train"]}}}
     found = httpx.post(f"{url}/api/artifacts/filter", json=asked, timeout=60).json()
     return next((a["id"] for a in found if 20 < (a["data"] or 0) < 100), None)
 
 
 def main(folder: Path) -> None:
-    """Take all pictures."""
+    """Take all screenshots."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="screenshots-") as temporary:
         home = Path(temporary)
@@ -129,7 +129,7 @@ def main(folder: Path) -> None:
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
             )
-            bar = wait_for(lambda: progress_of_training(url))
+            bar = poll(lambda: progress_of_training(url))
             take(f"{url}/artifacts/artifact/{bar}", folder / "progress.png", height=600)
             output, _ = run.communicate(timeout=WAIT)
             result = json.loads(output)

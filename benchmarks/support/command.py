@@ -1,4 +1,4 @@
-"""What the commands of the benchmarks share: measure, print, write JSON, or say what is wrong."""
+"""What the benchmark commands share: measure, print, write JSON, or report an error."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ def execute(
     *,
     width: int = 88,
 ) -> int:
-    """Return the exit status; with ``options.json`` the figures are written there too."""
+    """Return the exit status; also write the results to ``options.json`` if given."""
     try:
         result = measure(options)
     except (Disagreement, SentimentError) as error:

@@ -1,4 +1,4 @@
-"""The plain twin beside the pipeline: first that they agree, then how long each takes."""
+"""Plain loops against the pipeline: first check that they agree, then time both."""
 
 import gc
 import shutil
@@ -25,11 +25,11 @@ Way = Callable[[int], float]
 
 
 class Disagreement(Exception):
-    """The two ways gave different results, so that no time means anything."""
+    """The two ways gave different results, so their times mean nothing."""
 
 
 class Row(NamedTuple):
-    """One line of the table: seconds of each repeat, both ways, for this many reviews a repeat."""
+    """A line of the table: seconds of each repeat, both ways, and the reviews in a repeat."""
 
     stage: str
     reviews: float
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
     @property
     def rates(self) -> tuple[float, float]:
-        """Reviews a second by the median time, the plain way and the pipeline's."""
+        """Reviews per second by the median time: plain, pipeline."""
         return self.reviews / median(self.plain), self.reviews / median(self.pipeline)
 
     @property
@@ -60,10 +60,10 @@ class Row(NamedTuple):
 
 
 class WholeRun(NamedTuple):
-    """One run from bz2 to tensors in a process of its own.
+    """A run from bz2 to tensors in a fresh process.
 
-    ``before`` is the memory held when the clock started; ``start`` the seconds that starting the
-    workers took, which is not in ``seconds``; ``digest`` that of the files written.
+    ``before`` is the memory held when the clock started, in bytes; ``start`` the seconds to start
+    the workers, not included in ``seconds``; ``digest`` that of the files written.
     """
 
     seconds: float
@@ -96,12 +96,12 @@ def check_agreement(expected: plain.Preprocessed, outputs: Outputs) -> None:
 
 
 def pad_batches(reviews: EncodedReviews) -> Callable[[], list[plain.Padded]]:
-    """Return a function that gathers all reviews in batches, padded as the article pads."""
+    """Return a function that gathers all reviews in batches, padded as in the article."""
     import torch
 
     from sentiment.model.batches import BatchSource
 
-    torch.set_num_threads(1)  # as the loop, which has one
+    torch.set_num_threads(1)  # as in the plain loop
     length = stages.TENSORS.max_length
     device = torch.device("cpu")
     source = BatchSource(reviews, padding="left", max_length=length, device=device)
@@ -120,7 +120,7 @@ def time_stages(
     shard_size: int,
     folder: Path,
 ) -> list[Row]:
-    """Time every stage by itself, on what the stage before it gave."""
+    """Time each stage alone, on the output of the stage before it."""
     texts = plain.read(source)[1]
     cleaned = plain.clean(texts)
     parts = [path.parent for path in outputs.tokens]
@@ -128,7 +128,7 @@ def time_stages(
     if not np.array_equal(np.concatenate(take_all()), expected.padded):
         raise Disagreement("the padded batches differ")
     gc.collect()
-    gc.freeze()  # what is kept here costs neither way any time
+    gc.freeze()  # what is kept here costs neither way time
 
     def row(stage: str, plainly: Callable[[], object], ours: Callable[[], object]) -> Row:
         plain_seconds, our_seconds = alternate(repeats, _timed(plainly), _timed(ours))
@@ -161,9 +161,9 @@ def time_stages(
 
 
 def time_tokenizing(cleaned: Sequence[str], warm: Sequence[str], repeats: int) -> list[Row]:
-    """Time NLTK, a tokenizer that remembers nothing yet, and one that has seen ``warm``.
+    """Time NLTK, an empty cached tokenizer, and one that has seen ``warm``.
 
-    Every repeat has reviews of its own, so that none is met for the second time.
+    Each repeat has different reviews, so that none is seen twice.
     """
     blocks = [list(cleaned[start::repeats]) for start in range(repeats)]
     cached = CachedTokenizer()
@@ -206,7 +206,7 @@ def time_whole(
 ) -> tuple[list[Row], dict[str, WholeRun]]:
     """Time bz2 to tensors, each run in a fresh process; return also the last run of each way.
 
-    Raises Disagreement when a run's files are not those of ``outputs``, byte for byte.
+    Raises Disagreement if a run's files differ from ``outputs`` in any byte.
     """
     agreed = outputs.digest()
     runs: dict[str, WholeRun] = {}
@@ -258,7 +258,7 @@ def whole_pipeline(source: Path, folder: Path, shard_size: int, processes: int) 
 def alternate(repeats: int, *ways: Way) -> list[list[float]]:
     """Run all ways in turn, repeatedly; return the seconds of each way's repeats.
 
-    Each second round goes backwards, so that no way always follows the same one.
+    Every second round runs backwards, so that no way always follows the same one.
     """
     seconds: list[list[float]] = [[0.0] * repeats for _ in ways]
     for repeat in range(repeats):

@@ -1,4 +1,4 @@
-"""What all benchmarks share: the machine in words, memory at its peak, processes of their own."""
+"""What all benchmarks share: a description of the machine, peak memory, fresh processes."""
 
 import os
 import platform
@@ -34,7 +34,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def machine_lines(machine: dict[str, Any]) -> list[str]:
-    """Put a description of the machine in a few lines."""
+    """Return a description of the machine as a few lines."""
     libraries = ", ".join(f"{name} {number}" for name, number in machine["libraries"].items())
     load = " ".join(f"{value:.2f}" for value in machine["load_average"])
     return [
@@ -46,10 +46,9 @@ def machine_lines(machine: dict[str, Any]) -> list[str]:
 
 
 def peak_memory() -> int:
-    """Return the most memory, in bytes, that this process has held so far.
+    """Return this process's peak memory in bytes.
 
-    On Linux this is VmHWM and not ``ru_maxrss``, which a process inherits from the one that
-    started it: beside a large parent it says nothing about the child.
+    On Linux this is VmHWM, not ``ru_maxrss``: a process inherits the latter from its parent.
     """
     high_water = _field(Path("/proc/self/status"), "VmHWM")
     if high_water:
@@ -59,12 +58,12 @@ def peak_memory() -> int:
 
 
 def workers(count: int) -> ProcessPoolExecutor:
-    """Return a pool of fresh processes, as the pipeline's own runner starts them."""
+    """Return a pool of fresh processes, started as the pipeline's runner does."""
     return ProcessPoolExecutor(count, mp_context=get_context("spawn"))
 
 
 def in_fresh_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function of a module in a process that does nothing else."""
+    """Call a module-level function in a process that does nothing else."""
     with workers(1) as pool:
         return pool.submit(function, *args, **kwargs).result()
 

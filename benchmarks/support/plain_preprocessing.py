@@ -1,8 +1,8 @@
-"""The 2019 article's preprocessing as plain loops: a twin to time, and an oracle to agree with.
+"""The 2019 article's preprocessing as plain loops: a baseline to time and a reference to check.
 
-Everything is read into memory and every stage goes over all reviews, one after the other, as the
-article does it. Written anew for the benchmark: of the project it uses only ``word_tokenize``,
-which is NLTK's own. The rules are those of the default configuration.
+As in the article, everything is read into memory, and each stage loops over all reviews. Written
+for the benchmark: it shares only ``word_tokenize``, which is NLTK's, with the project. The rules
+are those of the default configuration.
 """
 
 import bz2
@@ -42,7 +42,7 @@ Padded = npt.NDArray[np.int64]
 
 
 class Preprocessed(NamedTuple):
-    """What the loops leave behind: tokens, words by id, ids, and the padded ids."""
+    """The results: labels, tokens, words by id, ids, and padded ids."""
 
     labels: list[int]
     tokens: list[list[str]]
@@ -80,7 +80,7 @@ def _mark(match: re.Match[str]) -> str:
 
 
 def tokenize(cleaned: list[str]) -> list[list[str]]:
-    """Cut every text into words with NLTK."""
+    """Split each text into words with NLTK."""
     tokens = []
     for text in cleaned:
         tokens.append([URL if word == URL_MARK else word for word in word_tokenize(text)])
@@ -98,7 +98,7 @@ def build_vocabulary(tokens: list[list[str]], min_count: int = 2) -> list[str]:
 
 
 def encode(tokens: list[list[str]], words: list[str]) -> Ids:
-    """Look every token up."""
+    """Replace each token by its id."""
     numbers = {word: number for number, word in enumerate(words) if word not in SPECIAL}
     ids = []
     for review in tokens:
@@ -119,7 +119,7 @@ def pad(ids: Ids, max_length: int = 200, side: Literal["left", "right"] = "left"
 
 
 def preprocess(path: Path) -> Preprocessed:
-    """Do all stages for the training reviews of a file."""
+    """Run all stages on a file of training reviews."""
     labels, texts = read(path)
     tokens = tokenize(clean(texts))
     words = build_vocabulary(tokens)

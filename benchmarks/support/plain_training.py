@@ -1,7 +1,7 @@
-"""The 2019 article's training step as it stands in its notebook, for comparison.
+"""The 2019 article's training step as in its notebook, for comparison.
 
-Departures, without which it would not run or not learn the same: zero states for each batch, and
-any size of batch.
+Two changes, needed for it to run and to learn the same: zero states for each batch, and any batch
+size.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ LEARNING_RATE, CLIP_NORM = 0.005, 5
 
 
 class PlainLSTM(nn.Module):
-    """The notebook's network: head and sigmoid on every step, the last one kept."""
+    """The notebook's network: head and sigmoid on every step, of which the last is kept."""
 
     def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class PlainLSTM(nn.Module):
         return out.view(len(ids), -1)[:, -1]
 
     def weights(self) -> dict[str, Tensor]:
-        """Return copies of the weights under the names that ``SentimentLSTM`` has for them."""
+        """Return copies of the weights under ``SentimentLSTM``'s names."""
         named = {"embedding.weight": self.embedding.weight}
         for name, value in self.lstm.named_parameters():
             kind, _, depth = name.rpartition("_l")
@@ -74,7 +74,7 @@ class PlainTraining:
         self._criterion = nn.BCELoss()
 
     def steps(self) -> Iterator[Tensor]:
-        """Take the steps of an epoch, yielding each one's loss, still on the device."""
+        """Take an epoch's steps; yield each loss, still on the device."""
         for inputs, labels in self._loader:
             inputs, labels = inputs.to(self._device), labels.to(self._device)
             self._model.zero_grad()

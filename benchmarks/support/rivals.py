@@ -1,6 +1,6 @@
-"""What the pipeline's model is measured against: fastText, and TF-IDF with logistic regression.
+"""The models to compare with: fastText, and TF-IDF with logistic regression.
 
-Both get the pipeline's own tokens, and choose their settings on the validation reviews.
+Both use the pipeline's tokens and choose their settings on the validation reviews.
 """
 
 import os
@@ -40,10 +40,10 @@ class Split:
 
 @dataclass(frozen=True)
 class Result:
-    """A rival's answers for the test reviews, and what they took.
+    """A model's predictions for the test reviews, and their cost.
 
-    ``predicted`` is 0 or 1 of shape (reviews,), ``seconds`` those of training with the settings
-    chosen, ``rate`` test reviews a second, ``size`` bytes on disk.
+    ``predicted`` is 0 or 1, shape (reviews,); ``seconds`` is the training time with the chosen
+    settings; ``rate`` is in test reviews per second; ``size`` in bytes on disk.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Trained:
-    """A model with one of the settings to choose from."""
+    """A model trained with one of the candidate settings."""
 
     setting: str
     predict: Callable[[Tokens], Labels]
@@ -66,7 +66,7 @@ class Trained:
 
 
 def tfidf(train: Split) -> list[Trained]:
-    """Train logistic regressions on TF-IDF of words and bigrams, one for each strength."""
+    """Train a logistic regression on TF-IDF of words and bigrams for each strength."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
@@ -96,7 +96,7 @@ def tfidf(train: Split) -> list[Trained]:
 
 
 def fasttext(train: Split) -> list[Trained]:
-    """Train fastText with word bigrams, five epochs, one model for each learning rate."""
+    """Train fastText with word bigrams, five epochs, for each learning rate."""
     import fasttext as library
 
     def fit(rate: float, path: str) -> Trained:
@@ -131,7 +131,7 @@ def fasttext(train: Split) -> list[Trained]:
 
 
 def choose(name: str, models: Sequence[Trained], validation: Split, test: Split) -> Result:
-    """Take the model that is best on validation, and let it alone answer the test reviews."""
+    """Choose the best model on validation; only that one predicts the test reviews."""
     scores = [float((m.predict(validation.tokens) == validation.labels).mean()) for m in models]
     best = models[int(np.argmax(scores))]
     started = time.perf_counter()

@@ -30,19 +30,19 @@ INGEST, TOKENIZE, TENSORS = IngestConfig(), TokenizeConfig(), TensorsConfig()
 
 
 class Outputs(NamedTuple):
-    """The files that the stages wrote, one of a kind for each shard."""
+    """The files that the stages wrote; tokens and tensors one per shard."""
 
     tokens: list[Path]
     vocabulary: Path
     tensors: list[Path]
 
     def digest(self) -> str:
-        """Return one digest for the bytes of all files."""
+        """Return a digest of the bytes of all files."""
         return digest_json(list(map(digest_file, [*self.tokens, self.vocabulary, *self.tensors])))
 
 
 class Peaks(NamedTuple):
-    """Peak memory in bytes: of the process that starts the others, of the largest of those."""
+    """Peak memory in bytes: of the parent process, and of its largest worker."""
 
     parent: int
     worker: int
@@ -59,7 +59,7 @@ def clean_texts(texts: Sequence[str]) -> list[str]:
 
 
 def tokenize(tokenizer: CachedTokenizer, cleaned: Sequence[str]) -> list[list[str]]:
-    """Cut cleaned texts into words, in batches of the size that the stage uses."""
+    """Split cleaned texts into words, in batches of the stage's size."""
     tokens: list[list[str]] = []
     for texts in _parts(cleaned, BATCH):
         tokens += tokenizer.tokenize_all(texts)
@@ -84,9 +84,9 @@ def build_words(tokens: Sequence[list[str]], folder: Path, *, shard_size: int) -
 def run_stages(
     source: Path, folder: Path, *, shard_size: int, pool: ProcessPoolExecutor | None = None
 ) -> tuple[Outputs, Peaks]:
-    """Do ingest, tokenize, vocabulary and tensors; a pool shares out the shards of the mapped two.
+    """Run ingest, tokenize, vocabulary and tensors; a pool runs the shards of tokenize and tensors.
 
-    One file is one request of ingest, which therefore runs here.
+    Ingest has one request per file, and runs in this process.
     """
     spread = map if pool is None else pool.map
     reviews = folder / "reviews"
@@ -121,7 +121,7 @@ def encode(part: Path, vocabulary: Path) -> int:
 
 
 def started_workers(count: int) -> tuple[ProcessPoolExecutor, float]:
-    """Return a pool whose processes have all loaded their code, and the seconds that took."""
+    """Return a pool whose processes have loaded their code, and the seconds that took."""
     started = time.perf_counter()
     context = get_context("spawn")
     pool = ProcessPoolExecutor(
@@ -138,7 +138,7 @@ def _meet(barrier: Barrier) -> None:
 
 
 def load_nltk() -> None:
-    """Do what the first use of NLTK costs, so that it is in nobody's time."""
+    """Pay for the first use of NLTK before the clock starts."""
     word_tokenize("Ready. Go.")
 
 

@@ -1,4 +1,4 @@
-"""The article's training step in two ways, each in a process of its own, and that they agree."""
+"""The article's training step in two ways, each in its own process, and a check that they agree."""
 
 import argparse
 import time
@@ -26,17 +26,17 @@ from sentiment.training.trainer import make_optimizer, training_step
 PLAIN = "plain"
 PADDINGS = {"left": "left", "buckets": "right"}  # how the pipeline pads: benchmarks/README.md
 
-Way = Callable[[], float]  # takes the steps of a repeat and returns their seconds
+Way = Callable[[], float]  # takes a repeat's steps and returns their seconds
 _prepared: list[Way] = []  # of this process
 
 
 def way_names(options: argparse.Namespace) -> list[str]:
-    """Return the plain way, then the pipeline's: a padding and a precision each."""
+    """Return the plain way, then the pipeline's: one for each padding and precision."""
     return [PLAIN] + [f"{padding}, {p}" for p in options.precision for padding in PADDINGS]
 
 
 def prepare(name: str, options: argparse.Namespace) -> None:
-    """Make this process the one of a way: the pipeline's have the pipeline's settings of memory."""
+    """Set this process up for a way; the pipeline's use the pipeline's memory settings."""
     device = choose_device(options.device)
     model, reviews = article_model(options), made_reviews(options)
     if name == PLAIN:
@@ -49,9 +49,9 @@ def prepare(name: str, options: argparse.Namespace) -> None:
 
 
 def take_turn(name: str, options: argparse.Namespace) -> tuple[float, int]:
-    """Take a repeat's steps in the process made for it; return seconds a step, bytes at the peak.
+    """Take a repeat's steps in its process; return seconds per step and peak GPU memory in bytes.
 
-    The bytes are those on the GPU, 0 on a CPU.
+    The memory is 0 on a CPU.
     """
     device = choose_device(options.device)
     if device.type == "cuda":
@@ -62,7 +62,7 @@ def take_turn(name: str, options: argparse.Namespace) -> tuple[float, int]:
 
 
 def article_model(options: argparse.Namespace) -> ModelConfig:
-    """Return the preset's model, at the sizes asked for."""
+    """Return the article's model in the given sizes."""
     sizes = {"embedding_size": options.embedding, "hidden_size": options.hidden}
     return load_config("article").train.model.model_copy(update=sizes)
 
@@ -80,7 +80,7 @@ def train_config(model: ModelConfig, padding: str, precision: str, batch_size: i
 def made_reviews(options: argparse.Namespace) -> EncodedReviews:
     """Return enough reviews for one pool of batches, with rare and frequent words.
 
-    Their lengths are those of the reviews in ``--data``, else log-normal with a mean of 93 tokens.
+    Their lengths come from the reviews in ``--data``, else log-normal with a mean of 93 tokens.
     """
     count = POOL * options.batch_size
     rng = np.random.default_rng(1)
@@ -91,7 +91,7 @@ def made_reviews(options: argparse.Namespace) -> EncodedReviews:
         texts = islice(reviews_of(options.data, count), count)
         cleaned = [clean(text, TokenizeConfig()) for _, text in texts]
         lengths = np.array([len(words) for words in tokenizer.tokenize_all(cleaned)], np.int64)
-        lengths = np.resize(lengths, count)  # repeated where there are too few
+        lengths = np.resize(lengths, count)  # repeated if too few
     lengths = np.minimum(lengths, options.max_length)
     # Zipf's law: a word's frequency falls with its rank.
     ids = np.exp(rng.random(int(lengths.sum())) * np.log(options.vocabulary - 1)).astype(np.int32)
@@ -150,7 +150,7 @@ def pipeline_way(
 def chosen_batches(
     source: BatchSource, config: TrainConfig, steps: int
 ) -> list[npt.NDArray[np.int64]]:
-    """Return ``steps`` of an epoch's batches, evenly spread from the shortest to the longest."""
+    """Return ``steps`` batches of an epoch, evenly spread from the shortest to the longest."""
     order = training_order(
         source.lengths,
         config.batch_size,
@@ -165,10 +165,10 @@ def chosen_batches(
 def check_agreement(
     model: ModelConfig, reviews: EncodedReviews, vocabulary: int, device: torch.device
 ) -> None:
-    """Raise Disagreement unless both ways give the same losses, dropout off.
+    """Raise Disagreement unless both ways give the same losses, without dropout.
 
-    Padded on the left: in each of two steps. In length buckets, where no padding is read: that of
-    the plain network on each review alone.
+    Padded on the left: the losses of two steps. In length buckets, where no padding is read: the
+    plain network's loss on each review alone.
     """
     places = np.arange(16)
     few = EncodedReviews(
@@ -207,8 +207,8 @@ def alone_loss(
     start, end = reviews.offsets[place : place + 2]
     ids = torch.from_numpy(reviews.ids[start:end].astype(np.int64))[None].to(device)
     with torch.no_grad():
-        chance = float(plain(ids)[0])
-    return -float(np.log(chance if reviews.labels[place] else 1 - chance))
+        probability = float(plain(ids)[0])
+    return -float(np.log(probability if reviews.labels[place] else 1 - probability))
 
 
 def compare(what: str, expected: float, found: float) -> None:

@@ -49,7 +49,7 @@ def test_it_prints_and_writes_its_figures(
 
 
 def test_accuracy_and_what_a_batch_moves_are_counted_by_hand() -> None:
-    def score(ids: export.Ids, lengths: export.Ids) -> export.Chances:
+    def score(ids: export.Ids, lengths: export.Ids) -> export.Probabilities:
         """Positive from three words on, and from one on in company."""
         assert ((ids > 0).sum(axis=1) == lengths).all()
         return np.where(lengths >= 3, 0.75, 0.25) + (0.25 if len(ids) > 1 else 0.0)
@@ -57,7 +57,7 @@ def test_accuracy_and_what_a_batch_moves_are_counted_by_hand() -> None:
     reviews = [np.full(length, 2) for length in (1, 2, 3, 4)]
     positive = np.array([True, True, True, True])
     found = export.figures("by hand", 5, score, reviews, positive)
-    assert found["chances"].tolist() == [0.25, 0.25, 0.75, 0.75]
+    assert found["probabilities"].tolist() == [0.25, 0.25, 0.75, 0.75]
     assert (found["accuracy"], found["accuracy_in_batches"]) == (0.5, 1.0)
     assert found["moved_by_batch"] == 0.25
 

@@ -100,7 +100,7 @@ def test_padded_batches_agree(
         assert np.array_equal(batch, plain.pad(ids, batch.shape[1], side))
 
 
-def test_equally_frequent_words_stand_as_first_seen() -> None:
+def test_equally_frequent_words_keep_the_order_seen() -> None:
     tokens = [["b", "c", "rare"], ["a", "c", "_PAD"], ["a", "b", "c", "_PAD"]]
     assert plain.build_vocabulary(tokens) == ["_PAD", "_UNK", "c", "b", "a"]
 
@@ -110,7 +110,7 @@ def test_urls_and_digits_are_replaced() -> None:
     assert words == ["at", "<url>", ",", "for", "00", "end.the"]
 
 
-def test_padding_stands_on_the_side_asked_for() -> None:
+def test_padding_is_on_the_side_asked_for() -> None:
     ids = [[5, 6], [], [7, 8, 9, 9]]
     assert plain.pad(ids, 3).tolist() == [[0, 5, 6], [0, 0, 0], [7, 8, 9]]
     assert plain.pad(ids, 3, "right").tolist() == [[5, 6, 0], [0, 0, 0], [7, 8, 9]]
@@ -119,7 +119,7 @@ def test_padding_stands_on_the_side_asked_for() -> None:
 def test_ways_take_turns_and_each_second_round_goes_backwards() -> None:
     order: list[str] = []
 
-    def way(name: str) -> compare.PipelineSteps:
+    def way(name: str) -> compare.Way:
         def run(repeat: int) -> float:
             order.append(f"{name}{repeat}")
             return float(repeat)
