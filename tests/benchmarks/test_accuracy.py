@@ -1,4 +1,4 @@
-"""The rivals learn, choose on validation, and the table compares on the same test reviews."""
+"""The other models learn and choose on validation; all are compared on the test reviews."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The export's benchmark tells right answers from wrong ones, and what a batch moves."""
+"""The export benchmark measures accuracy, and what a batch changes."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ LINES = [
 ]
 
 
-def test_it_prints_and_writes_its_figures(
+def test_it_prints_and_writes_its_results(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = write_random_bundle(tmp_path)

@@ -1,4 +1,4 @@
-"""The plain twin and the pipeline give the same results, and the benchmarks run."""
+"""The plain loops and the pipeline give the same results, and the benchmarks run."""
 
 import json
 import subprocess

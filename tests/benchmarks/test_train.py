@@ -1,4 +1,4 @@
-"""The training benchmark compares the same thing, and runs."""
+"""The training benchmark compares equal work, and runs."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ SMALL = ["--device", "cpu", "--batch-size", "4", "--vocabulary", "50", "--embedd
 SMALL += ["--hidden", "4", "--max-length", "12", "--steps", "2", "--repeats", "1"]
 
 
-def test_it_prints_and_writes_its_figures(
+def test_it_prints_and_writes_its_results(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "train.json"

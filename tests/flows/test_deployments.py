@@ -32,7 +32,7 @@ def flow_of(entrypoint: str) -> Flow[..., Any]:
 
 
 def unknown_keys(content: Any, model: BaseModel) -> list[str]:
-    """Return the keys that Prefect would pass over without a word."""
+    """Return the keys that Prefect would silently ignore."""
     fields = type(model).model_fields
     return [key for key in content if key not in {*fields, *(f.alias for f in fields.values())}]
 
@@ -79,7 +79,7 @@ def test_the_prefect_settings_that_are_named_exist() -> None:
 
 
 class Server:
-    """Knows two runs that go on, one of which has sent a heartbeat; keeps the events it is sent."""
+    """Has two active runs, one of which has sent a heartbeat; keeps the events it receives."""
 
     def __init__(self) -> None:
         self.silent, self.alive = uuid4(), uuid4()

@@ -16,7 +16,7 @@ SECRET = "correct-horse-battery"
 
 @contextmanager
 def database() -> Iterator[str | None]:
-    """Yield the database's URL that E2E_DATABASE asks for; None is SQLite, as in `make up`."""
+    """Yield the URL of the database named by E2E_DATABASE; None for SQLite, as in `make up`."""
     wanted = os.environ.get("E2E_DATABASE")
     with own_postgresql() if wanted == "postgresql" else nullcontext(wanted) as url:
         yield url
@@ -24,7 +24,7 @@ def database() -> Iterator[str | None]:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Bring the service up, with a password, and down."""
+    """Start the service, with a password, and stop it."""
     folder = tmp_path_factory.mktemp("service")
     env = {
         "PREFECT_WORKER_QUERY_SECONDS": "2",

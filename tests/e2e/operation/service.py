@@ -29,7 +29,7 @@ PATIENCE = 300  # seconds: far more than anything here takes
 
 
 def until(what: str, found: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """Ask again and again until there is an answer, and return it."""
+    """Poll until there is an answer; return it."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if answer := found():

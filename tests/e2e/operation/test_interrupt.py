@@ -1,4 +1,4 @@
-"""Ctrl-C, as a terminal sends it: to the command and to every process that it has started."""
+"""Ctrl-C, as a terminal sends it: to the command and all processes that it started."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def preset(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[Any]:
-    """Return a function that starts a command with a process group of its own."""
+    """Return a function that starts a command in a new process group."""
     processes = []
 
     def start(*arguments: str) -> "subprocess.Popen[str]":

@@ -26,7 +26,7 @@ from tests.e2e.operation.service import Service, until
 from tests.support.servers import run_sentiment
 
 LONG = ("train.epochs=100000", "train.checkpoint_every=10")
-# Whatever checkpoint there is comes from the end.
+# Any checkpoint is from the end of training.
 UNSAVED = ("train.epochs=100000", "train.checkpoint_every=1000000")
 
 
@@ -40,7 +40,7 @@ def sent_to_gpu(service: Service, seed: int) -> list[FlowRun]:
 
 @pytest.fixture(scope="module")
 def killed(service: Service) -> tuple[UUID, UUID]:
-    """Kill server, workers and a run that trains, as when a machine stops, and begin it again.
+    """Kill server, workers and a training run, as when a machine stops; then start it again.
 
     Return both runs.
     """
@@ -97,14 +97,14 @@ def test_without_the_password_nothing_is_answered(service: Service) -> None:
     assert httpx.post(url, json={}, auth=("sentiment", SECRET)).is_success
     files = [*service.folder.glob("*.log"), *service.storage.rglob("*.json")]
     assert len(files) > 3
-    told = [path.read_text(encoding="utf-8") for path in files]
+    seen = [path.read_text(encoding="utf-8") for path in files]
     for kind in ("logs", "artifacts", "flow_runs", "deployments"):
         answer = httpx.post(url.replace("deployments", kind), json={}, auth=("sentiment", SECRET))
-        told.append(answer.raise_for_status().text)
-    assert [text for text in told for secret in (SECRET, PASSWORD) if secret in text] == []
+        seen.append(answer.raise_for_status().text)
+    assert [text for text in seen for secret in (SECRET, PASSWORD) if secret in text] == []
 
 
-def test_with_nothing_new_a_run_says_so_and_a_gate_fails_it_with_its_figures(
+def test_with_nothing_new_a_run_says_so_and_a_gate_fails_it_with_its_reason(
     service: Service,
 ) -> None:
     run = service.start("pipeline")
@@ -242,7 +242,7 @@ def test_deploy_brings_back_what_is_missing_and_leaves_switches_alone(service: S
 def test_a_killed_run_is_marked_by_the_automation(
     service: Service, killed: tuple[UUID, UUID]
 ) -> None:
-    """The last test: the minutes that this takes pass while the others run."""
+    """The last test: it needs minutes, which pass while the others run."""
     run, _ = killed
     crashed = service.wait(run, "Crashed")
     assert crashed.state and crashed.state.message == "No heartbeat for 90 seconds."

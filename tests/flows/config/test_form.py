@@ -1,4 +1,4 @@
-"""The form of the settings: as described and limited as the configuration, none required."""
+"""The form has the configuration's descriptions and limits, and every setting is optional."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Presets, overrides, and what is said about wrong ones."""
+"""Presets, overrides, and the messages about wrong ones."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def test_the_presets_of_the_readme_exist() -> None:
     assert {"sample", "balanced", "article"} <= set(preset_names())
 
 
-def test_article_follows_the_recipe() -> None:
+def test_article_follows_the_article() -> None:
     config = load_config("article")
     model = config.train.model
     assert (config.ingest.train_limit, config.ingest.test_limit) == (800_000, 200_000)

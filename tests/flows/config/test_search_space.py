@@ -1,4 +1,4 @@
-"""A preset's section ``tune``: what it may name, and what is said about mistakes."""
+"""A preset's section ``tune``: what it may name, and the messages about mistakes."""
 
 from pathlib import Path
 

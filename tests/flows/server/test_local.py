@@ -37,23 +37,23 @@ def test_a_worker_is_kept_only_if_it_works_for_the_same_server(
     launched: list["subprocess.Popen[bytes]"], tmp_path: Path, other: dict[str, str]
 ) -> None:
     env = local.environment(tmp_path, tmp_path / "storage", 4321)
-    told: list[str] = []
-    local.start_worker(tmp_path, "cpu", env, told.append)
+    noted: list[str] = []
+    local.start_worker(tmp_path, "cpu", env, noted.append)
     (first,) = launched
     deadline = time.monotonic() + 60
     while not ours(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.01)  # its environment appears a moment after it
-    local.start_worker(tmp_path, "cpu", {**env, **other}, told.append)
+    local.start_worker(tmp_path, "cpu", {**env, **other}, noted.append)
     if other:
         assert len(launched) == 2 and first.poll() is not None
-        assert [line.split(" ", 1)[1].strip() for line in told] == [
+        assert [line.split(" ", 1)[1].strip() for line in noted] == [
             "cpu started",
             "cpu has another server, storage or password: stopping it",
             "cpu started",
         ]
     else:
         assert launched == [first] and first.poll() is None
-        assert told[-1].endswith("cpu is running")
+        assert noted[-1].endswith("cpu is running")
 
 
 def test_a_server_that_ends_is_an_error_that_names_its_log(tmp_path: Path) -> None:

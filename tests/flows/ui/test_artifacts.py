@@ -1,4 +1,4 @@
-"""What a run leaves in Prefect: its name, tables, the report, progress; the log says why."""
+"""What a run publishes in Prefect: its name, tables, the report, progress and reasons."""
 
 import io
 import json
@@ -87,14 +87,14 @@ def second(first: Ran, folder: Path) -> Ran:
     return run_on(folder)
 
 
-def test_runs_on_equal_data_share_their_name_but_for_its_end(first: Ran, second: Ran) -> None:
+def test_runs_on_equal_data_share_all_but_the_end_of_their_name(first: Ran, second: Ran) -> None:
     names = [run.flow_run.name.split("-") for run in (first, second)]
     assert all(re.fullmatch(r"sample-[0-9a-f]{8}-[0-9a-f]{6}", "-".join(name)) for name in names)
     assert names[0][1] == names[1][1]
     assert names[0][2] != names[1][2]
 
 
-def test_a_name_follows_the_data_and_not_their_place() -> None:
+def test_a_name_depends_on_the_data_but_not_on_its_path() -> None:
     run = UUID(int=1)
 
     def name(preset: str, path: str, digest: str) -> str:
@@ -104,9 +104,7 @@ def test_a_name_follows_the_data_and_not_their_place() -> None:
     assert name("my", "/a/train.csv", "1") != name("my", "/a/train.csv", "2")
 
 
-def test_the_log_says_of_each_stage_why_it_ran_or_that_nothing_changed(
-    first: Ran, second: Ran
-) -> None:
+def test_the_log_says_why_each_stage_ran_or_that_nothing_changed(first: Ran, second: Ran) -> None:
     begun = [line for line in first.log if "to run" in line]
     assert begun == [f"{stage:<11}to run: first run" for stage in STAGE_NAMES]
     cached = [line for line in second.log if "cached" in line]
@@ -114,7 +112,7 @@ def test_the_log_says_of_each_stage_why_it_ran_or_that_nothing_changed(
     assert cached[-1] == second.log[-1] == "run        nothing new: every stage was cached"
 
 
-def test_figures_and_report_are_artifacts_of_every_run(first: Ran, second: Ran) -> None:
+def test_every_run_publishes_metrics_and_the_report(first: Ran, second: Ran) -> None:
     for run in (first, second):
         artifacts = run.artifacts()
         splits = json.loads(str(artifacts["data-quality"].data))
@@ -131,7 +129,7 @@ def test_figures_and_report_are_artifacts_of_every_run(first: Ran, second: Ran) 
         assert str(run.result["model"]) in str(artifacts["files"].data)
 
 
-def test_a_runs_report_is_that_of_the_stage_with_what_the_run_did(first: Ran, second: Ran) -> None:
+def test_a_runs_report_is_the_stages_report_plus_what_the_run_did(first: Ran, second: Ran) -> None:
     (stage,) = Path(first.result["report"]).parents[2].glob("report/*/report.html")
     before, _, after = stage.read_text(encoding="utf-8").rpartition(PLACE)
     model = Path(first.result["model"]).name
@@ -146,10 +144,10 @@ def test_a_runs_report_is_that_of_the_stage_with_what_the_run_did(first: Ran, se
         assert stages.count(f"<td>{reason}</td>") == len(STAGE_NAMES)
         assert f"<td>{model}</td>" in stages
         figures = json.loads(report.with_name("metrics.json").read_bytes())
-        told = figures.pop("run")
+        about = figures.pop("run")
         assert figures == json.loads(stage.with_name("metrics.json").read_bytes())
-        assert told["facts"]["Run"] == report.parent.name
-        for row in told["stages"]:
+        assert about["facts"]["Run"] == report.parent.name
+        for row in about["stages"]:
             assert all(f"{text}</t" in stages for text in row.values())
 
 
@@ -196,7 +194,7 @@ def test_a_bar_moves_with_the_work(
     assert all(0 <= percent <= 100 for percent, _ in bars)
 
 
-def test_a_bar_of_unknown_length_stays_at_its_beginning(bars: list[tuple[float, str]]) -> None:
+def test_a_bar_of_unknown_length_stays_at_zero(bars: list[tuple[float, str]]) -> None:
     running = Running("ingest", [], None, time.monotonic())
     ProgressArtifact(running).progress(running, Snapshot(5_000))
     assert bars[-1][0] == 0
@@ -206,7 +204,7 @@ def test_a_bar_of_unknown_length_stays_at_its_beginning(bars: list[tuple[float, 
 def test_a_bar_of_files_follows_the_bytes_that_were_read(
     bars: list[tuple[float, str]], tmp_path: Path
 ) -> None:
-    """A small file that is done, a large one at work, one not begun: no total is known."""
+    """One small file done, a large one running, one not started: the total is unknown."""
     files = [tmp_path / f"{name}.json" for name in ("small", "large", "next")]
     running = Running("ingest", files, None, time.monotonic() - 10, sizes=[100, 600, 300])
     ProgressFile(files[0])(20, 20, share=1.0)
@@ -223,9 +221,7 @@ def test_a_bar_of_files_follows_the_bytes_that_were_read(
     assert bars[-1][1].startswith("120,020 of 120,020 reviews, ")
 
 
-def test_of_shards_only_those_at_work_are_watched(
-    make_spec: Callable[..., RunSpec], data: Path
-) -> None:
+def test_only_running_shards_are_watched(make_spec: Callable[..., RunSpec], data: Path) -> None:
     spec = make_spec(data)
     run_plainly(spec, until="ingest")
     write_bz2(data / "more-train.ft.txt.bz2", good_lines(30, start=500))
@@ -239,7 +235,7 @@ def test_of_shards_only_those_at_work_are_watched(
     assert len(watched(force=True).files) == len(requests) == 3
 
 
-def test_an_api_that_fails_costs_the_artifacts_and_not_the_run(
+def test_a_failing_api_costs_the_artifacts_but_not_the_run(
     first: Ran, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -289,7 +285,7 @@ def test_tables_of_the_data() -> None:
     ]
 
 
-def test_a_metric_that_the_test_reviews_leave_undefined_is_called_so() -> None:
+def test_an_undefined_metric_is_shown_as_such() -> None:
     import numpy as np
 
     from sentiment.evaluation.metrics import measure

@@ -1,4 +1,4 @@
-"""What a stage logs reaches whoever watches the run."""
+"""A stage's log lines reach those who watch the run."""
 
 import io
 import logging
@@ -27,7 +27,7 @@ def test_a_stages_note_is_a_line_of_the_run() -> None:
         assert written.getvalue() == "train      on the CPU\n"
 
 
-def test_an_interrupted_stage_gives_the_terminal_its_cursor_back() -> None:
+def test_an_interrupted_stage_restores_the_cursor() -> None:
     written = io.StringIO()
     reporter = LiveReporter(Console(file=written, force_terminal=True))
     with pytest.raises(KeyboardInterrupt), watch(reporter, running()):

@@ -22,7 +22,7 @@ SECRET = "sesame"
 
 
 class Webhook(HTTPServer):
-    """Keeps what is posted to it, and answers with a status of choice."""
+    """Keeps what is posted to it, and answers with a chosen status."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
@@ -74,12 +74,12 @@ def test_an_event_arrives_as_json(webhook: Webhook, said: list[str]) -> None:
     ]
 
 
-def test_without_a_url_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_url_nobody_is_notified(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(WEBHOOK, raising=False)
-    told: list[str] = []
-    monkeypatch.setattr(flows.ui.webhook, "_post", lambda url, _: told.append(url))
-    notify("failed", {}, told.append)
-    assert told == []
+    sent: list[str] = []
+    monkeypatch.setattr(flows.ui.webhook, "_post", lambda url, _: sent.append(url))
+    notify("failed", {}, sent.append)
+    assert sent == []
 
 
 @pytest.mark.parametrize("status", [404, 500])
@@ -114,21 +114,21 @@ def test_a_wrong_url_is_logged_without_the_secret(
     assert SECRET not in said[0] + caplog.text
 
 
-def test_a_failing_run_tells_why(prefect_server: None, webhook: Webhook, tmp_path: Path) -> None:
+def test_a_failing_run_says_why(prefect_server: None, webhook: Webhook, tmp_path: Path) -> None:
     with pytest.raises(DataError):
         pipeline(
             data=str(tmp_path / "nowhere"), storage=str(tmp_path / "storage"), overrides=list(TINY)
         )
-    ((_, told),) = webhook.received
-    assert told["event"] == "failed"
-    assert told["preset"] == "sample"
-    assert told["error"].startswith("DataError: ") and "nowhere" in told["error"]
+    ((_, sent),) = webhook.received
+    assert sent["event"] == "failed"
+    assert sent["preset"] == "sample"
+    assert sent["error"].startswith("DataError: ") and "nowhere" in sent["error"]
     records = "".join(path.read_text() for path in (tmp_path / "storage").glob("runs/*/run.json"))
     assert records and SECRET not in records
 
 
 @pytest.mark.parametrize("what", ["preset", "storage", "disk"])
-def test_a_run_that_fails_before_it_begins_or_cannot_note_it_tells_too(
+def test_a_run_that_fails_early_or_cannot_record_it_still_notifies(
     prefect_server: None,
     webhook: Webhook,
     tmp_path: Path,
@@ -147,9 +147,9 @@ def test_a_run_that_fails_before_it_begins_or_cannot_note_it_tells_too(
         arguments |= {what: {"preset": "nonesuch", "storage": str(tmp_path / "file")}[what]}
     with pytest.raises(SentimentError) as raised:
         pipeline(**arguments)
-    ((_, told),) = webhook.received
-    assert told["error"] == f"{type(raised.value).__name__}: {raised.value}"
-    assert "run.json" not in told["error"]
+    ((_, sent),) = webhook.received
+    assert sent["error"] == f"{type(raised.value).__name__}: {raised.value}"
+    assert "run.json" not in sent["error"]
 
 
 def test_a_new_champion_is_announced_once(
@@ -158,7 +158,7 @@ def test_a_new_champion_is_announced_once(
     data = write_small_data(tmp_path / "data")
     for _ in range(2):
         result = pipeline(data=str(data), storage=str(tmp_path / "storage"), overrides=list(TINY))
-    ((_, told),) = webhook.received
-    assert told["event"] == "champion"
-    assert told["model"] == result["model"]
-    assert told["accuracy"] == result["accuracy"]
+    ((_, sent),) = webhook.received
+    assert sent["event"] == "champion"
+    assert sent["model"] == result["model"]
+    assert sent["accuracy"] == result["accuracy"]
