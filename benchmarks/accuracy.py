@@ -26,7 +26,7 @@ from flows.config.presets import load_config
 from flows.steps import drive
 from sentiment.evaluation.metrics import wilson_interval
 from tasks.manifest import Manifest
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 from tasks.stage import Request, Stage, shards_of, split_of
 from tasks.store import Store
 

@@ -34,9 +34,9 @@ from benchmarks.support.machine import (
 from flows.steps import drive
 from sentiment.data.generate import write_sample
 from sentiment.data.ingest import IngestConfig
-from tasks.config import PipelineConfig
 from tasks.manifest import Manifest
-from tasks.run_spec import RunSpec
+from tasks.run.config import PipelineConfig
+from tasks.run.spec import RunSpec
 from tasks.stage import Request, Stage
 from tasks.store import Store
 

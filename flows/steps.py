@@ -25,7 +25,7 @@ from tasks import (
 )
 from tasks.manifest import Manifest
 from tasks.registry.champion import apply_verdict
-from tasks.run_spec import Done, RunSpec
+from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage
 
 Answer: TypeAlias = Callable[[Stage, Sequence[Request]], list[Manifest]]

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from flows.config.search_space import takes_whole_numbers
 from sentiment.errors import ConfigError
 from sentiment.reports import study_page
-from tasks.config import Dimension, PipelineConfig, Scalar
+from tasks.run.config import Dimension, PipelineConfig, Scalar
 
 ABOUT, ERROR = "about", "error"
 STARTUP = 5  # trials that are never pruned: the median needs some

@@ -35,12 +35,12 @@ from flows.ui.reporters import LogReporter, Reporter, chosen
 from sentiment.errors import ConfigError, StageError, TrainingError
 from sentiment.reports.study_page import Trial, best_of, render_study, shown
 from tasks import train
-from tasks.config import PipelineConfig
 from tasks.gc import STUDIES
 from tasks.manifest import Manifest, digest_json
-from tasks.prefect_task import TaskInput, compute
 from tasks.registry.card import put_first_card
-from tasks.run_spec import RunSpec
+from tasks.run.config import PipelineConfig
+from tasks.run.prefect_task import TaskInput, compute
+from tasks.run.spec import RunSpec
 from tasks.sources import digest_files, find_sources
 from tasks.stage import Request, Stage
 from tasks.store import Store

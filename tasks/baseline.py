@@ -1,6 +1,6 @@
 """Stage ``baseline``: one request, from the training and test tensors."""
 
-from tasks.run_spec import Done, RunSpec
+from tasks.run.spec import Done, RunSpec
 from tasks.stage import Inputs, Request, Stage
 from tasks.train import tensors_of
 

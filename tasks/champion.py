@@ -6,7 +6,7 @@ Not listed as a stage: mostly there is nothing to measure, and then there is no 
 from sentiment.evaluation.promotion import Candidate, Opponent
 from tasks.manifest import digest_json, digest_outputs
 from tasks.registry.champion import Registry, bundle_manifest, read_registry
-from tasks.run_spec import Done, RunSpec
+from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage, reviews_of
 
 STAGE = Stage(

@@ -1,7 +1,7 @@
 """Stage ``duplicates``: one request, from all shards of reviews."""
 
 from sentiment.data.ingest import SPLITS
-from tasks.run_spec import Done, RunSpec
+from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage, reviews_of
 
 STAGE = Stage("duplicates", "sentiment.data.duplicates:count_duplicates", reads=("ingest",))

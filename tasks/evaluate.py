@@ -1,6 +1,6 @@
 """Stage ``evaluate``: one request, from the model and the test reviews."""
 
-from tasks.run_spec import Done, RunSpec
+from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage, outputs_of, reviews_of
 from tasks.train import tensors_of
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sentiment.errors import ConfigError
-from tasks.run_spec import Done, RunSpec
+from tasks.run.spec import Done, RunSpec
 from tasks.sources import digest_files, find_sources
 from tasks.stage import Request, Stage
 

@@ -3,7 +3,7 @@
 from tasks.champion import candidate_of, is_to_measure, opponent_of
 from tasks.manifest import Manifest, digest_json
 from tasks.registry.champion import read_registry
-from tasks.run_spec import Done, RunSpec
+from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage
 
 STAGE = Stage(

@@ -1,7 +1,7 @@
 """Stage ``report``: one request, from what the stages before it found."""
 
 from tasks.data_quality import data_quality
-from tasks.run_spec import Done, RunSpec
+from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage
 
 STAGE = Stage(

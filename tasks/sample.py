@@ -1,6 +1,6 @@
 """Stage ``sample``: generated reviews, where a run has no data folder. Not listed as a stage."""
 
-from tasks.run_spec import Done, RunSpec
+from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage
 
 STAGE = Stage("sample", "sentiment.data.sample:write_sample_reviews", reads=(), listed=False)

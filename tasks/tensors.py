@@ -1,6 +1,6 @@
 """Stage ``tensors``: a request for each shard of tokens."""
 
-from tasks.run_spec import Done, RunSpec
+from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage
 
 STAGE = Stage(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sentiment.data.ingest import check_splits
 from tasks.manifest import Manifest
-from tasks.run_spec import Done, RunSpec
+from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage, shards_of
 
 STAGE = Stage(

@@ -2,7 +2,7 @@
 
 from sentiment.training.vectors import find_vectors
 from tasks.manifest import Artifact
-from tasks.run_spec import Done, RunSpec
+from tasks.run.spec import Done, RunSpec
 from tasks.sources import digest_files
 from tasks.stage import Inputs, Request, Stage, outputs_of
 

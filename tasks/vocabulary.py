@@ -1,6 +1,6 @@
 """Stage ``vocabulary``: one request, from the counts of all training shards."""
 
-from tasks.run_spec import Done, RunSpec
+from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage, outputs_of
 
 STAGE = Stage("vocabulary", "sentiment.text.vocabulary:build_vocabulary", reads=("tokenize",))

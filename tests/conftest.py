@@ -22,8 +22,8 @@ os.environ.pop("SENTIMENT_STORAGE", None)
 os.environ.pop("SENTIMENT_WEBHOOK", None)
 
 from flows.config.presets import load_config  # noqa: E402
-from tasks.config import PipelineConfig  # noqa: E402
-from tasks.run_spec import RunSpec  # noqa: E402
+from tasks.run.config import PipelineConfig  # noqa: E402
+from tasks.run.spec import RunSpec  # noqa: E402
 from tasks.store import Store  # noqa: E402
 from tests.support.reviews import write_small_data  # noqa: E402
 from tests.support.runs import TINY  # noqa: E402

@@ -46,7 +46,7 @@ def run(
     # Report mistakes first: Prefect takes seconds to start.
     from flows.config.presets import load_config
     from flows.run.decision import Selection
-    from tasks.run_spec import RunSpec
+    from tasks.run.spec import RunSpec
     from tasks.store import Store
 
     spec = RunSpec(preset, load_config(preset, settings), data, Store(storage))
@@ -96,7 +96,7 @@ def plan(
     from flows.config.presets import load_config
     from flows.run.decision import Selection
     from flows.run.plan import make_plan, plan_table
-    from tasks.run_spec import RunSpec
+    from tasks.run.spec import RunSpec
     from tasks.store import Store
 
     spec = RunSpec(

@@ -17,7 +17,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from flows.config.overrides import settings_in
 from sentiment.settings import Settings
-from tasks.config import PipelineConfig
+from tasks.run.config import PipelineConfig
 
 
 def _leave_empty(schema: dict[str, Any]) -> None:

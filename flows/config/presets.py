@@ -11,7 +11,7 @@ from flows.config.overrides import apply_all, holds, merged, nearest, validated
 from flows.config.search_space import path_fault, value_faults
 from sentiment.errors import ConfigError
 from sentiment.scoring.inputs import ScoreConfig
-from tasks.config import PipelineConfig
+from tasks.run.config import PipelineConfig
 
 PRESETS = Path(__file__).parents[2] / "presets"
 

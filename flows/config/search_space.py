@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from flows.config.overrides import describe, fields_at, nearest, replaced, section_at, settings_in
 from sentiment.errors import ConfigError
 from sentiment.settings import Settings
-from tasks.config import Dimension
+from tasks.run.config import Dimension
 
 S = TypeVar("S", bound=Settings)
 # The sections that leave the reviews as they are.

@@ -25,7 +25,7 @@ from sentiment.model.registry import LATEST
 from tasks import ingest
 from tasks.manifest import Manifest
 from tasks.registry.card import put_card, put_first_card
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 from tasks.stage import Request, Stage
 from tasks.store import Store
 from tasks.store.atomic import point_to

@@ -10,7 +10,7 @@ from flows.run.decision import Decision, Selection, decide
 from flows.steps import STAGE_NAMES, STAGES, drive
 from tasks import sample
 from tasks.manifest import Manifest
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 from tasks.stage import Request, Stage
 
 

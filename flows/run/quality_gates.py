@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sentiment.errors import GateError
 from tasks.manifest import Manifest
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 
 WhereSet = Callable[[str], str]  # where a setting is set
 

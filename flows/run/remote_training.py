@@ -24,9 +24,9 @@ from pydantic import Field
 from flows.ui.reporters import LogReporter, Reporter, Running, watch
 from sentiment.errors import StageError
 from tasks import train
-from tasks.config import PipelineConfig, RunConfig
 from tasks.manifest import Artifact
-from tasks.prefect_task import progress_path, run_requests
+from tasks.run.config import PipelineConfig, RunConfig
+from tasks.run.prefect_task import progress_path, run_requests
 from tasks.stage import Request
 from tasks.store import Store
 

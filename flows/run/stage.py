@@ -21,8 +21,8 @@ from sentiment.errors import StageError
 from sentiment.training.checkpoints import Checkpoints
 from tasks import train
 from tasks.manifest import Manifest, digest_outputs
-from tasks.prefect_task import compute, progress_path, run_requests
-from tasks.run_spec import RunSpec
+from tasks.run.prefect_task import compute, progress_path, run_requests
+from tasks.run.spec import RunSpec
 from tasks.stage import Request, Stage
 from tasks.store.run_records import RunRecord
 

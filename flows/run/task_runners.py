@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
-from tasks.config import RunConfig
+from tasks.run.config import RunConfig
 from tasks.stage import Stage
 from tasks.store.machine import cores
 

@@ -11,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.data_quality import data_quality
 from tasks.manifest import Manifest
-from tasks.run_spec import Done
+from tasks.run.spec import Done
 from tasks.store import Store
 
 Row = dict[str, Any]

@@ -10,7 +10,7 @@ from prefect.settings import get_current_settings
 
 from flows.ui.artifacts import attempt
 from flows.ui.reporters import Running, part_done, progress_text, watch
-from tasks.progress import Snapshot, snapshot
+from tasks.run.progress import Snapshot, snapshot
 
 UPDATE_EVERY = 3.0  # seconds
 

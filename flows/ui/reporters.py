@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from sentiment.progress import Progress
-from tasks.progress import Snapshot, snapshot
+from tasks.run.progress import Snapshot, snapshot
 
 LINE_EVERY = 10.0  # seconds between lines where nothing can be redrawn
 REDRAW_EVERY = 0.25

@@ -9,7 +9,7 @@ from sentiment.model.bundle import CARD, CONFIG
 from sentiment.reports.model_card import render_first_card
 from sentiment.reports.sections import GENERATED_NOTE
 from tasks.manifest import Manifest
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 from tasks.store import Store
 from tasks.store.atomic import write_atomically
 

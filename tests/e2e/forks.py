@@ -16,7 +16,7 @@ PROGRAM = """
 import os, signal, sys
 from pathlib import Path
 from flows.config.presets import load_config
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 from tasks.manifest import digest_outputs
 from tasks.store import Store
 from tests.support.runs import run_plainly

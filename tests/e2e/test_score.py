@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.config.presets import load_config
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 from tasks.store import Store
 from tests.support.reviews import good_lines, write_bz2, write_small_data
 from tests.support.runs import TINY, run_plainly

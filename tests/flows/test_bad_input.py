@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sentiment.errors import ArchiveError, DataError, RejectRateError, StorageError
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 from tasks.store import Store
 from tests.support.reviews import good_lines, write_bz2
 from tests.support.runs import run_plainly

@@ -22,7 +22,7 @@ from tasks.gc import collect
 from tasks.manifest import Manifest
 from tasks.registry.champion import apply_verdict, read_registry, roll_back
 from tasks.registry.models import find_model, list_models
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 from tasks.store import Store
 from tasks.store.run_records import RunRecord, new_run_id
 from tests.support.reviews import good_lines, write_bz2, write_small_data

@@ -29,7 +29,7 @@ from sentiment.text.tokenize import tokenize_texts
 from sentiment.text.vocabulary import UNKNOWN
 from tasks.manifest import Manifest
 from tasks.registry.champion import promote_by_hand, read_registry, roll_back
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 from tasks.store import Store
 from tests.support.reviews import Lines, real_lines, write_bz2
 from tests.support.runs import TINY, run_plainly

@@ -15,7 +15,7 @@ from flows.run.decision import Selection
 from flows.run.plan import make_plan
 from flows.steps import STAGE_NAMES
 from sentiment.errors import ConfigError, GateError, StageError
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 from tasks.store import Store
 from tasks.store.run_records import read_runs
 from tests.support.reviews import good_lines, write_bz2, write_small_data

@@ -14,8 +14,8 @@ from flows.ui.reporters import LineReporter, reporting
 from flows.ui.score_summary import score_rows, scores_markdown, scores_table, warnings_of
 from sentiment.errors import ConfigError
 from sentiment.scoring.inputs import ScoreConfig
-from tasks.config import PipelineConfig
-from tasks.run_spec import RunSpec
+from tasks.run.config import PipelineConfig
+from tasks.run.spec import RunSpec
 from tasks.store import Store
 from tests.support.reviews import good_lines, write_bz2, write_small_data
 from tests.support.runs import run_plainly

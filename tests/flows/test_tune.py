@@ -25,10 +25,10 @@ from flows.study import (
     summary,
 )
 from sentiment.errors import ConfigError, StageError
-from tasks.config import Dimension
 from tasks.gc import collect
 from tasks.manifest import Manifest
-from tasks.run_spec import RunSpec
+from tasks.run.config import Dimension
+from tasks.run.spec import RunSpec
 from tasks.stage import Request, Stage
 from tasks.store.store import MANIFEST, Store
 from tests.support.runs import run_plainly

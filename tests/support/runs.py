@@ -6,7 +6,7 @@ from typing import Any
 from flows.steps import decide_champion, drive
 from tasks import promote
 from tasks.manifest import Manifest
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 from tasks.stage import Request, Stage
 
 TINY = (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sentiment.text.tensors import EncodedReviews
 from tasks.data_quality import PERCENTILES, data_quality, percentile
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 from tasks.stage import shards_of, split_of
 from tests.support.reviews import good_lines, write_bz2
 from tests.support.runs import run_plainly

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from tasks.gc import collect
 from tasks.registry.champion import promote_by_hand
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 from tasks.store import Store
 from tasks.store.atomic import point_to
 from tasks.store.run_records import RunRecord, new_run_id

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 from tests.support.reviews import good_lines, write_bz2
 from tests.support.runs import run_plainly
 

@@ -8,8 +8,8 @@ import pytest
 from sentiment.data.ingest import IngestConfig
 from sentiment.errors import ConfigError, DataError
 from tasks import ingest
-from tasks.config import PipelineConfig
-from tasks.run_spec import RunSpec
+from tasks.run.config import PipelineConfig
+from tasks.run.spec import RunSpec
 from tasks.sources import DIGESTS, Source, digest_files, find_sources
 from tasks.stage import Request
 from tasks.store import Store

@@ -8,7 +8,7 @@ import pytest
 from flows.steps import STAGE_NAMES, STAGES
 from tasks import champion, report, train
 from tasks.manifest import Artifact, Manifest
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 from tasks.stage import Stage, shards_of
 from tests.support.runs import run_plainly
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from sentiment.model.config import TrainConfig
 from tasks import train
-from tasks.config import PipelineConfig
 from tasks.manifest import Artifact
-from tasks.run_spec import RunSpec
+from tasks.run.config import PipelineConfig
+from tasks.run.spec import RunSpec
 from tasks.stage import Request
 from tasks.store import Store
 

@@ -13,7 +13,7 @@ import flows.pipeline
 from flows.config.form import PipelineForm
 from flows.config.presets import load_config
 from flows.steps import STAGE_NAMES
-from tasks.config import PipelineConfig
+from tasks.run.config import PipelineConfig
 
 FLOWS: list[Flow[..., Any]] = [getattr(flows.pipeline, n) for n in ("pipeline", *STAGE_NAMES)]
 

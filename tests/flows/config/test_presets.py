@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from flows.config.presets import PRESETS, load_config, preset_names
 from sentiment.errors import ConfigError
 from sentiment.settings import Settings
-from tasks.config import PipelineConfig
+from tasks.run.config import PipelineConfig
 
 
 @pytest.mark.parametrize("name", preset_names())

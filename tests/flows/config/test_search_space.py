@@ -10,7 +10,7 @@ from flows.config.presets import load_config, preset_names
 from flows.config.search_space import takes_whole_numbers, with_values
 from flows.study import suggest
 from sentiment.errors import ConfigError
-from tasks.config import Dimension, PipelineConfig
+from tasks.run.config import Dimension, PipelineConfig
 
 
 def preset(folder: Path, **tune: object) -> str:

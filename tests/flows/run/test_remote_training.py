@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State, StateType
 from flows.run import remote_training
 from sentiment.errors import StageError
 from tasks import train
-from tasks.run_spec import RunSpec
+from tasks.run.spec import RunSpec
 from tasks.stage import Request
 from tests.support.runs import run_plainly
 

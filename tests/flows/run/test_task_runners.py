@@ -8,8 +8,9 @@ import pytest
 from flows.config.presets import load_config
 from flows.run.task_runners import task_runner
 from sentiment.errors import ConfigError
-from tasks import config, ingest, tokenize
-from tasks.config import RunConfig
+from tasks import ingest, tokenize
+from tasks.run import config
+from tasks.run.config import RunConfig
 
 
 def chosen(jobs: int, stage: Any = tokenize.STAGE, **settings: Any) -> str:

@@ -29,8 +29,8 @@ from flows.ui.run_name import run_name
 from sentiment.reports.run_section import PLACE
 from tasks import ingest
 from tasks.manifest import Artifact as File
-from tasks.progress import ProgressFile, Snapshot, snapshot
-from tasks.run_spec import RunSpec
+from tasks.run.progress import ProgressFile, Snapshot, snapshot
+from tasks.run.spec import RunSpec
 from tasks.store.machine import describe_machine
 from tests.support.reviews import good_lines, write_bz2, write_small_data
 from tests.support.runs import TINY, run_plainly

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from flows.ui.reporters import LineReporter, LiveReporter, LogReporter, Running, watch
-from tasks.progress import Snapshot
+from tasks.run.progress import Snapshot
 
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"  # the cursor
 NOTE = logging.getLogger("sentiment.training.train")

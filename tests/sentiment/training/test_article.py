@@ -14,7 +14,7 @@ from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.tensors import EncodedReviews, offsets_of
 from sentiment.training.checkpoints import Checkpoints
 from sentiment.training.trainer import Trainer
-from tasks.config import PipelineConfig
+from tasks.run.config import PipelineConfig
 
 WORDS, STEPS, ROWS = 40, 3, 24
 SMALL = (

@@ -11,7 +11,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from sentiment.data.archives import read_blocks
 from sentiment.errors import DataError, SentimentError, StageError, StorageError
-from tasks.prefect_task import is_transient, run_requests
+from tasks.run.prefect_task import is_transient, run_requests
 from tasks.stage import Request, Stage
 from tasks.store import Store
 from tasks.store.atomic import writing_to

@@ -8,8 +8,8 @@ from typing import TypeAlias
 from sentiment.data.sample import SampleConfig
 from sentiment.errors import ConfigError
 from sentiment.training.vectors import find_vectors
-from tasks.config import PipelineConfig
 from tasks.manifest import Manifest
+from tasks.run.config import PipelineConfig
 from tasks.sources import find_sources
 from tasks.store import Store
 

@@ -16,7 +16,7 @@ from sentiment.errors import SentimentError
 from sentiment.progress import Progress, silent
 from sentiment.training.signals import run_stoppable
 from tasks.manifest import Manifest
-from tasks.progress import ProgressFile
+from tasks.run.progress import ProgressFile
 from tasks.stage import Request, Stage
 from tasks.store.store import RUNS, Store
 

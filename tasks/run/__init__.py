@@ -1,0 +1,1 @@
+"""A run: what it is asked for, and how a Prefect task computes its requests."""
