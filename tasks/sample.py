@@ -3,7 +3,7 @@
 from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage
 
-STAGE = Stage("sample", "sentiment.data.sample:write_sample_reviews", reads=(), listed=False)
+STAGE = Stage("sample", "sentiment.data.generate:write_sample_reviews", reads=(), listed=False)
 
 
 def requests(spec: RunSpec, done: Done) -> list[Request]:

@@ -19,8 +19,8 @@ def sample(
     from sentiment.data.generate import write_sample
 
     try:
-        written = write_sample(directory, train=train, test=test, seed=seed)
+        paths = write_sample(directory, train=train, test=test, seed=seed)
     except OSError as error:
         raise DataError(f"{directory}: cannot be written ({error.strerror or error}).") from error
-    output.print(f"{written.train}  {written.train_rows:,} generated reviews")
-    output.print(f"{written.test}  {written.test_rows:,} generated reviews")
+    for path, rows in zip(paths, (train, test), strict=True):
+        output.print(f"{path}  {rows:,} generated reviews")

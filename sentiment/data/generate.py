@@ -7,19 +7,22 @@ read their order: "not good at all", "could not be better".
 """
 
 import bz2
-import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from itertools import islice, product
 from pathlib import Path
 from random import Random
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
+
+from pydantic import Field
 
 from sentiment.data.grammar import KINDS, NEUTRAL, OPINION, POLAR
+from sentiment.files import replacing
+from sentiment.progress import Progress, silent
+from sentiment.settings import Settings
 
 # A symbol is the list of its options. An option is a literal, or its parts in reverse order, ready
 # to be pushed on a stack.
@@ -37,44 +40,39 @@ _WEIGHT: Final = re.compile(r"(\d+)\* ")
 _PART: Final = re.compile(r"\{(\^?)(-?)(\w+)\}|[^{]+")
 
 
-@dataclass(frozen=True)
-class Sample:
-    """The two files that ``write_sample`` wrote, and how many reviews each holds."""
+class SampleConfig(Settings):
+    """How many reviews are generated."""
 
-    train: Path
-    test: Path
-    train_rows: int
-    test_rows: int
+    train: int = Field(12_000, ge=2, description="Lines of the training file.")
+    test: int = Field(3_000, ge=4, description="Lines of the test file, half of it validation.")
+    seed: int = Field(1, ge=0, description="Another seed gives other reviews.")
+
+
+def write_sample_reviews(
+    *, sample: SampleConfig, out: Path, progress: Progress = silent
+) -> dict[str, Any]:
+    """Stage ``sample``: write both files into ``out``; return the number of reviews."""
+    write_sample(out, train=sample.train, test=sample.test, seed=sample.seed, progress=progress)
+    return {"rows": sample.train + sample.test}
 
 
 def write_sample(
-    directory: Path,
-    *,
-    train: int,
-    test: int,
-    seed: int,
-    progress: Callable[[int], None] | None = None,
-) -> Sample:
-    """Write ``train.ft.txt.bz2`` and ``test.ft.txt.bz2`` into ``directory``, created if missing.
+    folder: Path, *, train: int, test: int, seed: int, progress: Progress = silent
+) -> tuple[Path, Path]:
+    """Write ``train.ft.txt.bz2`` and ``test.ft.txt.bz2`` into a folder; return their paths.
 
-    A file's bytes depend on the seed and on its own number of reviews alone. Both files appear when
-    both are complete. ``progress`` is told the number of reviews so far, over both files.
+    The folder is created if missing. A file's bytes depend only on the seed and on its own number
+    of reviews. Neither file appears before both are complete. ``progress`` counts the reviews of
+    both. Raises ValueError for a negative number of reviews.
     """
     rows = {"train": train, "test": test}
     reviews = {split: generate_reviews(rows[split], seed=seed, split=split) for split in rows}
-    directory.mkdir(parents=True, exist_ok=True)
-    final = {split: directory / f"{split}.ft.txt.bz2" for split in rows}
-    partial = {split: directory / f".{split}.{os.getpid()}.part" for split in rows}
-    done = 0
-    try:
-        for split in rows:
-            done = _write(partial[split], reviews[split], done, progress)
-        for split in rows:
-            os.replace(partial[split], final[split])
-    finally:
-        for path in partial.values():
-            path.unlink(missing_ok=True)
-    return Sample(final["train"], final["test"], train, test)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = folder / "train.ft.txt.bz2", folder / "test.ft.txt.bz2"
+    with replacing(paths[0]) as train_file, replacing(paths[1]) as test_file:
+        done = _write(train_file, reviews["train"], 0, train + test, progress)
+        _write(test_file, reviews["test"], done, train + test, progress)
+    return paths
 
 
 def generate_reviews(count: int, *, seed: int, split: str) -> Iterator[tuple[int, str]]:
@@ -88,12 +86,9 @@ def generate_reviews(count: int, *, seed: int, split: str) -> Iterator[tuple[int
 
 
 def _write(
-    path: Path,
-    reviews: Iterator[tuple[int, str]],
-    done: int,
-    progress: Callable[[int], None] | None,
+    path: Path, reviews: Iterator[tuple[int, str]], done: int, total: int, progress: Progress
 ) -> int:
-    """Write the reviews and return ``done`` plus their number. A thread compresses meanwhile."""
+    """Write the reviews, which a thread compresses; return ``done`` plus their number."""
     pending: deque[Future[int]] = deque()
     with bz2.open(path, "wb") as file, ThreadPoolExecutor(1) as thread:
         while lines := [f"__label__{label + 1} {text}\n" for label, text in islice(reviews, CHUNK)]:
@@ -101,8 +96,7 @@ def _write(
                 pending.popleft().result()
             pending.append(thread.submit(file.write, "".join(lines).encode()))
             done += len(lines)
-            if progress is not None:
-                progress(done)
+            progress(done, total)
         for write in pending:
             write.result()
     return done

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from sentiment.classifier import LABELS, Classifier
 from sentiment.evaluation.metrics import confusion, cross_entropy
+from sentiment.files import replacing
 from sentiment.model.profile import Profile
 from sentiment.model.texts import WINDOW, Scores
 from sentiment.scoring.inputs import OTHER, Entry, ScoreConfig, read_entries
@@ -107,19 +108,17 @@ class FileScoring:
         return total
 
     def _write_part(self, path: Path, entries: Iterator[Entry], row: int) -> Tally:
-        unfinished = path.with_name(f".{path.name}")
         tally = Tally()
-        try:
-            with pq.ParquetWriter(unfinished, self._schema, compression="zstd") as writer:
-                for window in _windows(entries):
-                    table, counted = self._score(window, row + tally.rows)
-                    writer.write_table(table)
-                    tally += counted
-                    self._advance(len(window))
-                writer.add_key_value_metadata({TALLY: tally.model_dump_json()})
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with (
+            replacing(path) as unfinished,
+            pq.ParquetWriter(unfinished, self._schema, compression="zstd") as writer,
+        ):
+            for window in _windows(entries):
+                table, counted = self._score(window, row + tally.rows)
+                writer.write_table(table)
+                tally += counted
+                self._advance(len(window))
+            writer.add_key_value_metadata({TALLY: tally.model_dump_json()})
         return tally
 
     def _score(self, window: list[Entry], row: int) -> tuple[pa.Table, Tally]:

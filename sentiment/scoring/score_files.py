@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from sentiment.classifier import Classifier
 from sentiment.errors import ConfigError, DataError, StorageError
 from sentiment.evaluation.metrics import figures_of
+from sentiment.files import replacing
 from sentiment.model.bundle import Bundle, digest_bundle
 from sentiment.model.devices import arithmetic, choose_device, keep_freed_memory
 from sentiment.model.profile import Profile
@@ -116,8 +117,9 @@ def _manifest(file: Path, model: str, config: ScoreConfig) -> dict[str, Any]:
 def _prepare(folder: Path, manifest: dict[str, Any], force: bool) -> None:
     """Make the folder ready for what the manifest describes, or refuse."""
     folder.mkdir(exist_ok=True)
-    for unfinished in folder.glob(".part-*"):
-        unfinished.unlink()
+    for pattern in (".part-*", f".{MANIFEST}-*"):  # left by a killed run
+        for unfinished in folder.glob(pattern):
+            unfinished.unlink()
     try:
         before = json.loads((folder / MANIFEST).read_bytes())
     except (OSError, ValueError):
@@ -137,9 +139,8 @@ def _prepare(folder: Path, manifest: dict[str, Any], force: bool) -> None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _summary(

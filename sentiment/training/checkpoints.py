@@ -6,7 +6,6 @@ written atomically, so a kill leaves the previous one.
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sentiment.errors import StorageError
+from sentiment.files import replacing
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +40,9 @@ class Checkpoints:
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Write the state after ``step`` steps, then remove the oldest checkpoints."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(step)
-        unfinished = path.with_name(f".{path.name}-{os.getpid()}")
-        try:
-            contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        with replacing(self._path(step)) as unfinished:
             save_file(contiguous, unfinished, metadata={STATE: json.dumps(state)})
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
         for old in self._paths()[: -self._keep]:
             old.unlink()
 

@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sentiment.data.generate import SampleConfig
 from sentiment.data.ingest import IngestConfig
-from sentiment.data.sample import SampleConfig
 from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.promotion import PromoteConfig
 from sentiment.model.config import TrainConfig

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from sentiment.data.sample import SampleConfig
+from sentiment.data.generate import SampleConfig
 from sentiment.errors import ConfigError
 from sentiment.training.vectors import find_vectors
 from tasks.manifest import Manifest

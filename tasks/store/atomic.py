@@ -1,8 +1,6 @@
 """Atomic writes to the storage folder, and their errors."""
 
 import errno
-import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from sentiment.errors import StageError, StorageError
+from sentiment.files import replacing
 
 NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
@@ -49,20 +48,15 @@ def write_atomically(path: Path, text: str) -> None:
 
     Raises StorageError and keeps the old content if that fails.
     """
-    unfinished = path.with_name(f".{path.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
     with writing_to(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
 
 def point_to(root: Path, name: str, target: str) -> None:
     """Make ``<root>/<name>`` a relative link to ``<root>/<target>``, in one step."""
     link = root / name
     link.parent.mkdir(parents=True, exist_ok=True)
-    fresh = link.with_name(f".{link.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    fresh.symlink_to(Path("..") / target)
-    fresh.replace(link)
+    with replacing(link) as fresh:
+        fresh.symlink_to(Path("..") / target)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentiment.data import generate, grammar
-from sentiment.data.generate import Sample, generate_reviews, write_sample
+from sentiment.data.generate import generate_reviews, write_sample
 
 Reviews = list[tuple[int, str]]
 
@@ -30,8 +30,8 @@ def words(text: str) -> list[str]:
 
 
 def write(directory: Path, train: int = 300, test: int = 100, seed: int = 1) -> tuple[bytes, bytes]:
-    sample = write_sample(directory, train=train, test=test, seed=seed)
-    return sample.train.read_bytes(), sample.test.read_bytes()
+    train_file, test_file = write_sample(directory, train=train, test=test, seed=seed)
+    return train_file.read_bytes(), test_file.read_bytes()
 
 
 def test_the_seed_decides_every_byte(tmp_path: Path) -> None:
@@ -80,12 +80,11 @@ def test_fewer_reviews_are_the_beginning_of_more(one: int, two: int, seed: int) 
 
 
 def test_every_line_is_in_the_kaggle_format(tmp_path: Path) -> None:
-    sample = write_sample(tmp_path / "new" / "folder", train=5_000, test=70, seed=4)
-    assert sample == Sample(
-        tmp_path / "new/folder/train.ft.txt.bz2", tmp_path / "new/folder/test.ft.txt.bz2", 5_000, 70
-    )
-    assert sorted(sample.train.parent.iterdir()) == [sample.test, sample.train]
-    for path, rows, split in ((sample.train, 5_000, "train"), (sample.test, 70, "test")):
+    folder = tmp_path / "new" / "folder"
+    train, test = write_sample(folder, train=5_000, test=70, seed=4)
+    assert (train, test) == (folder / "train.ft.txt.bz2", folder / "test.ft.txt.bz2")
+    assert sorted(folder.iterdir()) == [test, train]
+    for path, rows, split in ((train, 5_000, "train"), (test, 70, "test")):
         text = bz2.decompress(path.read_bytes()).decode("utf-8")
         assert text.endswith("\n")
         lines = text[:-1].split("\n")
@@ -205,16 +204,21 @@ def test_no_reviews_make_two_empty_archives(tmp_path: Path) -> None:
 
 
 def test_progress_counts_the_reviews_of_both_files(tmp_path: Path) -> None:
-    seen: list[int] = []
-    write_sample(tmp_path, train=generate.CHUNK + 1, test=7, seed=1, progress=seen.append)
-    assert seen == [generate.CHUNK, generate.CHUNK + 1, generate.CHUNK + 8]
+    seen: list[tuple[int, int | None]] = []
+
+    def progress(done: int, total: int | None = None, **_: float) -> None:
+        seen.append((done, total))
+
+    write_sample(tmp_path, train=generate.CHUNK + 1, test=7, seed=1, progress=progress)
+    total = generate.CHUNK + 8
+    assert seen == [(generate.CHUNK, total), (generate.CHUNK + 1, total), (total, total)]
 
 
 @pytest.mark.parametrize("after", [1, 6_000])
 def test_an_interruption_leaves_what_was_there(tmp_path: Path, after: int) -> None:
     before = write(tmp_path)
 
-    def interrupt(done: int) -> None:
+    def interrupt(done: int, total: int | None = None, **_: float) -> None:
         if done >= after:
             raise KeyboardInterrupt
 

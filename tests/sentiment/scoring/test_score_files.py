@@ -118,7 +118,8 @@ def test_a_damaged_part_and_what_a_kill_left_are_replaced(score: Any, source: Pa
     before = contents(folder)
     part = folder / "part-00001.parquet"
     part.write_bytes(part.read_bytes()[:-40])
-    (folder / ".part-00002.parquet").write_bytes(b"PAR1")
+    (folder / ".part-00002.parquet-1-0a").write_bytes(b"PAR1")
+    (folder / "._manifest.json-1-0a").write_bytes(b"{")
     score(source)
     assert contents(folder) == before
 
