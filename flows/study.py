@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from flows.config.search_space import takes_whole_numbers
 from sentiment.errors import ConfigError
-from sentiment.reports import study_page
+from sentiment.reports.study_page import StudyTrial
 from tasks.run.config import Dimension, PipelineConfig, Scalar
 
 ABOUT, ERROR = "about", "error"
@@ -101,10 +101,10 @@ class PruningCallback:
             self._trial.report(loss, place)
 
 
-def summary(study: optuna.Study) -> list[study_page.Trial]:
+def summary(study: optuna.Study) -> list[StudyTrial]:
     """Return the finished trials, numbered from 1, as the report takes them."""
     return [
-        study_page.Trial(
+        StudyTrial(
             number=number,
             state="failed" if ERROR in trial.user_attrs else trial.state.name.lower(),
             loss=trial.value,

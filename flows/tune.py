@@ -33,7 +33,7 @@ from flows.study import (
 )
 from flows.ui.reporters import LogReporter, Reporter, chosen
 from sentiment.errors import ConfigError, StageError, TrainingError
-from sentiment.reports.study_page import Trial, best_of, render_study, shown
+from sentiment.reports.study_page import StudyTrial, best_of, render_study, shown
 from tasks import train
 from tasks.gc import STUDIES
 from tasks.manifest import Manifest, digest_json
@@ -246,13 +246,13 @@ class _Search:
         }
 
 
-def counted(trials: Sequence[Trial]) -> dict[str, int]:
+def counted(trials: Sequence[StudyTrial]) -> dict[str, int]:
     """Count the trials by their states."""
     states = ("complete", "pruned", "failed")
     return {state: sum(trial.state == state for trial in trials) for state in states}
 
 
-def best_preset(config: PipelineConfig, name: str, best: Trial, trials: int) -> str:
+def best_preset(config: PipelineConfig, name: str, best: StudyTrial, trials: int) -> str:
     """Return a preset file with a trial's settings."""
     found = with_values(config, best.values).model_dump(
         mode="json", exclude_unset=True, exclude={"tune"}

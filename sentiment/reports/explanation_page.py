@@ -7,28 +7,24 @@ run anything.
 import unicodedata
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sentiment.explain.explanation import Activity, Explanation
 from sentiment.reports.charts import BLUE, INK, ORANGE, as_svg, house_style
+from sentiment.reports.templating import render
 
-TEMPLATE = Path(__file__).parent / "templates" / "explanation.html.j2"
 FAINTEST = 0.01  # of the strongest contribution: what is below is shown without colour
 LONGEST_WORD, MOST_LABELS = 16, 50  # on the chart's axis
 
 
 def render_explanation(told: Explanation) -> str:
     """Return the page; the same explanation gives the same bytes."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     words = shown_words(told.words)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return render(
+        "templates/explanation.html.j2",
         told=told,
         words=words,
         strengths=strengths(told),

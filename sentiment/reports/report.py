@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from sentiment.evaluation.comparison import compare
@@ -22,8 +21,7 @@ from sentiment.reports import charts, sections
 from sentiment.reports.markdown import render_markdown
 from sentiment.reports.model_card import render_card
 from sentiment.reports.sections import GENERATED_NOTE, Mistake, Report
-
-TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
+from sentiment.reports.templating import render
 
 
 def write_report(
@@ -115,10 +113,6 @@ def _share(correct: int, rows: int) -> dict[str, Any]:
 
 def render_html(report: Report) -> str:
     """Return the report as one HTML page that needs no other file, script or connection."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     metrics = report.metrics
     drawn = {
         "roc": charts.roc_curve(metrics),
@@ -130,7 +124,8 @@ def render_html(report: Report) -> str:
     }
     if report.history:
         drawn["training"] = charts.training_curve(report.history)
-    return template.render(
+    return render(
+        "templates/report.html.j2",
         report=report,
         metrics=metrics,
         # Only these are let through unescaped: they hold numbers and our own words.

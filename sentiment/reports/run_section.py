@@ -6,12 +6,10 @@ its own to a copy.
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment, StrictUndefined
+from sentiment.reports.templating import render
 
-TEMPLATE = Path(__file__).parent / "templates" / "run.html.j2"
 PLACE = "<!-- run -->"
 HEAD = ("Stage", "In this run", "Made (UTC)", "Seconds of work", "Key", "Why")
 
@@ -29,11 +27,7 @@ class StageRow(NamedTuple):
 
 def with_run(page: str, facts: Mapping[str, str], stages: Iterable[StageRow]) -> str:
     """Return a report's page with the section of a run."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    section = template.render(facts=facts.items(), head=HEAD, stages=stages)
+    section = render("templates/run.html.j2", facts=facts.items(), head=HEAD, stages=stages)
     before, _, after = page.rpartition(PLACE)
     return before + section + after
 

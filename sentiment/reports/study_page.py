@@ -1,20 +1,24 @@
 """A search for better settings as one self-contained HTML page."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import accumulate
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
 
-from sentiment.reports import study_charts
+from sentiment.reports.charts import BLUE, INK, ORANGE, WIDE, as_svg, house_style
+from sentiment.reports.templating import render
 
-TEMPLATE = Path(__file__).parent / "templates" / "study.html.j2"
+COLUMNS, CELL = 2, (2.7, 2.3)  # of the grid of settings; a cell in inches
 
 
 @dataclass(frozen=True)
-class Trial:
+class StudyTrial:
     """One training with settings of its own: ``values`` by path.
 
     ``state`` is complete, pruned or failed. ``loss`` (nats) and ``accuracy`` are the best on the
@@ -31,14 +35,17 @@ class Trial:
     note: str = ""
 
 
-def best_of(trials: Sequence[Trial]) -> Trial | None:
+def best_of(trials: Sequence[StudyTrial]) -> StudyTrial | None:
     """Return the complete trial of the lowest loss, the first of several."""
     complete = [trial for trial in trials if trial.state == "complete" and trial.loss is not None]
     return min(complete, key=lambda trial: (trial.loss, trial.number), default=None)
 
 
 def render_study(
-    name: str, trials: Sequence[Trial], importances: Mapping[str, float], facts: Mapping[str, str]
+    name: str,
+    trials: Sequence[StudyTrial],
+    importances: Mapping[str, float],
+    facts: Mapping[str, str],
 ) -> str:
     """Return the page: what was best, how the search went, what mattered, every trial.
 
@@ -48,14 +55,12 @@ def render_study(
     paths = list(dict.fromkeys(path for trial in trials for path in trial.values))
     drawn = {}
     if best is not None:
-        drawn["history"] = study_charts.history(trials)
-        drawn["slices"] = study_charts.slices(trials, paths)
+        drawn["history"] = history_chart(trials)
+        drawn["slices"] = slice_charts(trials, paths)
     if importances:
-        drawn["importances"] = study_charts.importances(importances)
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        drawn["importances"] = importance_chart(importances)
+    return render(
+        "templates/study.html.j2",
         name=name,
         best=best,
         trials=trials,
@@ -69,3 +74,83 @@ def render_study(
 def shown(value: Any) -> str:
     """Return a setting's value as a person reads it."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def history_chart(trials: Sequence[StudyTrial]) -> str:
+    """Draw each trial's validation loss, and the best up to it."""
+    complete, pruned = _with_loss(trials, "complete"), _with_loss(trials, "pruned")
+    with house_style("study-history"):
+        figure = Figure(figsize=WIDE, layout="constrained")
+        axes = figure.subplots()
+        for kind, mark, colour in ((complete, "o", BLUE), (pruned, "x", INK)):
+            if kind:
+                label = "complete" if kind is complete else "pruned"
+                places = [trial.number for trial in kind]
+                axes.plot(places, [t.loss or 0.0 for t in kind], mark, color=colour, label=label)
+        best = accumulate((trial.loss or 0.0 for trial in complete), min)
+        axes.step(
+            [t.number for t in complete], list(best), where="post", color=ORANGE, label="best"
+        )
+        axes.set(xlabel="StudyTrial", ylabel="Validation loss (nats)")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="y")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
+        return as_svg(figure, "study-history", "Validation loss of each trial")
+
+
+def importance_chart(shares: Mapping[str, float]) -> str:
+    """Draw how much each setting mattered, shares of 1, the most important on top."""
+    names = sorted(shares, key=lambda name: shares[name])
+    with house_style("study-importances"):
+        figure = Figure(figsize=(WIDE[0], 0.6 + 0.35 * len(names)), layout="constrained")
+        axes = figure.subplots()
+        axes.barh(names, [shares[name] for name in names], color=BLUE, height=0.6)
+        axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+        axes.grid(axis="x")
+        return as_svg(figure, "study-importances", "Importance of each setting")
+
+
+def slice_charts(trials: Sequence[StudyTrial], paths: Sequence[str]) -> str:
+    """Draw the loss against each setting, a panel for each."""
+    complete, pruned = _with_loss(trials, "complete"), _with_loss(trials, "pruned")
+    rows = math.ceil(len(paths) / COLUMNS)
+    with house_style("study-slices"):
+        size = (CELL[0] * COLUMNS, CELL[1] * rows)
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(rows, COLUMNS, sharey=True, squeeze=False)
+        for axes, path in zip(panels.flat, paths, strict=False):
+            place = _scale(axes, [t.values[path] for t in (*complete, *pruned) if path in t.values])
+            for kind, mark, colour in ((pruned, "x", INK), (complete, "o", BLUE)):
+                points = [(place(t.values[path]), t.loss) for t in kind if path in t.values]
+                if points:
+                    axes.plot(*zip(*points, strict=True), mark, color=colour)
+            axes.set_xlabel(path)
+            axes.grid(axis="y")
+        for axes in panels.flat[len(paths) :]:
+            axes.set_visible(False)
+        for axes in panels[:, 0]:
+            axes.set_ylabel("Loss (nats)")
+        return as_svg(figure, "study-slices", "Validation loss against each setting")
+
+
+def _with_loss(trials: Sequence[StudyTrial], state: str) -> list[StudyTrial]:
+    return [trial for trial in trials if trial.state == state and trial.loss is not None]
+
+
+def _scale(axes: Axes, values: Sequence[Any]) -> Any:
+    """Prepare the axis for values of any kind; return what gives a value's place on it."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        if min(values) > 0 and max(values) >= 10 * min(values):
+            axes.set_xscale("log")
+            room = max(values) < 100 * min(values)  # for more than the powers of ten
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if room else (1,)))
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.minorticks_off()
+        else:
+            whole = all(isinstance(value, int) for value in values)
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=whole))
+        return lambda value: value
+    names = sorted({str(value) for value in values})
+    axes.set_xticks(range(len(names)), names)
+    axes.set_xlim(-0.5, len(names) - 0.5)
+    return lambda value: names.index(str(value))

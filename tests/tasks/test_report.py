@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from tasks.report import STAGE
 from tasks.run.spec import RunSpec
 from tests.support.reviews import good_lines, write_bz2
 from tests.support.runs import run_plainly
@@ -40,3 +41,10 @@ def test_the_document_has_the_figures_of_all_stages(
     assert "3 of 10 test reviews (30.00\N{NO-BREAK SPACE}%) stand" in (
         file("report", "report.html").read_text()
     )
+
+
+def test_of_the_templates_only_its_own_counts_for_the_report() -> None:
+    code = STAGE.code
+    assert [file for file in code if file.endswith(".j2")] == [
+        "sentiment/reports/templates/report.html.j2"
+    ]

@@ -20,7 +20,6 @@ from sentiment.reports.markdown import render_markdown
 from sentiment.reports.model_card import render_card
 from sentiment.reports.report import (
     GENERATED_NOTE,
-    TEMPLATE,
     against_baseline,
     against_champion,
     render_html,
@@ -316,10 +315,6 @@ class TestHtml:
         assert "ROC AUC —" in text
         for absent in ("contributes", "Training", "Most confident", "Facts", "Settings"):
             assert absent not in text
-
-    def test_the_template_lies_beside_the_module(self) -> None:
-        assert TEMPLATE.is_file() and TEMPLATE.parent.name == "templates"
-        assert TEMPLATE.parent.parent == Path(render_html.__code__.co_filename).parent
 
 
 class TestExcerpts:

@@ -6,19 +6,25 @@ from typing import Any
 
 import pytest
 
-from sentiment.reports import study_charts
-from sentiment.reports.study_page import Trial, best_of, render_study
+from sentiment.reports.study_page import (
+    StudyTrial,
+    best_of,
+    history_chart,
+    importance_chart,
+    render_study,
+    slice_charts,
+)
 
 PATHS = ("train.learning_rate", "train.model.pooling", "train.max_length")
 
 
-def trial(number: int, loss: float | None, state: str = "complete", **given: Any) -> Trial:
+def trial(number: int, loss: float | None, state: str = "complete", **given: Any) -> StudyTrial:
     values = {
         "train.learning_rate": 0.001 * number,
         "train.model.pooling": ("mean", "max")[number % 2],
         "train.max_length": (None, 20)[number % 2],
     }
-    return Trial(
+    return StudyTrial(
         **{
             "number": number,
             "state": state,
@@ -64,12 +70,12 @@ def test_a_study_without_a_complete_trial_has_a_page() -> None:
 
 
 @pytest.mark.parametrize("trials", [TRIALS, TRIALS[:1], TRIALS[:2]])
-def test_figures_are_valid_and_name_every_setting(trials: list[Trial]) -> None:
-    ET.fromstring(study_charts.history(trials))
-    drawn = study_charts.slices(trials, PATHS)
+def test_figures_are_valid_and_name_every_setting(trials: list[StudyTrial]) -> None:
+    ET.fromstring(history_chart(trials))
+    drawn = slice_charts(trials, PATHS)
     ET.fromstring(drawn)
     assert all(path in drawn for path in PATHS)
-    ET.fromstring(study_charts.importances(dict.fromkeys(PATHS, 1 / 3)))
+    ET.fromstring(importance_chart(dict.fromkeys(PATHS, 1 / 3)))
 
 
 @pytest.mark.parametrize(
@@ -82,5 +88,5 @@ def test_figures_are_valid_and_name_every_setting(trials: list[Trial]) -> None:
 )
 def test_ticks_are_few_and_round(values: tuple[float, ...], ticks: list[str]) -> None:
     trials = [trial(n, 0.1 * n, values={"x": value}) for n, value in enumerate(values, 1)]
-    shown = re.findall(r">([0-9.]+)</text>", study_charts.slices(trials, ("x",)))
+    shown = re.findall(r">([0-9.]+)</text>", slice_charts(trials, ("x",)))
     assert shown[: len(ticks) + 1] == [*ticks, "0.10"]  # then those of the losses
