@@ -1,4 +1,4 @@
-"""Sentiment of reviews: text, vocabulary, tensors, model, training and the ``Classifier``."""
+"""Sentiment of reviews: data, text, model, training and the ``Classifier``."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ __all__ = ["Classifier", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    # PyTorch is loaded with the first use of the Classifier, not with every import.
+    # Load PyTorch on first use of the Classifier, not on every import.
     if name == "Classifier":
         from sentiment.classifier import Classifier
 

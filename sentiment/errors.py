@@ -1,32 +1,31 @@
-"""Every error that this project raises on purpose, as one tree.
+"""The project's own exceptions.
 
 A message says what is wrong, where, and what to do next. The command line prints it without a
-traceback (``--debug`` shows one).
+traceback, unless ``--debug`` is given.
 """
 
 from pathlib import Path
 
 
 class SentimentError(Exception):
-    """The root: catch this to catch everything the project raises on purpose.
+    """Base class of all others.
 
-    ``evidence`` names a file worth keeping for whoever looks into the failure, such as the
-    rejected lines of a run that had too many of them.
+    ``attachment`` is a file that helps to understand the failure, such as the rejected lines.
     """
 
-    evidence: Path | None = None
+    attachment: Path | None = None
 
 
 class ConfigError(SentimentError):
-    """A preset, an option or an override is wrong."""
+    """A preset, an option or an override is invalid."""
 
 
 class DataError(SentimentError):
-    """The reviews cannot be used as they are."""
+    """The reviews cannot be used."""
 
 
 class ArchiveError(DataError):
-    """A compressed file is truncated, corrupt or of another format than its name says."""
+    """A compressed file is truncated, corrupt or not in the format that its name says."""
 
 
 class RejectRateError(DataError):
@@ -34,7 +33,7 @@ class RejectRateError(DataError):
 
 
 class DownloadError(SentimentError):
-    """The reviews cannot be fetched."""
+    """The reviews cannot be downloaded."""
 
 
 class StorageError(SentimentError):
@@ -42,7 +41,7 @@ class StorageError(SentimentError):
 
 
 class StageError(SentimentError):
-    """A stage cannot run: what it needs is missing or it failed."""
+    """A stage failed, or cannot run because something is missing."""
 
 
 class ModelError(SentimentError):
@@ -50,12 +49,12 @@ class ModelError(SentimentError):
 
 
 class GateError(SentimentError):
-    """A model did not reach a figure that the settings ask for."""
+    """A model failed a quality gate."""
 
 
 class TrainingError(SentimentError):
-    """Training cannot start or did not go well."""
+    """Training cannot start, or failed."""
 
 
 class ServiceError(SentimentError):
-    """The Prefect server or a worker does not start, answer or do as it is told."""
+    """The Prefect server or a worker fails to start, respond or carry out a request."""

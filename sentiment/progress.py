@@ -1,25 +1,25 @@
-"""How a long computation tells how far it is, without knowing who listens."""
+"""How a long computation reports its progress."""
 
 from collections.abc import Callable
 from typing import Protocol
 
-Seen = Callable[[float], None]  # is told how much of a file, from 0 to 1, has been read
+OnRead = Callable[[float], None]  # called with the share of a file read so far, from 0 to 1
 
 
 class Progress(Protocol):
-    """Called now and then with the work done so far.
+    """Called from time to time with the work done so far.
 
-    ``done`` and ``total`` count reviews (``total`` is None while unknown); ``figures`` are numbers
-    worth showing, such as ``loss``. A ``share`` among them, from 0 to 1, says how much of the input
-    has been read, where nobody knows how many reviews it holds.
+    ``done`` and ``total`` count reviews; ``total`` is None while unknown. ``metrics`` are numbers
+    such as ``loss``. A ``share`` among them, from 0 to 1, is how much of the input has been
+    read, where the number of its reviews is unknown.
     """
 
-    def __call__(self, done: int, total: int | None = None, **figures: float) -> None: ...
+    def __call__(self, done: int, total: int | None = None, **metrics: float) -> None: ...
 
 
-def silent(done: int, total: int | None = None, **figures: float) -> None:
-    """Listen to nothing."""
+def silent(done: int, total: int | None = None, **metrics: float) -> None:
+    """Ignore progress."""
 
 
-def unseen(share: float) -> None:
-    """Listen to nothing."""
+def ignore_share(share: float) -> None:
+    """Ignore progress."""

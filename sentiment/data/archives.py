@@ -1,7 +1,7 @@
-"""Streams of lines from plain and compressed files, in bounded memory.
+"""Lines of plain and compressed files, streamed in bounded memory.
 
-A truncated or corrupt archive is an error that names the byte, never a short data set; that is why
-the decoders are driven here and not through ``bz2.open``, which ignores what follows a stream.
+A truncated or corrupt archive is an error that names the byte, never a short data set. So the
+decoders are driven here and not by ``bz2.open``, which ignores garbage after a stream.
 """
 
 import bz2
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from sentiment.errors import ArchiveError, DataError
-from sentiment.progress import Seen, unseen
+from sentiment.progress import OnRead, ignore_share
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -21,8 +21,8 @@ else:
     from backports import zstd
 
 READ_BYTES = 1 << 16
-BLOCK_BYTES = 1 << 20  # decompressed at a time, since a few bytes may stand for gigabytes
-LONGEST_LINE = 1 << 26  # bytes: past this, a file is no list of reviews
+BLOCK_BYTES = 1 << 20  # decompressed at a time: a few bytes may expand to gigabytes
+LONGEST_LINE = 1 << 26  # bytes; longer than this, the file cannot be one review per line
 
 
 class Decoder(Protocol):
@@ -38,7 +38,7 @@ class Decoder(Protocol):
 
 
 class GzipDecoder:
-    """``zlib``'s decoder, which here keeps the input that it has not used yet, as others do."""
+    """``zlib``'s decoder, keeping its unused input as the other decoders do."""
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(wbits=31)
@@ -66,28 +66,27 @@ DECODERS: dict[str, Callable[[], Decoder]] = {
 }
 
 
-def read_blocks(path: Path, seen: Seen = unseen) -> Iterator[bytes]:
-    """Yield a file's content, decompressed according to its suffix (.bz2, .gz, .zst, else none).
+def read_blocks(path: Path, on_read: OnRead = ignore_share) -> Iterator[bytes]:
+    """Yield a file's content, decompressed if its suffix is .bz2, .gz or .zst.
 
-    A block has at most ``BLOCK_BYTES``, however well the file is packed. Files of several streams
-    one after the other are read whole. ``seen`` is told the share of the file's own bytes. Raises
-    ArchiveError for data that is truncated, corrupt or of another format, DataError for a file that
-    cannot be read.
+    A block has at most ``BLOCK_BYTES``, however well the file is packed. All concatenated streams
+    of a file are read. ``on_read`` gets the share of the compressed bytes read. Raises ArchiveError
+    if the data are truncated, corrupt or of another format, DataError if the file cannot be read.
     """
     try:
         with path.open("rb") as file:
-            chunks = _chunks(file, seen)
+            chunks = _chunks(file, on_read)
             new_decoder = DECODERS.get(path.suffix.lower())
             yield from chunks if new_decoder is None else _decode(path, chunks, new_decoder)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
 
 
-def _chunks(file: BinaryIO, seen: Seen) -> Iterator[bytes]:
-    size, offset = os.fstat(file.fileno()).st_size, 0  # a pipe has size 0, a log may grow
+def _chunks(file: BinaryIO, on_read: OnRead) -> Iterator[bytes]:
+    size, offset = os.fstat(file.fileno()).st_size, 0  # 0 for a pipe; a log may grow
     while chunk := file.read(READ_BYTES):
         offset += len(chunk)
-        seen(offset / max(size, offset))
+        on_read(offset / max(size, offset))
         yield chunk
 
 
@@ -107,7 +106,7 @@ def _decode(
             except (OSError, ValueError, zlib.error, zstd.ZstdError) as error:
                 raise ArchiveError(
                     f"{path}: not valid {kind} data near byte {start:,} ({error}). "
-                    "Fetch the file again, or name it after its real format."
+                    "Download the file again, or rename it after its real format."
                 ) from error
             data = b""
             if decoder.eof:
@@ -116,12 +115,12 @@ def _decode(
     if decoder is not None or offset == 0:
         raise ArchiveError(
             f"{path}: truncated: its {kind} data ends inside a stream, at byte {offset:,}. "
-            "Fetch the file again."
+            "Download the file again."
         )
 
 
 def _blocks(decoder: Decoder, data: bytes) -> Iterator[bytes]:
-    """Yield what data decompress to, up to the end of the stream or of the data."""
+    """Yield the decompressed data, up to the end of the stream or of the input."""
     waiting = True
     while waiting:
         block = decoder.decompress(data, BLOCK_BYTES)
@@ -131,11 +130,11 @@ def _blocks(decoder: Decoder, data: bytes) -> Iterator[bytes]:
         waiting = not (decoder.eof or decoder.needs_input)
 
 
-def read_lines(path: Path, seen: Seen = unseen) -> Iterator[bytes]:
-    """Yield a file's lines without their ends (``\\n`` or ``\\r\\n``); the last may lack one."""
+def read_lines(path: Path, on_read: OnRead = ignore_share) -> Iterator[bytes]:
+    """Yield a file's lines without line ends (``\\n`` or ``\\r\\n``); the last may have none."""
     pending: list[bytes] = []
     pending_bytes = number = 0
-    for block in read_blocks(path, seen):
+    for block in read_blocks(path, on_read):
         head, *rest = block.split(b"\n")
         pending.append(head)
         pending_bytes += len(head)
@@ -143,7 +142,7 @@ def read_lines(path: Path, seen: Seen = unseen) -> Iterator[bytes]:
             if pending_bytes > LONGEST_LINE:
                 raise DataError(
                     f"{path}: line {number + 1:,} is longer than {LONGEST_LINE >> 20} MiB. "
-                    "Is this a text file with one review a line?"
+                    "Is this a text file with one review per line?"
                 )
             continue
         number += len(rest)

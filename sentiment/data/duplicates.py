@@ -1,4 +1,4 @@
-"""Stage ``duplicates``: reviews that occur more than once, above all in training and in test."""
+"""Stage ``duplicates``: reviews that occur more than once, above all in both training and test."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -25,11 +25,11 @@ def count_duplicates(
     out: Path,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Compare the texts of all shards of reviews and write ``duplicates.json``; return the same.
+    """Compare the texts of all review shards; write ``duplicates.json`` and return its content.
 
-    Texts are equal when they differ in case and white space at most. Each split has its ``rows``;
-    ``repeated``, those that repeat an earlier one of the split; and ``also_in``, those whose text
-    stands in another split as well, by that split's name. Needs 8 bytes of memory a review.
+    Texts are compared without regard to case and white space. For each split: ``rows``;
+    ``repeated``, the rows that repeat an earlier one of the split; ``also_in``, the rows whose text
+    also occurs in another split, by that split's name. Needs 8 bytes of memory per review.
     """
     hashes: dict[str, Hashes] = {}
     for name, shards in (("train", train), ("validation", validation), ("test", test)):
@@ -60,6 +60,6 @@ def _hashes(shards: Sequence[Path]) -> Iterator[int]:
 
 
 def text_hash(text: str) -> int:
-    """Return 64 bits that equal texts share; two of 4 million others meet with p = 4e-7."""
+    """Return a 64-bit hash; any two of 4 million different texts collide with p = 4e-7."""
     same = " ".join(text.lower().split()).encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(same, digest_size=8).digest(), "little")

@@ -1,9 +1,9 @@
-"""Generated reviews for trying the pipeline, in the Kaggle fastText format.
+"""Stage ``sample``: generated reviews for trying the pipeline, in the Kaggle fastText format.
 
-A small grammar invents the reviews, so no figure measured on them says anything about real ones.
-It has one idea: an opinion has a sign, and words such as "not", "but" and "although" flip the sign
-or choose between two. The same words therefore stand in good and in bad reviews, and a model has to
-read their order: "not good at all", "could not be better".
+A small grammar generates the reviews, so results on them say nothing about real ones. Its idea: an
+opinion has a sign, and words such as "not", "but" and "although" flip the sign or choose between
+two. So good and bad reviews use the same words, and a model has to read their order: "not good at
+all", "could not be better".
 """
 
 import bz2
@@ -25,14 +25,14 @@ from sentiment.progress import Progress, silent
 from sentiment.settings import Settings
 
 # A symbol is the list of its options. An option is a literal, or its parts in reverse order, ready
-# to be pushed on a stack.
+# to push on a stack.
 Part: TypeAlias = "str | list[Option]"
 Option: TypeAlias = "str | tuple[Part, ...]"
 
 CHUNK: Final = 2_000  # reviews compressed, and reported, at a time
-PENDING: Final = 8  # chunks that may wait for the compressor, which bounds the memory
+PENDING: Final = 8  # chunks waiting for the compressor, to bound the memory
 
-# The product is drawn once per review; these stand for it until then.
+# Placeholders: the product is drawn once per review, at the end.
 BOUND: Final = {"item": "\x01", "brand": "\x02"}
 
 _OPTION_END: Final = re.compile(r"\s*[|\n]\s*")
@@ -45,7 +45,7 @@ class SampleConfig(Settings):
 
     train: int = Field(12_000, ge=2, description="Lines of the training file.")
     test: int = Field(3_000, ge=4, description="Lines of the test file, half of it validation.")
-    seed: int = Field(1, ge=0, description="Another seed gives other reviews.")
+    seed: int = Field(1, ge=0, description="Random seed of the reviews.")
 
 
 def write_sample_reviews(
@@ -78,7 +78,7 @@ def write_sample(
 def generate_reviews(count: int, *, seed: int, split: str) -> Iterator[tuple[int, str]]:
     """Return ``count`` reviews as (label, "title: body"), label 1 for good and 0 for bad.
 
-    Each split of a seed is a stream of its own; fewer reviews are the beginning of more.
+    Each split and seed has its own stream; a smaller count is a prefix of a larger one.
     """
     if count < 0:
         raise ValueError(f"{split}: the number of reviews is negative: {count}")
@@ -103,8 +103,8 @@ def _write(
 
 
 def _reviews(rng: Random) -> Iterator[tuple[int, str]]:
-    """Yield reviews without end."""
-    random = rng.random  # the only draw: the fastest, and it never changes between versions
+    """Yield an endless stream of reviews."""
+    random = rng.random  # the fastest draw, and stable across Python versions
     grammars = _grammars()
     while True:
         grammar = grammars[int(random() * len(grammars))]
@@ -128,7 +128,7 @@ class _Grammar:
         """Return the options of the rule ``name`` for a good (1) or a bad (0) opinion."""
         key = name, opinion, capital
         if key not in self._symbols:
-            options = self._symbols[key] = []  # known before it is full: a rule may use itself
+            options = self._symbols[key] = []  # set before it is filled: rules may be recursive
             rule = POLAR[name][1 - opinion] if name in POLAR else self._rules[name]
             for line in _OPTION_END.split(rule):
                 weight = _WEIGHT.match(line)
@@ -158,7 +158,7 @@ def _grammars() -> tuple[_Grammar, ...]:
 
 
 def _expand(symbol: list[Option], random: Callable[[], float]) -> str:
-    """Replace symbols by options drawn at random until only text is left."""
+    """Expand symbols by random options until only text is left."""
     text: list[str] = []
     stack: list[Part] = [symbol]  # no recursion: this loop takes most of the time
     while stack:
@@ -175,7 +175,7 @@ def _expand(symbol: list[Option], random: Callable[[], float]) -> str:
 
 
 def _add_habits(text: str, random: Callable[[], float]) -> str:
-    """Write as people do: some make typos, some shout, some never touch the shift key."""
+    """Add people's writing habits: typos, capitals, or no capitals at all."""
     if random() < 0.35:
         for _ in range(1 + int(random() * len(text) / 40)):
             text = _add_typo(text, int(random() * len(text)), int(random() * 3))
@@ -196,7 +196,7 @@ def _add_habits(text: str, random: Callable[[], float]) -> str:
 
 
 def _add_typo(text: str, at: int, kind: int) -> str:
-    """Swap, drop or double a letter, though never in a word as short as "not"."""
+    """Swap, drop or double a letter, but never in a word as short as "not"."""
     if not text[at - 1 : at + 3].isalpha():
         return text
     here, after = text[at], text[at + 1]

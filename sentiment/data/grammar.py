@@ -1,8 +1,8 @@
-"""The words and rules from which ``sentiment.data.generate`` invents reviews. Data only.
+"""The grammar of the generated reviews (``sentiment.data.generate``). Data only.
 
-The options of a rule stand on lines of their own or between bars; ``3*`` makes one three times as
-likely. ``{x}`` expands the rule x, ``{^x}`` with a capital letter, ``{-x}`` with the opposite
-opinion: thus what "not" does to "good" is written once and holds for good and bad reviews.
+A rule's options are separated by bars or line ends; ``3*`` makes one three times as likely. ``{x}``
+expands the rule x, ``{^x}`` with a capital letter, ``{-x}`` with the opposite opinion. So what
+"not" does to "good" is written once, for good and bad reviews.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""Where the Amazon polarity reviews lie: their files on Kaggle and on Hugging Face."""
+"""Where to download the Amazon polarity reviews: Kaggle and Hugging Face."""
 
 import json
 from collections.abc import Callable, Generator, Mapping
@@ -12,7 +12,7 @@ from sentiment.errors import DownloadError
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to fetch; its size in bytes and its sha256 where the hub lists them."""
+    """A file to download; its size in bytes and its sha256 where the hub lists them."""
 
     name: str
     url: str
@@ -22,9 +22,9 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Hub:
-    """A site with the reviews: the data set's page, how to prove who one is, its files.
+    """A site with the reviews: the data set's page, authentication, and its files.
 
-    ``access`` tells what to do when the site refuses.
+    ``access`` tells the user what to do when the site refuses access.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Hub:
 
 
 class Token(httpx.Auth):
-    """Sends a token as a bearer."""
+    """Bearer token authentication."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -50,10 +50,10 @@ KAGGLE_FILES = ("train.ft.txt.bz2", "test.ft.txt.bz2")
 
 
 def kaggle(environment: Mapping[str, str]) -> Hub:
-    """Return Kaggle with the user's credentials, if there are any; public data needs none.
+    """Return Kaggle, with the user's credentials if there are any; public data needs none.
 
-    They are those of the environment, else those of the file ``kaggle.json`` that the site hands
-    out, in ``KAGGLE_CONFIG_DIR`` or ``~/.kaggle``. DownloadError when that file is damaged.
+    They come from the environment, or else from the site's ``kaggle.json`` in
+    ``KAGGLE_CONFIG_DIR`` or ``~/.kaggle``. Raises DownloadError if that file is damaged.
     """
     base = environment.get("KAGGLE_API_ENDPOINT", "https://www.kaggle.com").rstrip("/")
     url = f"{base}/api/v1/datasets/download/{KAGGLE}?file_name="
@@ -61,8 +61,8 @@ def kaggle(environment: Mapping[str, str]) -> Hub:
     return Hub(
         name="Kaggle",
         page=f"https://www.kaggle.com/datasets/{KAGGLE}",
-        access="Make a token at https://www.kaggle.com/settings (section API) and set "
-        "KAGGLE_USERNAME and KAGGLE_KEY, or KAGGLE_API_TOKEN, or keep it as ~/.kaggle/kaggle.json.",
+        access="Create a token at https://www.kaggle.com/settings (section API) and set "
+        "KAGGLE_USERNAME and KAGGLE_KEY, or KAGGLE_API_TOKEN, or save it as ~/.kaggle/kaggle.json.",
         auth=_kaggle_auth(environment),
         list_files=lambda client: files,
     )
@@ -82,23 +82,23 @@ def _kaggle_auth(environment: Mapping[str, str]) -> httpx.Auth | None:
         return None
     except (OSError, ValueError, KeyError, TypeError):
         raise DownloadError(
-            f"{file}: no credentials of Kaggle (username and key, as JSON). Fetch the file anew "
-            "from https://www.kaggle.com/settings (section API), or remove it."
-        ) from None  # the error's own words might hold the key
+            f"{file}: no Kaggle credentials (username and key, as JSON). Download it again from "
+            "https://www.kaggle.com/settings (section API), or remove it."
+        ) from None  # the original error might hold the key
 
 
 HUGGING_FACE = "fancyzhx/amazon_polarity"
-REVISION = "9d9c45c18f8c3cf1b23a3c27917b60cbf28f3289"  # one commit: always the same bytes
+REVISION = "9d9c45c18f8c3cf1b23a3c27917b60cbf28f3289"  # pinned, so that the bytes never change
 
 
 def hugging_face(environment: Mapping[str, str]) -> Hub:
-    """Return Hugging Face's hub with the user's token, if there is one; public data needs none.
+    """Return Hugging Face, with the user's token if there is one; public data needs none.
 
-    It is that of the environment, else that of ``hf auth login``, in ``HF_HOME`` or
+    It comes from the environment, or else from ``hf auth login``, in ``HF_HOME`` or
     ``~/.cache/huggingface``.
     """
     base = environment.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    token = environment.get("HF_TOKEN") or _kept_token(environment)
+    token = environment.get("HF_TOKEN") or _saved_token(environment)
 
     def list_files(client: httpx.Client) -> list[RemoteFile]:
         url = f"{base}/api/datasets/{HUGGING_FACE}/tree/{REVISION}?recursive=true"
@@ -116,7 +116,7 @@ def hugging_face(environment: Mapping[str, str]) -> Hub:
                 if entry["path"].endswith(".parquet")
             ]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DownloadError(f"{url}: not the list of files expected ({error!r}).") from error
+            raise DownloadError(f"{url}: not the expected list of files ({error!r}).") from error
         if not found:
             raise DownloadError(f"{url}: lists no Parquet file.")
         return found
@@ -124,13 +124,13 @@ def hugging_face(environment: Mapping[str, str]) -> Hub:
     return Hub(
         name="Hugging Face",
         page=f"https://huggingface.co/datasets/{HUGGING_FACE}",
-        access="Make a token at https://huggingface.co/settings/tokens and set HF_TOKEN.",
+        access="Create a token at https://huggingface.co/settings/tokens and set HF_TOKEN.",
         auth=Token(token) if token else None,
         list_files=list_files,
     )
 
 
-def _kept_token(environment: Mapping[str, str]) -> str | None:
+def _saved_token(environment: Mapping[str, str]) -> str | None:
     home = environment.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
     try:
         return (Path(home) / "token").read_text(encoding="utf-8").strip() or None

@@ -27,24 +27,31 @@ REPORT_EVERY = 5_000  # rows
 
 
 class IngestConfig(Settings):
-    """What is read, and how bad a file may be."""
+    """How much to read, and how many bad lines to accept."""
 
-    train_limit: int | None = Field(None, ge=1, description="First lines of the train file used.")
-    test_limit: int | None = Field(None, ge=2, description="First lines of the test file used.")
-    shard_size: int = Field(25_000, ge=1, description="Reviews in a shard.")
-    max_reject_rate: float = Field(
-        0.01, ge=0, le=1, description="Share of rejected lines in a file above which a run stops."
+    train_limit: int | None = Field(
+        None, ge=1, description="Read only this many lines of the training file."
     )
-    max_line_bytes: int = Field(262_144, ge=16, description="A longer line is rejected.")
+    test_limit: int | None = Field(
+        None, ge=2, description="Read only this many lines of the test file."
+    )
+    shard_size: int = Field(25_000, ge=1, description="Reviews per shard.")
+    max_reject_rate: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Stop the run if a larger share of a file's lines is rejected.",
+    )
+    max_line_bytes: int = Field(262_144, ge=16, description="Reject longer lines.")
     labels: tuple[int, int] = Field(
-        (0, 1), description="The numbers for negative and positive in CSV and Parquet files."
+        (0, 1), description="The numbers for negative and positive in tables."
     )
     held_out: float = Field(
         0.1,
         gt=0,
         lt=1,
-        description="Without a test file: share of the reviews held out, half each for validation "
-        "and test, chosen by a hash of the text.",
+        description="Without a test file: share of reviews held out, half for validation and half "
+        "for test, chosen by a hash of the text.",
     )
 
     @model_validator(mode="after")
@@ -55,7 +62,7 @@ class IngestConfig(Settings):
 
 
 class ShardWriter:
-    """Writes reviews of one split into shards of a fixed number of rows."""
+    """Writes the reviews of one split as shards of a fixed number of rows."""
 
     def __init__(self, out: Path, split: str, shard_size: int) -> None:
         self._out, self._split, self._shard_size = out, split, shard_size
@@ -70,7 +77,7 @@ class ShardWriter:
             self.close()
 
     def close(self) -> None:
-        """Write what is left as a last, shorter shard."""
+        """Write the remaining rows as a last, shorter shard."""
         if self._rows:
             values = zip(*self._rows, strict=True)
             columns = [pa.array(v, f.type) for v, f in zip(values, REVIEWS, strict=True)]
@@ -81,7 +88,7 @@ class ShardWriter:
 
 
 class RejectWriter:
-    """Writes rejected lines in batches, so that a file of nothing else stays within memory."""
+    """Writes rejected lines in batches, so that a file full of them fits in memory."""
 
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(path, REJECTS, compression="zstd")
@@ -123,21 +130,23 @@ def ingest_file(
 ) -> dict[str, Any]:
     """Write ``<split>-<number>.parquet`` (row, label, text) and ``rejects.parquet`` into ``out``.
 
-    ``split`` says where the file's reviews go: all to one split, or ``halves`` (the first half of
-    the valid ones to validation, the second to test), or ``hash`` (see ``IngestConfig.held_out``).
-    ``limit`` is the number of lines read, None for all. Returns rows per split and label, and
-    rejected lines by reason. Raises RejectRateError above ``max_reject_rate``, ArchiveError or
-    DataError for a file that cannot be read to its end.
+    ``split`` decides where the reviews go: to one split, by ``halves`` (the first half of the valid
+    ones to validation, the second to test), or by ``hash`` (see ``IngestConfig.held_out``).
+    ``limit`` is the number of lines to read, None for all. Returns the lines read, the rows per
+    split and label, and the rejected lines by reason. Raises RejectRateError above
+    ``max_reject_rate``, ArchiveError or DataError if the file cannot be read to its end.
     """
     rejects = RejectWriter(out / "rejects.parquet")
     read, share = 0, 0.0
 
-    def seen(part: float) -> None:
+    def on_read(so_far: float) -> None:
         nonlocal share
-        share = part
+        share = so_far
 
     records = islice(
-        read_reviews(source, max_bytes=ingest.max_line_bytes, labels=ingest.labels, seen=seen),
+        read_reviews(
+            source, max_bytes=ingest.max_line_bytes, labels=ingest.labels, on_read=on_read
+        ),
         limit,
     )
 
@@ -187,7 +196,7 @@ def _write_splits(
 def _spooled(
     reviews: Iterable[Review], folder: Path, shard_size: int
 ) -> tuple[Iterator[Review], int]:
-    """Pass reviews through files, to learn how many there are before the first is used."""
+    """Count the reviews by writing them to files; return them and their number."""
     folder.mkdir()
     writer = ShardWriter(folder, "part", shard_size)
     for review in reviews:
@@ -203,7 +212,7 @@ def _read_shards(paths: Iterable[Path]) -> Iterator[Review]:
 
 
 def hashed_split(text: str, held_out: float) -> str:
-    """Choose a split from the text alone: equal texts, in any file and run, share a split."""
+    """Choose a split by the text alone, so that equal texts always share a split."""
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     place = int.from_bytes(digest, "big") / 2**64
     if place >= held_out:
@@ -212,41 +221,41 @@ def hashed_split(text: str, held_out: float) -> str:
 
 
 def _check_rejects(
-    source: Path, rejects: RejectWriter, read: int, max_rate: float, evidence: Path
+    source: Path, rejects: RejectWriter, read: int, max_rate: float, attachment: Path
 ) -> None:
     rejected = rejects.reasons.total()
     if not read or rejected / read <= max_rate:
         return
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in rejects.reasons.most_common())
-    unit = "row" if table_format(source) else "line"  # from 1; a header is no row
+    unit = "row" if table_format(source) else "line"  # from 1, the header not counted
     first = ", ".join(f"{unit} {reject.row + 1:,} ({reject.reason})" for reject in rejects.first)
     named = ""
     if table_format(source) and "unknown label" in rejects.reasons:
-        named = ", name the two labels it has, as in ingest.labels=[1,5]"
+        named = ", set its two labels (ingest.labels=[1,5])"
     error = RejectRateError(
         f"{source}: {rejected:,} of {read:,} {unit}s rejected ({rejected / read:.2%}), more than "
         f"ingest.max_reject_rate allows ({max_rate:.2%}). By reason: {reasons}. First: {first}. "
-        f"Mend the file{named}, or raise ingest.max_reject_rate."
+        f"Fix the file{named}, or raise ingest.max_reject_rate."
     )
-    error.evidence = evidence
+    error.attachment = attachment
     raise error
 
 
 def check_splits(rows: Mapping[str, Mapping[str, int]]) -> None:
-    """Refuse, before anything is trained, splits that no model could be trained or judged on.
+    """Raise DataError if a split is empty or the training reviews have one class only.
 
-    ``rows`` gives for each split the reviews of each class. Raises DataError.
+    ``rows`` holds the number of reviews by split and class.
     """
     for split in SPLITS:
         classes = rows.get(split, {})
         if not sum(classes.values()):
             raise DataError(
                 f"The {split} split has no valid review. Check the input files and their "
-                "rejects.parquet, or raise the limits."
+                "rejects.parquet, or raise ingest.train_limit and ingest.test_limit."
             )
         missing = [name for name in ("negative", "positive") if not classes.get(name)]
         if missing and split == "train":
             raise DataError(
                 f"All {sum(classes.values()):,} training reviews have one class; none is "
-                f"{missing[0]}. A model needs both: check the labels of the input files."
+                f"{missing[0]}. A model needs both. Check the labels of the input files."
             )

@@ -1,6 +1,6 @@
-"""Labelled reviews as they stand in files: what a valid one is, and why another is rejected.
+"""Reading labelled reviews from files: which are valid, and why the others are rejected.
 
-The main format is fastText's, one review a line: ``__label__1 title: body`` for a negative review
+The main format is fastText's, one review per line: ``__label__1 title: body`` for a negative review
 (1 or 2 stars), ``__label__2 ...`` for a positive one (4 or 5 stars).
 """
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from sentiment.data.archives import read_lines
 from sentiment.data.tables import Table, open_table
 from sentiment.errors import DataError
-from sentiment.progress import Seen, unseen
+from sentiment.progress import OnRead, ignore_share
 
 NEGATIVE, POSITIVE = 0, 1
 CLASSES = {"negative": 0, "positive": 1}
@@ -30,7 +30,7 @@ class Review(NamedTuple):
 
 
 class Reject(NamedTuple):
-    """One line that is no review: its row in the file (from 0), why, and its bytes as they were."""
+    """A rejected line: its row in the file (from 0), the reason, and its original bytes."""
 
     row: int
     reason: str
@@ -74,18 +74,18 @@ def _why_no_label(line: bytes, head: bytes) -> str:
 
 
 def read_reviews(
-    path: Path, *, max_bytes: int, labels: Sequence[int], seen: Seen = unseen
+    path: Path, *, max_bytes: int, labels: Sequence[int], on_read: OnRead = ignore_share
 ) -> Iterator[Review | Reject]:
     """Yield every line or row of a file, in order, as a Review or a Reject.
 
-    The format follows the name: ``.csv``, ``.jsonl`` and ``.parquet`` are tables with the columns
-    ``label``, ``text`` (or ``content``) and perhaps ``title``, all else is fastText lines.
-    ``labels`` are the two numbers that mean negative and positive in a table. ``seen`` is told how
-    much of the file has been read.
+    The file's suffix decides the format: ``.csv``, ``.jsonl`` and ``.parquet`` are tables with the
+    columns ``label``, ``text`` (or ``content``) and optionally ``title``; all others are fastText
+    lines. ``labels`` are a table's numbers for negative and positive. ``on_read`` gets the share of
+    the file read so far.
     """
-    table = open_table(path, seen)
+    table = open_table(path, on_read)
     if table is None:
-        lines = enumerate(read_lines(path, seen))
+        lines = enumerate(read_lines(path, on_read))
         return (parse_line(row, line, max_bytes) for row, line in lines)
     return _table_reviews(path, table, max_bytes, labels)
 
@@ -113,12 +113,12 @@ def _table_reviews(
 
 
 def joined(parts: Sequence[object]) -> str:
-    """Return a review's text from its parts (a title, a body); what is blank is left out."""
+    """Join a review's title and body into one text, leaving out blank ones."""
     return ": ".join(part for part in parts if isinstance(part, str) and part.strip())
 
 
 def why_unusable(text: str, size: int, max_bytes: int) -> str:
-    """Say why a text of a row of ``size`` bytes is no review; empty for one that is."""
+    """Return why a row of ``size`` bytes is rejected, or an empty string if it is valid."""
     if size > max_bytes:
         return f"longer than {max_bytes:,} bytes"
     try:
@@ -129,21 +129,21 @@ def why_unusable(text: str, size: int, max_bytes: int) -> str:
 
 
 def _columns(path: Path, present: Sequence[str]) -> list[str]:
-    """The label's column, then the text's parts in reading order."""
+    """Return the names of the label column and of the text columns, in reading order."""
     named = {name.lower(): name for name in reversed(present)}
     text = next((named[name] for name in ("text", "content") if name in named), None)
     if "label" not in named or text is None:
         raise DataError(
-            f"{path}: needs columns 'label' and 'text' (or 'content'), and has "
+            f"{path}: needs the columns 'label' and 'text' (or 'content') but has "
             f"{', '.join(present) or 'none'}. Rename its columns."
         )
     return [named["label"], *([named["title"]] if "title" in named else []), text]
 
 
 def _check_label_type(path: Path, kind: pa.DataType) -> None:
-    """Refuse labels that are near to numbers and yet none, before all rows are rejected for it."""
+    """Refuse boolean and float labels at once, instead of rejecting every row for them."""
     if pa.types.is_boolean(kind) or pa.types.is_floating(kind):
         raise DataError(
-            f"{path}: its column 'label' holds {kind} values; whole numbers are expected (see "
-            "ingest.labels). Cast it, as with .astype('Int64') in pandas."
+            f"{path}: its column 'label' holds {kind} values; integers are expected (see "
+            "ingest.labels). Cast it, for example with .astype('Int64') in pandas."
         )

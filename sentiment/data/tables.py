@@ -1,4 +1,4 @@
-"""Tables of reviews as they stand in files: CSV, JSON lines and Parquet, a record at a time."""
+"""Reading tables of reviews from CSV, JSON lines and Parquet, one record at a time."""
 
 import csv
 import json
@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 
 from sentiment.data.archives import DECODERS, read_lines
 from sentiment.errors import DataError
-from sentiment.progress import Seen, unseen
+from sentiment.progress import OnRead, ignore_share
 
 JSON_LINES = (".jsonl", ".ndjson", ".json")
-FIRST_LINES = 1_000  # among which a JSON object must be
+FIRST_LINES = 1_000  # one of these must hold a JSON object
 
 
 class Record(NamedTuple):
-    """One row: the values of the columns asked for, or why there are none; its bytes."""
+    """One row: the values of the columns asked for, or the fault; its original bytes."""
 
     values: Sequence[Any] | None
     fault: str
@@ -28,29 +28,29 @@ class Record(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A file's column names, a function that yields all its records once, and the types known."""
+    """A file's column names, a function that yields its records once, and the known types."""
 
     columns: list[str]
     read: Callable[[Sequence[str]], Iterator[Record]]
     types: Mapping[str, pa.DataType] = {}
 
 
-def open_table(path: Path, seen: Seen = unseen) -> Table | None:
-    """Open a table; its format follows the name, None for a file of another kind.
+def open_table(path: Path, on_read: OnRead = ignore_share) -> Table | None:
+    """Open a table by the suffix of its name; return None for other files.
 
-    ``.csv`` begins with a header, ``.jsonl``, ``.ndjson`` and ``.json`` hold one JSON object a line
-    (its columns are the keys of the first), both plain or as ``.bz2``, ``.gz``, ``.zst``. ``seen``
-    is told which share of the bytes, or of a Parquet file's rows, has been read. Raises DataError
-    for a file that cannot be read, here or while it is read.
+    ``.csv`` begins with a header. ``.jsonl``, ``.ndjson`` and ``.json`` hold one JSON object per
+    line; the keys of the first are the columns. Both may be compressed (``.bz2``, ``.gz``,
+    ``.zst``). ``on_read`` gets the share of the bytes, or of a Parquet file's rows, read so far.
+    Raises DataError if the file cannot be read, here or later while iterating.
     """
     kind = table_format(path)
     if kind == "parquet" and path.suffix.lower() in DECODERS:
-        raise DataError(f"{path}: a Parquet file is compressed inside. Unpack it once.")
-    return OPEN[kind](path, seen) if kind else None
+        raise DataError(f"{path}: a Parquet file is compressed inside. Decompress it first.")
+    return OPEN[kind](path, on_read) if kind else None
 
 
 def table_format(path: Path) -> Literal["csv", "json", "parquet"] | None:
-    """Return which kind of table a file is by its name, None for one of lines."""
+    """Return a file's table format by its name, None for a file of lines."""
     *_, before, last = ["", "", *(suffix.lower() for suffix in path.suffixes)]
     suffix = before if last in DECODERS else last
     if suffix in JSON_LINES:
@@ -60,8 +60,8 @@ def table_format(path: Path) -> Literal["csv", "json", "parquet"] | None:
     return "parquet" if suffix == ".parquet" else None
 
 
-def _csv(path: Path, seen: Seen) -> Table:
-    records = _csv_records(path, seen)
+def _csv(path: Path, on_read: OnRead) -> Table:
+    records = _csv_records(path, on_read)
     header = [name.strip("\ufeff ") for name in next(records, ([], b""))[0] or []]
 
     def read(columns: Sequence[str]) -> Iterator[Record]:
@@ -77,12 +77,12 @@ def _csv(path: Path, seen: Seen) -> Table:
     return Table(header, read)
 
 
-def _csv_records(path: Path, seen: Seen) -> Iterator[tuple[list[str] | None, bytes]]:
-    """Yield each record's fields, None where they cannot be told apart, and its bytes."""
+def _csv_records(path: Path, on_read: OnRead) -> Iterator[tuple[list[str] | None, bytes]]:
+    """Yield each record's fields, None if they are not valid CSV, and its bytes."""
     consumed: list[bytes] = []
 
     def lines() -> Iterator[str]:
-        for line in read_lines(path, seen):
+        for line in read_lines(path, on_read):
             consumed.append(line)
             yield line.decode("utf-8", "surrogateescape") + "\n"
 
@@ -100,9 +100,9 @@ def _csv_records(path: Path, seen: Seen) -> Iterator[tuple[list[str] | None, byt
         yield fields, b"\n".join(consumed)
 
 
-def _json_lines(path: Path, seen: Seen) -> Table:
-    lines = read_lines(path, seen)
-    before: list[bytes] = []  # what comes before the first object, whose keys name the columns
+def _json_lines(path: Path, on_read: OnRead) -> Table:
+    lines = read_lines(path, on_read)
+    before: list[bytes] = []  # lines up to the first object, whose keys are the columns
     columns: list[str] = []
     for line in islice(lines, FIRST_LINES):
         before.append(line)
@@ -111,7 +111,9 @@ def _json_lines(path: Path, seen: Seen) -> Table:
             columns = list(first)
             break
     else:
-        raise DataError(f"{path}: its first lines hold no JSON object. One object a line is read.")
+        raise DataError(
+            f"{path}: no JSON object in its first {FIRST_LINES:,} lines. Write one object per line."
+        )
 
     def read(columns: Sequence[str]) -> Iterator[Record]:
         for line in chain(before, lines):
@@ -125,7 +127,7 @@ def _json_lines(path: Path, seen: Seen) -> Table:
 
 
 def _json_object(line: bytes) -> dict[str, Any] | str:
-    """Return a line's object, or why it holds none."""
+    """Return a line's object, or why it has none."""
     try:
         found = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
     except UnicodeDecodeError:
@@ -135,13 +137,13 @@ def _json_object(line: bytes) -> dict[str, Any] | str:
     return found if isinstance(found, dict) else "no JSON object"
 
 
-def _parquet(path: Path, seen: Seen) -> Table:
+def _parquet(path: Path, on_read: OnRead) -> Table:
     def read(columns: Sequence[str]) -> Iterator[Record]:
         with _parquet_file(path) as file:
             done = 0
             for batch in file.iter_batches(batch_size=4096, columns=list(columns)):
                 done += batch.num_rows
-                seen(done / file.metadata.num_rows)
+                on_read(done / file.metadata.num_rows)
                 for record in batch.to_pylist():
                     raw = json.dumps(record, ensure_ascii=False, default=str).encode()
                     yield Record([record[name] for name in columns], "", raw)
@@ -160,7 +162,7 @@ def _parquet_file(path: Path) -> Iterator[pq.ParquetFile]:
         raise DataError(f"{path}: cannot be read as Parquet ({error}).") from error
 
 
-OPEN: dict[str, Callable[[Path, Seen], Table]] = {
+OPEN: dict[str, Callable[[Path, OnRead], Table]] = {
     "csv": _csv,
     "json": _json_lines,
     "parquet": _parquet,

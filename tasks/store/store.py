@@ -161,7 +161,7 @@ class Store:
                 work.rename(folder)
             return manifest
         except SentimentError as error:
-            self._keep_evidence(request, error)
+            self._keep_attachment(request, error)
             raise
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -206,12 +206,12 @@ class Store:
             machine=describe_machine(),
         )
 
-    def _keep_evidence(self, request: Request, error: SentimentError) -> None:
-        if error.evidence is None or not error.evidence.exists():
+    def _keep_attachment(self, request: Request, error: SentimentError) -> None:
+        if error.attachment is None or not error.attachment.exists():
             return
-        kept = self.root / FAILED / f"{request.stage.name}-{request.key}" / error.evidence.name
+        kept = self.root / FAILED / f"{request.stage.name}-{request.key}" / error.attachment.name
         kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(error.evidence, kept)
+        shutil.copyfile(error.attachment, kept)
         error.args = (f"{error.args[0]} They are kept in {kept}.", *error.args[1:])
 
     def _short(self, path: Path) -> str:

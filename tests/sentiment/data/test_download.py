@@ -237,7 +237,7 @@ def test_a_part_that_is_whole_or_too_long_ends_well(
     assert visible(folder) == files
 
 
-def test_a_part_of_another_version_is_found_out_and_fetched_anew(
+def test_a_part_of_another_version_is_found_out_and_downloaded_again(
     make_site: Callable[..., Site], folder: Path
 ) -> None:
     site = make_site(files=PARQUET_SET)
@@ -259,7 +259,7 @@ def test_a_connection_that_never_brings_a_byte_is_given_up(
     make_site: Callable[..., Site], folder: Path
 ) -> None:
     site = make_site(files=KAGGLE_SET, break_after=[700] + [0] * 9)
-    with pytest.raises(DownloadError, match=r"Kaggle cannot be read .*goes on where it stopped"):
+    with pytest.raises(DownloadError, match=r"Kaggle cannot be read .*to resume"):
         fetch(from_kaggle(site), folder)
     assert visible(folder) == {f"{TRAIN}.part": CONTENT[:700]}
     assert len(site.asked) == 1 + len(NO_WAIT)
@@ -274,8 +274,8 @@ def test_passing_statuses_are_tried_again(make_site: Callable[..., Site], folder
 @pytest.mark.parametrize(
     ("status", "message"),
     [
-        (401, r"refused the reviews \(401.*KAGGLE_USERNAME and KAGGLE_KEY"),
-        (403, r"refused the reviews \(403.*kaggle\.com/settings"),
+        (401, r"refused access \(401.*KAGGLE_USERNAME and KAGGLE_KEY"),
+        (403, r"refused access \(403.*kaggle\.com/settings"),
         (404, r"has no http://.*\(404\).*see https://www\.kaggle\.com/datasets"),
         (418, r"answered 418"),
     ],
@@ -315,9 +315,9 @@ def test_a_wrong_size_leaves_nothing(make_site: Callable[..., Site], folder: Pat
     assert visible(folder) == {}
 
 
-def test_a_list_that_is_none_is_an_error(make_site: Callable[..., Site], folder: Path) -> None:
+def test_an_invalid_list_of_files_is_an_error(make_site: Callable[..., Site], folder: Path) -> None:
     for listed in ([], [{"path": "a.parquet"}]):
-        with pytest.raises(DownloadError, match=r"lists no Parquet file|not the list of files"):
+        with pytest.raises(DownloadError, match=r"lists no Parquet file|not the expected list"):
             fetch(from_hugging_face(make_site(listed=listed)), folder)
 
 
@@ -399,7 +399,7 @@ def test_two_downloads_into_one_folder_are_refused(
     folder.mkdir()
     with (
         FileLock(folder / ".download.lock"),
-        pytest.raises(DownloadError, match="another download is at work"),
+        pytest.raises(DownloadError, match="another download is running"),
     ):
         fetch(from_kaggle(make_site(files=KAGGLE_SET)), folder)
 

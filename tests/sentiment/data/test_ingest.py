@@ -230,11 +230,11 @@ class TestRejectRate:
         assert "unknown label: 2, no label: 1" in message
         assert "First: line 3 (no label)" in message
 
-    def test_the_rejected_lines_are_the_evidence(self, tmp_path: Path) -> None:
+    def test_the_rejected_lines_are_attached(self, tmp_path: Path) -> None:
         with pytest.raises(RejectRateError) as caught:
             run(tmp_path, [BAD, *good(2)], max_reject_rate=0.1)
-        assert caught.value.evidence == tmp_path / "out" / "rejects.parquet"
-        assert rows_of(caught.value.evidence) == [(0, "unknown label", BAD)]
+        assert caught.value.attachment == tmp_path / "out" / "rejects.parquet"
+        assert rows_of(caught.value.attachment) == [(0, "unknown label", BAD)]
 
     @pytest.mark.parametrize(
         ("bad", "lines", "rate"), [(1, 100, 0.01), (3, 300, 0.01), (1, 3, 1 / 3)]
@@ -300,22 +300,22 @@ def test_progress_tells_the_share_of_the_bytes_or_of_the_limit(
     line = b"__label__2 " + b"x" * (length - len(b"__label__2 \n")) + b"\n"
     source = tmp_path / "reviews.txt"
     source.write_bytes(line * lines)
-    told: list[tuple[int, float]] = []
+    reported: list[tuple[int, float]] = []
     ingest_file(
         source,
         split="train",
         limit=limit,
         ingest=IngestConfig(),
         out=tmp_path,
-        progress=lambda done, total=None, **figures: told.append((done, figures["share"])),
+        progress=lambda done, total=None, **figures: reported.append((done, figures["share"])),
     )
     expected = {
         row: max(-(-row * length // 1_000) * 1_000 / (lines * length), row / (limit or lines))
         for row in range(30, min(lines, limit or lines) + 1, 30)
     }
     assert len(expected) >= 3
-    assert told[:-1] == [(row, min(1.0, share)) for row, share in expected.items()]
-    assert told[-1] == (min(lines, limit or lines), 1.0)
+    assert reported[:-1] == [(row, min(1.0, share)) for row, share in expected.items()]
+    assert reported[-1] == (min(lines, limit or lines), 1.0)
 
 
 BOTH = {"negative": 4, "positive": 4}

@@ -224,7 +224,7 @@ class TestCsv:
         ["stars,text\n1,Warm\n", "label,body\n1,Warm\n", "label,text\r1,Warm\r", "\n", ""],
     )
     def test_missing_columns_are_an_error(self, tmp_path: Path, content: str) -> None:
-        with pytest.raises(DataError, match=r"reviews\.csv: needs columns 'label' and 'text'"):
+        with pytest.raises(DataError, match=r"reviews\.csv: needs the columns 'label' and 'text'"):
             from_csv(tmp_path, content)
 
     def test_a_packed_table_is_read_as_a_table(self, tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ class TestParquet:
         assert from_file(path) == [Review(n, n % 2, text) for n, text in enumerate(texts)]
 
     def test_missing_columns_are_an_error(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"needs columns .* and has stars, text\."):
+        with pytest.raises(DataError, match=r"needs the columns .* but has stars, text\."):
             from_parquet(tmp_path, {"stars": [1], "text": ["Warm"]})
 
     @pytest.mark.parametrize(
@@ -356,12 +356,12 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("name", [*FORMATS, "reviews.parquet"])
-def test_whoever_reads_is_told_how_much_was_read(
+def test_reading_reports_the_share_read(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sentiment.data.archives.READ_BYTES", 8_000)
     rows = [(n % 2, f"Number {n * n * 7919 % 10_007}") for n in range(9_000)]
-    path, told = tmp_path / name, [0.0]
+    path, shares = tmp_path / name, [0.0]
     if name in FORMATS:
         path.write_bytes(FORMATS[name](rows))
         steps = -(-path.stat().st_size // 8_000)
@@ -369,7 +369,7 @@ def test_whoever_reads_is_told_how_much_was_read(
         labels, texts = zip(*rows, strict=True)
         pq.write_table(pa.table({"label": labels, "text": texts}), path)
         steps = 3
-    records = read_reviews(path, max_bytes=MAX_BYTES, labels=(0, 1), seen=told.append)
+    records = read_reviews(path, max_bytes=MAX_BYTES, labels=(0, 1), on_read=shares.append)
     assert sum(isinstance(record, Review) for record in records) == 9_000
-    assert told == sorted(told)
-    assert (len(told), told[0], told[-1]) == (steps + 1, 0, 1)
+    assert shares == sorted(shares)
+    assert (len(shares), shares[0], shares[-1]) == (steps + 1, 0, 1)

@@ -43,7 +43,7 @@ def fail(source: Path, *, config: Config, out: Path, progress: Progress = silent
     (out / "half.txt").write_text("half")
     (out / "evidence.txt").write_text("what went wrong")
     error = DataError("It went wrong.")
-    error.evidence = out / "evidence.txt"
+    error.attachment = out / "evidence.txt"
     raise error
 
 
@@ -220,7 +220,7 @@ def test_force_computes_again(store: Store, source: Artifact) -> None:
     assert store.find(request(source)).manifest is not None
 
 
-def test_a_failure_leaves_nothing_but_its_evidence(store: Store, source: Artifact) -> None:
+def test_a_failure_leaves_nothing_but_its_attachment(store: Store, source: Artifact) -> None:
     with pytest.raises(DataError, match=r"It went wrong\. They are kept in") as caught:
         store.build(request(source, "fail"))
     (kept,) = (store.root / "failed").rglob("*.txt")
