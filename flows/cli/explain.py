@@ -52,9 +52,9 @@ def explain(
 
 def print_explanation(explanation: "Explanation", console: Console) -> None:
     """Print the coloured text, the sum, and a table of the words with the largest effect."""
-    from sentiment.reports.explanation_page import shown_words, strengths
+    from sentiment.reports.explanation_page import printable_words, strengths
 
-    words = shown_words(explanation.words)
+    words = printable_words(explanation.words)
     label = ("negative", "positive")[explanation.probability >= 0.5]
     console.print(f"{label}  P(positive) {explanation.probability:.3f}\n", style="bold")
     pieces = [Text(w, _style(s)) for w, s in zip(words, strengths(explanation), strict=True)]
@@ -63,30 +63,30 @@ def print_explanation(explanation: "Explanation", console: Console) -> None:
         console.print(f"The model does not read the {explanation.left_out:,} words after these.")
     gained = explanation.logit - explanation.baseline
     console.print(
-        f"\nContributions add up to {explanation.contributions.sum():+.2f}. The logit is "
+        f"\nAttributions add up to {explanation.attributions.sum():+.2f}. The logit is "
         f"{explanation.logit:+.2f} for this text\nand {explanation.baseline:+.2f} for as many "
         f"unknown words: a difference of {gained:+.2f}."
     )
     if not explanation.is_complete:
         miss = f"{abs(explanation.miss):.3f}"
         console.print(f"They miss it by {miss}; treat each value as accurate to about that.")
-    strongest = abs(explanation.contributions).argsort(kind="stable")[::-1][:MOST_ROWS]
+    strongest = abs(explanation.attributions).argsort(kind="stable")[::-1][:MOST_ROWS]
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("word", no_wrap=True, overflow="ellipsis", max_width=20)
     for name in ("adds", "P so far", "input", "forget", "output", "cell"):
         table.add_column(name, justify="right", no_wrap=True)
-    ahead = explanation.ahead
-    columns = (ahead.input, ahead.forget, ahead.output, ahead.cell)
+    forward = explanation.forward
+    columns = (forward.input, forward.forget, forward.output, forward.cell)
     for at in sorted(strongest):
         word = Text(words[at] if explanation.known[at] else f"{words[at]} (unknown)")
         states = [f"{column[at]:.2f}" for column in columns]
-        added, so_far = explanation.contributions[at], explanation.running[at]
+        added, so_far = explanation.attributions[at], explanation.running[at]
         table.add_row(word, f"{added:+.2f}", f"{so_far:.3f}", *states)
     console.print(table)
     if len(words) > MOST_ROWS:
         console.print(f"The {MOST_ROWS} of {len(words)} words with the largest effect, in order.")
-    direction = ", forward direction" if explanation.back is not None else ""
-    console.print(f"Gates (input, forget, output){direction}: 0 closed, 1 open. Cell: length.")
+    direction = ", forward direction" if explanation.backward is not None else ""
+    console.print(f"Gates (input, forget, output){direction}: 0 closed, 1 open. Cell: norm.")
 
 
 def _style(strength: float) -> str:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from sentiment.evaluation.comparison import contributions
 from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.metrics import accuracy_by_unknown, calibration, measure
-from sentiment.explain.attribution import word_pulls
+from sentiment.explain.attribution import word_attributions
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle
 from sentiment.model.devices import arithmetic, choose_device
@@ -31,7 +31,7 @@ MISTAKES = pa.schema(
         ("probability", pa.float64()),
         ("text", pa.string()),
         ("words", pa.list_(pa.string())),  # those that the model read
-        ("pulls", pa.list_(pa.float32())),  # see sentiment.explain.attribution
+        ("attributions", pa.list_(pa.float32())),  # see sentiment.explain.attribution
     ]
 )
 
@@ -83,10 +83,10 @@ def evaluate_model(
         compression="zstd",
     )
     worst = worst_mistakes(predictions, test_reviews, evaluate)
-    pulls = [_pulls(model, source, place) for place in worst.index]
+    attributions = [_attributions(model, source, place) for place in worst.index]
     tokens = column_at(test_tokens, "tokens", worst.index)
-    words = [found[: len(pulled)] for found, pulled in zip(tokens, pulls, strict=True)]
-    columns = {**worst.to_dict("list"), "words": words, "pulls": pulls}
+    words = [found[: len(pulled)] for found, pulled in zip(tokens, attributions, strict=True)]
+    columns = {**worst.to_dict("list"), "words": words, "attributions": attributions}
     mistakes = pa.table([pa.array(columns[f.name], f.type) for f in MISTAKES], schema=MISTAKES)
     pq.write_table(mistakes, out / "mistakes.parquet", compression="zstd")
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
@@ -152,9 +152,9 @@ def column_at(shards: Sequence[Path], column: str, places: Iterable[int]) -> lis
     return [values[place] for place in wanted]
 
 
-def _pulls(model: SentimentLSTM, source: BatchSource, place: int) -> list[float]:
-    """Return how much each word of one review pulls its logit, shape (words that are read,)."""
+def _attributions(model: SentimentLSTM, source: BatchSource, place: int) -> list[float]:
+    """Return the attribution of each word that the model reads of one review."""
     batch = source.take(np.array([place]))
-    pulls = word_pulls(model, batch.ids, batch.lengths)
-    found: list[float] = pulls[batch.ids != PAD].tolist()
+    attributions = word_attributions(model, batch.ids, batch.lengths)
+    found: list[float] = attributions[batch.ids != PAD].tolist()
     return found

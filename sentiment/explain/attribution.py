@@ -1,4 +1,4 @@
-"""How much each word of a review pulls its logit, towards positive (above 0) or negative."""
+"""Attribution of a review's logit to its words: above 0 towards positive, below 0 negative."""
 
 import torch
 from torch import Tensor
@@ -8,39 +8,38 @@ from sentiment.model.ngrams import Ngrams
 from sentiment.text.vocabulary import PAD
 
 
-def word_pulls(model: SentimentLSTM, ids: Tensor, lengths: Tensor) -> Tensor:
-    """Return the words' pulls in logits, float of shape (batch, steps); padding pulls nothing.
+def word_attributions(model: SentimentLSTM, ids: Tensor, lengths: Tensor) -> Tensor:
+    """Return the words' attributions in logits, float of shape (batch, steps); 0 for padding.
 
-    ``ids`` (batch, steps) and ``lengths`` (batch,) are what the model reads; it must not be in
-    training mode. Of the n-grams' logit the pulls are exact parts, of the LSTM's an approximation.
+    ``ids`` (batch, steps) and ``lengths`` (batch,) are the inputs of the model, which must not be
+    in training mode. The n-grams' logit is attributed exactly, the LSTM's approximately.
     """
-    pulls = gradient_times_input(model, ids, lengths) * model.scale[0]
+    attributions = gradient_times_input(model, ids, lengths) * model.scale[0]
     if model.ngrams is not None:
-        pulls += ngram_pulls(model.ngrams, ids) * model.scale[1]
-    return pulls.masked_fill(ids == PAD, 0.0)
+        attributions += ngram_attributions(model.ngrams, ids) * model.scale[1]
+    return attributions.masked_fill(ids == PAD, 0.0)
 
 
 def gradient_times_input(model: SentimentLSTM, ids: Tensor, lengths: Tensor) -> Tensor:
-    """Return how fast the LSTM's logit grows as each word's embedding is made longer.
+    """Return the slope of the LSTM's logit as each word's embedding is scaled up.
 
-    One pass back through the model: true for small changes, a first approximation for the loss of
-    a whole word.
+    One backward pass: exact for small changes, a first approximation for removing a word.
     """
-    # cuDNN's LSTM goes back through training passes only.
+    # cuDNN's LSTM runs backward in training mode only.
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         words = model.embedding(ids).detach().requires_grad_()
         (slopes,) = torch.autograd.grad(model.read(words, lengths).sum(), words)
-    pulls: Tensor = (slopes * words.detach()).sum(dim=-1)
-    return pulls
+    attributions: Tensor = (slopes * words.detach()).sum(dim=-1)
+    return attributions
 
 
 @torch.no_grad()
-def ngram_pulls(ngrams: Ngrams, ids: Tensor) -> Tensor:
-    """Share out the logit of the n-grams, less its bias, among the words of each review.
+def ngram_attributions(ngrams: Ngrams, ids: Tensor) -> Tensor:
+    """Attribute the n-grams' logit, less its bias, to the words of each review.
 
-    An n-gram's share goes in equal parts to the places where it stands, and there to its words.
+    An n-gram's share is divided equally among its occurrences, and there among its words.
     """
-    pulls = torch.zeros(ids.shape, device=ids.device)
+    attributions = torch.zeros(ids.shape, device=ids.device)
     for row, words in enumerate(ids):
         by_length = ngrams.by_place(words[None])
         every, place, times = torch.unique(
@@ -52,5 +51,5 @@ def ngram_pulls(ngrams: Ngrams, ids: Tensor) -> Tensor:
         sizes = [found.shape[1] for found in by_length]
         for n, share in enumerate(torch.split(shares, sizes), start=1):
             for offset in range(n):
-                pulls[row, offset : offset + len(share)] += share / n
-    return pulls
+                attributions[row, offset : offset + len(share)] += share / n
+    return attributions

@@ -1,4 +1,4 @@
-"""Why a text gets its probability: word by word, what the model reads, holds and concludes."""
+"""Why a text gets its probability, word by word."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sentiment.errors import DataError, ModelError
-from sentiment.explain.attribution import ngram_pulls
+from sentiment.explain.attribution import ngram_attributions
 from sentiment.explain.lstm_trace import Steps, trace
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle
@@ -19,9 +19,9 @@ from sentiment.text.tensors import EncodedReviews, offsets_of
 from sentiment.text.tokenize import tokenize_text
 from sentiment.text.vocabulary import PAD, UNKNOWN
 
-# Points on the way from the baseline to the text. Where the words' contributions miss the sum by
-# more than the tolerance (in logits), there are twice as many, up to the most: under max pooling
-# the slope jumps where another step becomes the largest, and the sum comes closer slowly.
+# Points between the baseline and the text. Their number is doubled, up to the most, while the
+# attributions miss their sum by more than the tolerance (in logits): with max pooling the slope
+# jumps where another step becomes the largest, so the sum converges slowly.
 FEWEST_POINTS, MOST_POINTS, TOLERANCE = 32, 1024, 0.005
 AT_ONCE = 64  # points in a batch
 
@@ -30,10 +30,10 @@ Column = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """How one direction of the last layer works at each word; each float of shape (words,).
+    """One direction of the last layer at each word; each float of shape (words,).
 
     ``input``, ``forget`` and ``output`` are the gates' means over the units, from 0 (closed) to 1
-    (open); ``cell`` is the length of the vector that the cell holds after the word.
+    (open); ``cell`` is the norm of the cell state after the word.
     """
 
     input: Column
@@ -44,13 +44,13 @@ class Activity:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What leads to the probability of one text; arrays are float64 of shape (words,).
+    """Why one text gets its probability; arrays are float64 of shape (words,).
 
-    ``words`` are those that the model reads, ``known`` says which are in its vocabulary, and
-    ``left_out`` how many more stand behind them. ``running`` is P(positive) of the text up to and
-    with each word. ``contributions`` add up, but for a small error of the method, to ``logit`` less
-    ``baseline``, the logit of as many unknown words without an n-gram. ``back`` is None in a model
-    of one direction.
+    ``words`` are those that the model reads, ``known`` whether each is in its vocabulary,
+    ``left_out`` the number of words cut off after them. ``running`` is P(positive) of the text up
+    to and including each word. ``attributions`` add up to ``logit - baseline``, up to a small error
+    of the method; ``baseline`` is the logit of as many unknown words without any n-gram.
+    ``backward`` is None for a unidirectional model.
     """
 
     words: tuple[str, ...]
@@ -59,28 +59,28 @@ class Explanation:
     probability: float
     logit: float
     baseline: float
-    contributions: Column
+    attributions: Column
     running: Column
-    ahead: Activity
-    back: Activity | None
+    forward: Activity
+    backward: Activity | None
 
     @property
     def miss(self) -> float:
-        """By how much, in logits, the contributions miss what they should add up to."""
-        return float(self.contributions.sum()) - (self.logit - self.baseline)
+        """The error, in logits, of the sum of the attributions."""
+        return float(self.attributions.sum()) - (self.logit - self.baseline)
 
     @property
     def is_complete(self) -> bool:
-        """Whether they miss it by no more than the method was asked for."""
+        """Whether this error is within the tolerance."""
         return abs(self.miss) <= TOLERANCE
 
     def to_json(self) -> dict[str, Any]:
-        """Return the same as an object of lists and numbers."""
+        """Return the explanation as a JSON object."""
         content: dict[str, Any] = {**vars(self), "miss": self.miss}
-        for name in ("ahead", "back"):
+        for name in ("forward", "backward"):
             activity = content[name]
             content[name] = activity and {n: v.tolist() for n, v in vars(activity).items()}
-        for name in ("contributions", "running"):
+        for name in ("attributions", "running"):
             content[name] = content[name].tolist()
         return content
 
@@ -88,12 +88,12 @@ class Explanation:
 def explain_text(bundle: Bundle, text: str, device: torch.device) -> Explanation:
     """Explain one text.
 
-    Raises DataError for a text without a word, ModelError when captum is not installed.
+    Raises DataError if the text has no word, ModelError if captum is not installed.
     """
     model, config = bundle.model, bundle.config
     words = tokenize_text(text, config.tokenize)
     if not words:
-        raise DataError("The text holds no word, so there is nothing to explain.")
+        raise DataError("The text has no word, so there is nothing to explain.")
     read = words[: config.tensors.max_length]
     encoded = bundle.vocabulary.encode(read)
     prefixes = BatchSource(
@@ -105,7 +105,7 @@ def explain_text(bundle: Bundle, text: str, device: torch.device) -> Explanation
     logits = score(model, prefixes)
     batch = prefixes.take(np.array([len(read) - 1]))
     inside = batch.ids[0] != PAD
-    contributions, baseline = contribute(model, batch.ids, batch.lengths)
+    attributions, baseline = attribute(model, batch.ids, batch.lengths)
     directions = [_activity(steps, inside) for steps in trace(model, batch.ids[0])[-1]]
     running = probabilities(logits)
     return Explanation(
@@ -115,34 +115,34 @@ def explain_text(bundle: Bundle, text: str, device: torch.device) -> Explanation
         probability=float(running[-1]),
         logit=float(logits[-1]),
         baseline=baseline,
-        contributions=contributions[inside].double().cpu().numpy(),
+        attributions=attributions[inside].double().cpu().numpy(),
         running=running,
-        ahead=directions[0],
-        back=directions[1] if len(directions) > 1 else None,
+        forward=directions[0],
+        backward=directions[1] if len(directions) > 1 else None,
     )
 
 
-def contribute(model: SentimentLSTM, ids: Tensor, lengths: Tensor) -> tuple[Tensor, float]:
-    """Return what each word adds to the logit, (steps,), and the logit that they add it to.
+def attribute(model: SentimentLSTM, ids: Tensor, lengths: Tensor) -> tuple[Tensor, float]:
+    """Return the words' attributions, (steps,), and the baseline's logit.
 
-    ``ids`` (1, steps) and ``lengths`` (1,) hold one review. The LSTM's part is shared out by
-    integrated gradients, that of the n-grams exactly.
+    ``ids`` (1, steps) and ``lengths`` (1,) hold one review. The LSTM's logit is attributed by
+    integrated gradients, the n-grams' exactly.
     """
     unknown = torch.full_like(ids, UNKNOWN).masked_fill(ids == PAD, PAD)
     with torch.no_grad():
         words, blank = model.embedding(ids), model.embedding(unknown)
         baseline = model.scale[0] * model.read(blank, lengths)
-    contributions = integrated_gradients(model, words, blank, lengths) * model.scale[0]
+    attributions = integrated_gradients(model, words, blank, lengths) * model.scale[0]
     if model.ngrams is not None:
-        contributions += ngram_pulls(model.ngrams, ids)[0] * model.scale[1]
+        attributions += ngram_attributions(model.ngrams, ids)[0] * model.scale[1]
         baseline += model.ngrams.bias.detach() * model.scale[1]
-    return contributions, float(baseline)
+    return attributions, float(baseline)
 
 
 def integrated_gradients(
     model: SentimentLSTM, words: Tensor, blank: Tensor, lengths: Tensor
 ) -> Tensor:
-    """Share out what the LSTM's logit gains from ``blank`` to ``words``, both (1, steps, size).
+    """Attribute the change of the LSTM's logit from ``blank`` to ``words``, both (1, steps, size).
 
     Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks" (2017). Returns (steps,).
     """
@@ -154,7 +154,7 @@ def integrated_gradients(
         ) from error
     method, points = IntegratedGradients(model.read, multiply_by_inputs=True), FEWEST_POINTS
     while True:
-        # cuDNN's LSTM goes back through training passes only.
+        # cuDNN's LSTM runs backward in training mode only.
         with torch.backends.cudnn.flags(enabled=False):
             found, miss = method.attribute(
                 words,
@@ -171,7 +171,7 @@ def integrated_gradients(
 
 
 def _prefixes(ids: npt.NDArray[np.int32]) -> EncodedReviews:
-    """Return the first word, the first two, and so on, as reviews."""
+    """Return all prefixes of a text (one word, two words, ...) as reviews."""
     lengths = np.arange(1, len(ids) + 1, dtype=np.int32)
     nothing = np.zeros(len(ids), dtype=np.int32)
     return EncodedReviews(

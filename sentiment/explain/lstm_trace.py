@@ -1,6 +1,6 @@
-"""What the gates of an LSTM do at each word, which ``nn.LSTM`` does not tell.
+"""The gates of an LSTM at each word, which ``nn.LSTM`` does not expose.
 
-The same steps as ``nn.LSTM`` takes, from its weights, one after the other.
+Recomputes the steps of ``nn.LSTM`` from its weights, one by one.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from sentiment.model.lstm import Layer, SentimentLSTM
 
 
 class Steps(NamedTuple):
-    """One direction of a layer, a row a step: each float of shape (steps, hidden size).
+    """One direction of a layer, one row per step; each float of shape (steps, hidden size).
 
     ``input``, ``forget`` and ``output`` are the gates, from 0 (closed) to 1 (open).
     """
@@ -26,9 +26,9 @@ class Steps(NamedTuple):
 
 @torch.no_grad()
 def trace(model: SentimentLSTM, ids: Tensor) -> list[list[Steps]]:
-    """Return the steps through a review, ids of shape (steps,): for each layer, each direction.
+    """Return the steps through a review for each layer and direction; ``ids`` is (steps,).
 
-    The rows of the backward direction stand in the order of the words too.
+    The backward direction's rows are in the order of the words too.
     """
     states, layers = model.embedding(ids), []
     for layer in model.layers:
@@ -47,8 +47,8 @@ def _run(lstm: nn.LSTM, inputs: Tensor) -> Steps:
     weight, bias = weights["weight_hh_l0"], weights["bias_hh_l0"]
     hidden = cell = torch.zeros(lstm.hidden_size, device=inputs.device)
     rows = []
-    for given in inputs @ weights["weight_ih_l0"].T + weights["bias_ih_l0"]:
-        i, f, g, o = (given + weight @ hidden + bias).chunk(4)
+    for projected in inputs @ weights["weight_ih_l0"].T + weights["bias_ih_l0"]:
+        i, f, g, o = (projected + weight @ hidden + bias).chunk(4)
         i, f, o = i.sigmoid(), f.sigmoid(), o.sigmoid()
         cell = f * cell + i * g.tanh()
         hidden = o * cell.tanh()

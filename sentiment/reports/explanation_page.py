@@ -1,7 +1,7 @@
 """An explanation as one HTML page, with a chart of the running probability and the gates.
 
-The words come from strangers: the template escapes them, and the page forbids itself to load or
-run anything.
+The words are untrusted: the template escapes them, and the page's policy forbids loading or running
+anything.
 """
 
 import unicodedata
@@ -16,31 +16,31 @@ from sentiment.explain.explanation import Activity, Explanation
 from sentiment.reports.charts import BLUE, INK, ORANGE, as_svg, house_style
 from sentiment.reports.templating import render
 
-FAINTEST = 0.01  # of the strongest contribution: what is below is shown without colour
+FAINTEST = 0.01  # of the strongest attribution; weaker words are not coloured
 LONGEST_WORD, MOST_LABELS = 16, 50  # on the chart's axis
 
 
-def render_explanation(told: Explanation) -> str:
-    """Return the page; the same explanation gives the same bytes."""
-    words = shown_words(told.words)
+def render_explanation(explanation: Explanation) -> str:
+    """Return the page. Equal explanations give equal bytes."""
+    words = printable_words(explanation.words)
     return render(
         "templates/explanation.html.j2",
-        told=told,
+        explanation=explanation,
         words=words,
-        strengths=strengths(told),
-        chart=Markup(draw(told, words)),
+        strengths=strengths(explanation),
+        chart=Markup(explanation_chart(explanation, words)),
     )
 
 
-def strengths(told: Explanation) -> list[float]:
-    """Return each word's contribution as a share of the strongest one, from -1 to 1."""
-    strongest = float(abs(told.contributions).max()) or 1.0
-    shares = [float(share) for share in told.contributions / strongest]
+def strengths(explanation: Explanation) -> list[float]:
+    """Return each word's attribution as a share of the strongest one, from -1 to 1."""
+    strongest = float(abs(explanation.attributions).max()) or 1.0
+    shares = [float(share) for share in explanation.attributions / strongest]
     return [share if abs(share) >= FAINTEST else 0.0 for share in shares]
 
 
-def shown_words(words: Sequence[str]) -> list[str]:
-    """Return the words without marks that control a terminal or turn the writing direction."""
+def printable_words(words: Sequence[str]) -> list[str]:
+    """Return the words without control characters and marks that change the text direction."""
     kept = ["".join(m for m in w if unicodedata.category(m) not in _CONTROL) for w in words]
     return [word or "\ufffd" for word in kept]
 
@@ -48,11 +48,11 @@ def shown_words(words: Sequence[str]) -> list[str]:
 _CONTROL = {"Cc", "Cf", "Cs"}
 
 
-def draw(told: Explanation, words: Sequence[str]) -> str:
-    """Draw the running probability, and the gates and the cell of each direction, as SVG."""
-    directions = [("ahead", told.ahead)]
-    if told.back is not None:
-        directions.append(("back", told.back))
+def explanation_chart(explanation: Explanation, words: Sequence[str]) -> str:
+    """Draw the running probability, and each direction's gates and cell, as SVG."""
+    directions = [("forward", explanation.forward)]
+    if explanation.backward is not None:
+        directions.append(("backward", explanation.backward))
     heights = [1.3, *[1.0] * len(directions), 0.8]
     with house_style("explanation"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # the browser's fonts draw the words
@@ -61,13 +61,13 @@ def draw(told: Explanation, words: Sequence[str]) -> str:
         places = range(1, len(words) + 1)
         running, *gates, cell = panels
         running.axhline(0.5, ls="--", color=INK, alpha=0.5, lw=0.9)
-        running.plot(places, told.running, "o-", color=BLUE)
+        running.plot(places, explanation.running, "o-", color=BLUE)
         running.set(ylim=(-0.04, 1.04), ylabel="P(positive)\nso far")
         for panel, (name, activity) in zip(gates, directions, strict=True):
             _draw_gates(panel, activity, places, f"Gates,\nreading {name}")
         for (name, activity), line, colour in zip(directions, "-:", (BLUE, ORANGE), strict=False):
             cell.plot(places, activity.cell, line, color=colour, label=name)
-        cell.set(ylim=(0, None), ylabel="Length of\nthe cell")
+        cell.set(ylim=(0, None), ylabel="Norm of\nthe cell")
         if len(directions) > 1:
             cell.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
         for panel in panels:

@@ -28,9 +28,9 @@ _TURNING = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test review that the model got wrong: ``probability`` is that of a positive review.
+    """A test review that the model got wrong; ``probability`` is P(positive).
 
-    ``words`` are those that the model read, ``pulls`` how much each pulled the logit up or down.
+    ``words`` are those that the model read, ``attributions`` their shares of the logit.
     """
 
     row: int
@@ -38,7 +38,7 @@ class Mistake:
     label: int
     probability: float
     words: list[str]
-    pulls: list[float]
+    attributions: list[float]
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,9 @@ def mistakes(report: Report) -> Iterator[dict[str, Any]]:
     names = ("negative", "positive")
     for mistake in report.mistakes:
         predicted = mistake.probability >= report.metrics["threshold"]
-        pulled = sorted(zip(mistake.pulls, mistake.words, strict=True), key=lambda pair: pair[0])
+        pulled = sorted(
+            zip(mistake.attributions, mistake.words, strict=True), key=lambda pair: pair[0]
+        )
         yield {
             "row": f"{mistake.row:,}",
             "text": excerpt(mistake.text),
@@ -272,15 +274,15 @@ def mistakes(report: Report) -> Iterator[dict[str, Any]]:
 
 
 def _strongest(pulled: Iterable[tuple[float, str]]) -> str:
-    """Name words with their pulls, leaving out those that would show as zero."""
+    """Name words with their attributions, leaving out those that would show as zero."""
     named = [f"{excerpt(word)} {pull:+.2f}" for pull, word in pulled if abs(pull) >= 0.005]
     return ", ".join(named) or NO_VALUE
 
 
 def _highlighted(mistake: Mistake) -> Iterator[tuple[str, str, str]]:
-    strongest = max(map(abs, mistake.pulls), default=0.0)
+    strongest = max(map(abs, mistake.attributions), default=0.0)
     shown = 0
-    for word, pull in zip(mistake.words, mistake.pulls, strict=True):
+    for word, pull in zip(mistake.words, mistake.attributions, strict=True):
         word = excerpt(word)
         shown += len(word) + 1
         if shown > LONGEST_TEXT:

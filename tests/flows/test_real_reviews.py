@@ -290,5 +290,5 @@ def test_onnx_scores_them_as_pytorch_does(
 def test_contributions_add_up(real: Real) -> None:
     for text in real.texts[:5]:
         told = real.classifier.explain(text)
-        assert told.contributions.sum() == pytest.approx(told.logit - told.baseline, abs=0.01)
+        assert told.attributions.sum() == pytest.approx(told.logit - told.baseline, abs=0.01)
         assert told.probability == pytest.approx(real.classifier.predict_proba([text])[0], abs=1e-5)

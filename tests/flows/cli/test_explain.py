@@ -26,7 +26,7 @@ def test_words_and_their_sum_are_shown_within_80_columns(bundle: Path) -> None:
     shown = explain(bundle)
     assert "P(positive) 0." in shown
     assert "a lovely , unheard-of lamp" in shown
-    assert "Contributions add up to" in shown
+    assert "Attributions add up to" in shown
     assert "unheard-of (unknown)" in shown
     assert max(map(len, shown.splitlines())) <= 80
 
@@ -34,9 +34,9 @@ def test_words_and_their_sum_are_shown_within_80_columns(bundle: Path) -> None:
 def test_json_holds_every_word(bundle: Path) -> None:
     explanation = json.loads(explain(bundle, "--json"))
     assert explanation["words"] == ["a", "lovely", ",", "unheard-of", "lamp"]
-    assert len(explanation["contributions"]) == len(explanation["ahead"]["forget"]) == 5
+    assert len(explanation["attributions"]) == len(explanation["forward"]["forget"]) == 5
     gained = explanation["logit"] - explanation["baseline"]
-    assert sum(explanation["contributions"]) == pytest.approx(gained, abs=0.01)
+    assert sum(explanation["attributions"]) == pytest.approx(gained, abs=0.01)
 
 
 def test_the_page_is_written(bundle: Path, tmp_path: Path) -> None:

@@ -364,7 +364,7 @@ def test_kept_credentials_serve_where_the_environment_has_none(
 )
 def test_damaged_credentials_are_an_error_that_repeats_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "kaggle.json").write_text(content)
-    with pytest.raises(DownloadError, match=r"kaggle\.json: no credentials") as raised:
+    with pytest.raises(DownloadError, match=r"kaggle\.json: no Kaggle credentials") as raised:
         kaggle({"KAGGLE_CONFIG_DIR": str(tmp_path)})
     assert "k3y" not in str(raised.value)
 

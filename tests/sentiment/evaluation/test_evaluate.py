@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.evaluate import MISTAKES, evaluate_model, worst_mistakes
 from sentiment.evaluation.metrics import measure
-from sentiment.explain.attribution import word_pulls
+from sentiment.explain.attribution import word_attributions
 from sentiment.model.bundle import Bundle
 from sentiment.text.tensors import EncodedReviews
 from tests.support.bundles import TENSORS, Trained
@@ -182,8 +182,8 @@ def test_each_word_that_was_read_of_a_mistake_has_its_pull(
         words = tokens[mistake["row"]][: TENSORS.max_length]
         assert mistake["words"] == words
         ids = torch.tensor(bundle.vocabulary.encode(words)).long()[None]
-        pulls = word_pulls(bundle.model, ids, torch.tensor([len(words)]))
-        assert mistake["pulls"] == pytest.approx(pulls[0].tolist(), abs=1e-6)
+        attributions = word_attributions(bundle.model, ids, torch.tensor([len(words)]))
+        assert mistake["attributions"] == pytest.approx(attributions[0].tolist(), abs=1e-6)
 
 
 def test_calibration_before_scaling_is_that_of_the_bare_sum(

@@ -5,7 +5,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentiment.explain.attribution import gradient_times_input, ngram_pulls, word_pulls
+from sentiment.explain.attribution import (
+    gradient_times_input,
+    ngram_attributions,
+    word_attributions,
+)
 from sentiment.model.config import ModelConfig, NgramsConfig
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.vocabulary import PAD
@@ -37,21 +41,21 @@ def test_the_pulls_of_ngrams_add_up_to_their_logit(reviews: list[list[int]], max
     ngrams = make(max_n).ngrams
     assert ngrams is not None
     ids = torch.tensor([review + [PAD] * (8 - len(review)) for review in reviews])
-    pulls = ngram_pulls(ngrams, ids)
-    assert torch.allclose(pulls.sum(dim=1) + ngrams.bias, ngrams(ids), atol=1e-5)
-    assert not pulls[ids == PAD].any()
+    attributions = ngram_attributions(ngrams, ids)
+    assert torch.allclose(attributions.sum(dim=1) + ngrams.bias, ngrams(ids), atol=1e-5)
+    assert not attributions[ids == PAD].any()
 
 
-def test_an_ngram_pulls_at_each_of_its_places_and_words_alike() -> None:
+def test_an_ngram_attributions_at_each_of_its_places_and_words_alike() -> None:
     ngrams = make().ngrams
     assert ngrams is not None
     with torch.no_grad():
         ngrams.weight.zero_()
         ngrams.weight[ngrams.by_place(torch.tensor([[2, 3]]))[1]] = 1.0  # the bigram "2 3" alone
-    pulls = ngram_pulls(ngrams, torch.tensor([[2, 3, 4, 2, 3]]))[0]
-    assert pulls[2] == 0
-    assert pulls[0] > 0
-    assert torch.allclose(pulls[[0, 1, 3, 4]], pulls[0])
+    attributions = ngram_attributions(ngrams, torch.tensor([[2, 3, 4, 2, 3]]))[0]
+    assert attributions[2] == 0
+    assert attributions[0] > 0
+    assert torch.allclose(attributions[[0, 1, 3, 4]], attributions[0])
 
 
 def test_gradient_times_input_is_the_slope_along_each_words_embedding() -> None:
@@ -74,8 +78,10 @@ def test_a_words_pull_counts_each_part_as_the_model_does() -> None:
     ids, lengths = torch.tensor([[3, 4, 5], [7, PAD, PAD]]), torch.tensor([3, 1])
     assert model.ngrams is not None
     with torch.no_grad():
-        pulls = word_pulls(model, ids, lengths)
-    expected = 0.5 * gradient_times_input(model, ids, lengths) + 2 * ngram_pulls(model.ngrams, ids)
-    assert torch.allclose(pulls[0], expected[0])
-    assert pulls[1, 1:].tolist() == [0, 0]
+        attributions = word_attributions(model, ids, lengths)
+    expected = 0.5 * gradient_times_input(model, ids, lengths) + 2 * ngram_attributions(
+        model.ngrams, ids
+    )
+    assert torch.allclose(attributions[0], expected[0])
+    assert attributions[1, 1:].tolist() == [0, 0]
     assert model.embedding.weight.grad is None

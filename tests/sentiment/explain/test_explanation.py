@@ -1,4 +1,4 @@
-"""Explanations: contributions add up, prefixes are scored as texts of their own."""
+"""Explanations: attributions add up, prefixes are scored as texts of their own."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ import torch
 from sentiment import Classifier
 from sentiment.errors import DataError, ModelError
 from sentiment.explain import explanation
-from sentiment.explain.explanation import TOLERANCE, contribute, explain_text, integrated_gradients
+from sentiment.explain.explanation import TOLERANCE, attribute, explain_text, integrated_gradients
 from sentiment.model.bundle import Bundle
 from sentiment.model.config import ModelConfig, NgramsConfig
 from sentiment.model.lstm import SentimentLSTM
@@ -62,10 +62,10 @@ def test_contributions_add_up(
         logit = float(model(ids, lengths))
         blank = torch.full_like(ids, UNKNOWN)
         nothing = float(model.scale @ torch.cat([model.lstm(blank, lengths), model.ngrams.bias]))  # type: ignore[union-attr]
-    contributions, baseline = contribute(model, ids, lengths)
+    attributions, baseline = attribute(model, ids, lengths)
     assert baseline == pytest.approx(nothing, abs=1e-5)
-    assert float(contributions.abs().sum()) > 0.1
-    assert float(contributions.sum()) == pytest.approx(logit - baseline, abs=most)
+    assert float(attributions.abs().sum()) > 0.1
+    assert float(attributions.sum()) == pytest.approx(logit - baseline, abs=most)
 
 
 def test_integrated_gradients_are_the_mean_slope_along_the_way() -> None:
@@ -86,59 +86,64 @@ def test_an_unknown_word_adds_nothing_through_the_lstm() -> None:
     model = make("mean+max")
     model.ngrams = None
     ids = torch.tensor([[3, UNKNOWN, 5]])
-    contributions, _ = contribute(model, ids, torch.tensor([3]))
-    assert contributions[1] == 0
-    assert contributions[[0, 2]].abs().min() > 0
+    attributions, _ = attribute(model, ids, torch.tensor([3]))
+    assert attributions[1] == 0
+    assert attributions[[0, 2]].abs().min() > 0
 
 
 def test_padding_on_the_left_adds_nothing() -> None:
     model = make("last", bidirectional=False)
     ids = torch.tensor([[PAD, PAD, 3, 4]])
-    contributions, baseline = contribute(model, ids, torch.tensor([4]))
-    assert contributions[:2].tolist() == [0, 0]
+    attributions, baseline = attribute(model, ids, torch.tensor([4]))
+    assert attributions[:2].tolist() == [0, 0]
     with torch.no_grad():
         logit = float(model(ids, torch.tensor([4])))
-    assert float(contributions.sum()) == pytest.approx(logit - baseline, abs=TOLERANCE)
+    assert float(attributions.sum()) == pytest.approx(logit - baseline, abs=TOLERANCE)
 
 
 def test_an_explanation_tells_of_every_word(bundle: Bundle) -> None:
-    told = explain_text(bundle, TEXT, torch.device("cpu"))
+    result = explain_text(bundle, TEXT, torch.device("cpu"))
     assert (
-        " ".join(told.words) == "the kettle : a dreadful , zyzzyva lovely kettle and then some more"
+        " ".join(result.words)
+        == "the kettle : a dreadful , zyzzyva lovely kettle and then some more"
     )
-    assert [w for w, known in zip(told.words, told.known, strict=True) if not known] == ["zyzzyva"]
-    assert told.back is not None
-    for column in (told.contributions, told.running, *vars(told.ahead).values()):
+    assert [w for w, known in zip(result.words, result.known, strict=True) if not known] == [
+        "zyzzyva"
+    ]
+    assert result.backward is not None
+    for column in (result.attributions, result.running, *vars(result.forward).values()):
         assert column.shape == (13,)
         assert column.dtype == np.float64
-    for activity in (told.ahead, told.back):
+    for activity in (result.forward, result.backward):
         gates = np.stack([activity.input, activity.forget, activity.output])
         assert ((gates > 0) & (gates < 1)).all()
-    weights = dict(zip(told.words, told.contributions, strict=True))
+    weights = dict(zip(result.words, result.attributions, strict=True))
     assert weights["lovely"] > 0 > weights["dreadful"]
-    assert told.left_out == 0
+    assert result.left_out == 0
 
 
 def test_the_running_probability_is_that_of_each_prefix(bundle: Bundle) -> None:
     classifier = Classifier(bundle)
-    told = classifier.explain(TEXT)
-    prefixes = [" ".join(told.words[: n + 1]) for n in range(len(told.words))]
-    np.testing.assert_allclose(told.running, classifier.predict_proba(prefixes), rtol=0, atol=1e-6)
-    assert told.probability == told.running[-1]
-    assert told.probability == pytest.approx(1 / (1 + np.exp(-told.logit)))
+    result = classifier.explain(TEXT)
+    prefixes = [" ".join(result.words[: n + 1]) for n in range(len(result.words))]
+    np.testing.assert_allclose(
+        result.running, classifier.predict_proba(prefixes), rtol=0, atol=1e-6
+    )
+    assert result.probability == result.running[-1]
+    assert result.probability == pytest.approx(1 / (1 + np.exp(-result.logit)))
 
 
 def test_of_a_long_text_the_words_that_the_model_reads_are_told(bundle: Bundle) -> None:
-    told = explain_text(bundle, "a lovely lamp " * 20, torch.device("cpu"))
-    assert (len(told.words), told.left_out) == (TENSORS.max_length, 60 - TENSORS.max_length)
+    result = explain_text(bundle, "a lovely lamp " * 20, torch.device("cpu"))
+    assert (len(result.words), result.left_out) == (TENSORS.max_length, 60 - TENSORS.max_length)
 
 
 def test_an_explanation_can_be_written_as_json(bundle: Bundle) -> None:
-    told = explain_text(bundle, "lovely lamp", torch.device("cpu"))
-    content = json.loads(json.dumps(told.to_json()))
+    result = explain_text(bundle, "lovely lamp", torch.device("cpu"))
+    content = json.loads(json.dumps(result.to_json()))
     assert content["words"] == ["lovely", "lamp"]
-    assert content["ahead"]["forget"] == told.ahead.forget.tolist()
-    assert content["contributions"] == told.contributions.tolist()
+    assert content["forward"]["forget"] == result.forward.forget.tolist()
+    assert content["attributions"] == result.attributions.tolist()
     assert abs(content["miss"]) <= TOLERANCE
 
 
@@ -155,10 +160,10 @@ def test_a_missing_captum_is_said(bundle: Bundle, monkeypatch: pytest.MonkeyPatc
 
 def test_more_points_are_taken_until_the_sum_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     model, ids, lengths = make("max"), torch.tensor([[3, 4, 5, 9]]), torch.tensor([4])
-    fine, baseline = contribute(model, ids, lengths)
+    fine, baseline = attribute(model, ids, lengths)
     monkeypatch.setattr(explanation, "FEWEST_POINTS", 1)
     monkeypatch.setattr(explanation, "MOST_POINTS", 1)
-    rough, _ = contribute(model, ids, lengths)
+    rough, _ = attribute(model, ids, lengths)
     with torch.no_grad():
         gained = float(model(ids, lengths)) - baseline
     assert abs(float(rough.sum()) - gained) > abs(float(fine.sum()) - gained)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from sentiment.explain.explanation import Activity, Explanation
-from sentiment.reports.explanation_page import render_explanation, shown_words, strengths
+from sentiment.reports.explanation_page import printable_words, render_explanation, strengths
 
 
-def told(words: tuple[str, ...] = ("a", "lovely", "lamp"), *, both: bool = True) -> Explanation:
+def example(words: tuple[str, ...] = ("a", "lovely", "lamp"), *, both: bool = True) -> Explanation:
     """Return an explanation whose words add -1, 0, 1, and so on."""
     column = np.linspace(0.1, 0.9, len(words))
     activity = Activity(column, column[::-1], column, 5 * column)
@@ -21,35 +21,37 @@ def told(words: tuple[str, ...] = ("a", "lovely", "lamp"), *, both: bool = True)
         probability=0.9,
         logit=2.2,
         baseline=-0.1,
-        contributions=np.arange(len(words)) - 1.0,
+        attributions=np.arange(len(words)) - 1.0,
         running=column,
-        ahead=activity,
-        back=activity if both else None,
+        forward=activity,
+        backward=activity if both else None,
     )
 
 
 def test_the_page_tells_words_sum_and_numbers() -> None:
-    page = render_explanation(told())
+    page = render_explanation(example())
     assert "Positive: P(positive) 0.900" in page
     assert "add up to +0.00. The logit is +2.20" in page
     assert "+2.30 in all" in page
     assert page.count("<tr>") == 4
     assert re.search(r'<span class="unknown">lovely</span>', page)
     assert page.count("rgb(58 127 196 /") == page.count("rgb(208 106 12 /") == 1
-    assert "reading back" in page and "reading back" not in render_explanation(told(both=False))
-    assert page == render_explanation(told())
+    assert "reading backward" in page and "reading backward" not in render_explanation(
+        example(both=False)
+    )
+    assert page == render_explanation(example())
 
 
 def test_the_page_says_where_the_sum_is_missed() -> None:
-    assert "They miss that by 2.300" in render_explanation(told())
-    whole = replace(told(), contributions=np.array([1.0, 1.0, 0.3]))
+    assert "They miss it by 2.300" in render_explanation(example())
+    whole = replace(example(), attributions=np.array([1.0, 1.0, 0.3]))
     assert whole.is_complete and whole.miss == pytest.approx(0)
     assert "They miss" not in render_explanation(whole)
 
 
 def test_words_that_are_markup_are_shown_as_they_are() -> None:
     words = ("<script>alert(0)</script>", "a&b", "$x^0$", "-->", "{{0}}")
-    page = render_explanation(told(words))
+    page = render_explanation(example(words))
     assert "<script" not in page
     assert page.count("&lt;script&gt;") == 3  # text, chart, table
     assert "$x^0$" in page and "{{0}}" in page
@@ -58,23 +60,23 @@ def test_words_that_are_markup_are_shown_as_they_are() -> None:
 
 def test_words_of_any_writing_can_be_drawn() -> None:
     words = ("極好", "ممتاز", "👍", "\x1b[31m", "\u202e", "\ud800")
-    page = render_explanation(told(words))
+    page = render_explanation(example(words))
     assert "極好" in page
     assert page.encode("utf-8")
-    assert shown_words(words)[3:] == ["[31m", "\ufffd", "\ufffd"]
+    assert printable_words(words)[3:] == ["[31m", "\ufffd", "\ufffd"]
 
 
 def test_a_long_text_has_numbers_in_place_of_words_on_the_axis() -> None:
-    page = render_explanation(told(tuple(f"word-{n}" for n in range(80))))
+    page = render_explanation(example(tuple(f"word-{n}" for n in range(80))))
     assert page.count("word-7<") == 2  # in the text and in the table
-    assert render_explanation(told(tuple(f"word-{n}" for n in range(40)))).count("word-7<") == 3
+    assert render_explanation(example(tuple(f"word-{n}" for n in range(40)))).count("word-7<") == 3
 
 
 def test_words_that_the_model_does_not_read_are_counted() -> None:
-    assert "does not read the 7 words" in render_explanation(replace(told(), left_out=7))
+    assert "does not read the 7 words" in render_explanation(replace(example(), left_out=7))
 
 
 def test_strengths_are_shares_of_the_strongest() -> None:
-    strong = replace(told(), contributions=np.array([2.0, -4.0, 0.001]))
+    strong = replace(example(), attributions=np.array([2.0, -4.0, 0.001]))
     assert strengths(strong) == [0.5, -1.0, 0.0]
-    assert strengths(replace(told(), contributions=np.zeros(3))) == [0.0, 0.0, 0.0]
+    assert strengths(replace(example(), attributions=np.zeros(3))) == [0.0, 0.0, 0.0]

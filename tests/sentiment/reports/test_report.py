@@ -66,9 +66,9 @@ def mistake(
     label: int = 0,
     probability: float = 0.9,
     words: list[str] | None = None,
-    pulls: list[float] | None = None,
+    attributions: list[float] | None = None,
 ) -> Mistake:
-    return Mistake(row, text, label, probability, words or [], pulls or [])
+    return Mistake(row, text, label, probability, words or [], attributions or [])
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def report() -> Report:
                 row=1_204,
                 probability=0.9997,
                 words=["leaks", "&", "hums", "lovely"],
-                pulls=[-0.3, 0.001, -0.5, 1.25],
+                attributions=[-0.3, 0.001, -0.5, 1.25],
             ),
             mistake(
                 "Not what I feared at all; I would not part with it.",
@@ -134,7 +134,9 @@ def hostile(report: Report) -> Report:
         title=HOSTILE[0],
         data_note=HOSTILE[3],
         mistakes=[
-            mistake(text, row=row, words=HOSTILE, pulls=[at - 3.5 for at in range(len(HOSTILE))])
+            mistake(
+                text, row=row, words=HOSTILE, attributions=[at - 3.5 for at in range(len(HOSTILE))]
+            )
             for row, text in enumerate(HOSTILE)
         ],
         promotion=HOSTILE[1],
