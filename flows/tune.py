@@ -33,7 +33,7 @@ from flows.study import (
 )
 from flows.ui.reporters import LogReporter, Reporter, chosen
 from sentiment.errors import ConfigError, StageError, TrainingError
-from sentiment.reports.study_page import StudyTrial, best_of, render_study, shown
+from sentiment.reports.study_page import StudyTrial, best_of, formatted, render_study
 from tasks import train
 from tasks.gc import STUDIES
 from tasks.manifest import Manifest, digest_json
@@ -168,7 +168,7 @@ class _Search:
     def _trial(self, number: int) -> None:
         trial, values = next_trial(self._study, self._spec.config.tune)
         name = f"trial {number}"
-        settings = ", ".join(f"{path} {shown(value)}" for path, value in values.items())
+        settings = ", ".join(f"{path} {formatted(value)}" for path, value in values.items())
         self._reporter.note(f"{name:<11}{settings}")
         callback = PruningCallback(trial)
         try:
@@ -223,12 +223,12 @@ class _Search:
         """Write the report and the best settings; return the study's result."""
         name, trials = self._study.study_name, summary(self._study)
         report = self._spec.store.root / STUDIES / f"{name}.html"
-        facts = {
+        details = {
             "preset": self._spec.preset,
             "data": str(self._spec.data or "generated reviews"),
             **{f"trials {state}": str(n) for state, n in counted(trials).items()},
         }
-        page = render_study(name, trials, importances(self._study), facts)
+        page = render_study(name, trials, importances(self._study), details)
         write_atomically(report, page)
         best = best_of(trials)
         if best is None:

@@ -26,7 +26,7 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
     (evaluated,), (decided,) = done["evaluate"], done["promote"]
     (baseline,), (duplicates,) = done["baseline"], done["duplicates"]
     weights = trained.output("model.safetensors").sha256
-    facts = {
+    details = {
         "Training reviews": f"{trained.stats['rows']:,}",
         "Vocabulary": f"{vocabulary.stats['size']:,} entries",
         "Parameters": f"{trained.stats['parameters']:,}",
@@ -41,7 +41,7 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
     }
     covered = trained.stats["vectors"]
     if covered:
-        facts["Word vectors"] = (
+        details["Word vectors"] = (
             f"for {covered['words']:.1%} of the vocabulary, {covered['tokens']:.1%} of the "
             "training tokens"
         )
@@ -49,18 +49,18 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
         "metrics": evaluated.output("metrics.json"),
         "mistakes": evaluated.output("mistakes.parquet"),
         "history": trained.output("history.parquet"),
-        "recipe": trained.output("config.json"),
+        "config": trained.output("config.json"),
         "promotion": decided.output("promotion.json"),
         "predictions": evaluated.output("predictions.parquet"),
         "baseline": baseline.output("baseline.json"),
-        "linear_predictions": baseline.output("predictions.parquet"),
+        "baseline_predictions": baseline.output("predictions.parquet"),
         "duplicates": duplicates.output("duplicates.json"),
     }
     settings = {
         "evaluate": spec.config.evaluate,
         "title": spec.title,
         "generated": spec.generated,
-        "facts": facts,
+        "details": details,
         "quality": data_quality(done["ingest"], done["tensors"]),
     }
     return [Request(STAGE, "report", inputs, settings)]

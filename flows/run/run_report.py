@@ -24,7 +24,7 @@ def write_run_report(
 ) -> None:
     """Write the report of a run whose stages ended like this, and ``metrics.json`` beside it."""
     (reported,), (trained,) = manifests["report"], manifests["train"]
-    facts = {
+    details = {
         "Run": run,
         "Preset": preset,
         "Written (UTC)": _readable(datetime.now(UTC)),
@@ -36,7 +36,7 @@ def write_run_report(
     folder = report_path(store, run).parent
     for name, add in (("report.html", with_run), ("metrics.json", document_with_run)):
         content = (store.root / reported.output(name).path).read_text(encoding="utf-8")
-        write_atomically(folder / name, add(content, facts, rows))
+        write_atomically(folder / name, add(content, details, rows))
 
 
 def stage_row(result: StageResult, manifests: Sequence[Manifest]) -> StageRow:

@@ -1,7 +1,7 @@
-"""The report's figures, as SVG text to put inside an HTML page.
+"""The report's charts, as SVG to embed in an HTML page.
 
-The same input gives the same bytes. A figure scales with its place, takes its text colour from the
-page (``currentColor``), and so works on a light and on a dark ground.
+Equal inputs give equal bytes. A chart scales with its container and takes its text colour from the
+page (``currentColor``), so it works on light and dark backgrounds.
 """
 
 import io
@@ -21,15 +21,14 @@ from matplotlib.ticker import MaxNLocator
 
 from sentiment.evaluation.metrics import length_label, unknown_label
 
-# Blue and orange stay apart for colour-blind eyes, and both have a contrast of at least 3:1 on
-# white as on near-black.
+# Distinct for colour-blind readers, with a contrast of at least 3:1 on white and on near-black.
 BLUE, ORANGE = "#3a7fc4", "#d06a0c"
-# Stands for "the page's text colour" until the SVG is written; no series uses it.
+# Replaced by the page's text colour when the SVG is written; no series uses it.
 INK = "#010203"
 
-WIDE, TALL, HALF = (5.4, 3.5), (5.4, 4.2), (4.2, 3.4)  # inches, hence times 72 in the viewBox
+WIDE, TALL, HALF = (5.4, 3.5), (5.4, 4.2), (4.2, 3.4)  # inches; times 72 in the viewBox
 
-_STYLE: Any = {  # matplotlib's own type lists every key there is
+_STYLE: Any = {  # matplotlib's own type lists every possible key
     "svg.fonttype": "none",
     "font.size": 9,
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same layout everywhere
@@ -57,13 +56,13 @@ _STYLE: Any = {  # matplotlib's own type lists every key there is
     "legend.borderaxespad": 0.4,
     "legend.handlelength": 1.6,
 }
-# matplotlib reads its settings from one global table, while runs may draw from several threads.
+# matplotlib's settings are global, and runs may draw in several threads.
 _DRAWING = Lock()
 
 
 @contextmanager
 def house_style(name: str) -> Iterator[None]:
-    """Draw in the house style, whatever the user's matplotlibrc says."""
+    """Draw in the house style, ignoring the user's matplotlibrc."""
     with _DRAWING, matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
@@ -71,15 +70,15 @@ def house_style(name: str) -> Iterator[None]:
         yield
 
 
-def training_curve(history: Sequence[dict[str, Any]]) -> str:
+def training_chart(history: Sequence[dict[str, Any]]) -> str:
     """Draw loss, validation accuracy and learning rate over the epochs.
 
     ``history`` holds rows with ``epoch``, ``train_loss``, ``validation_loss``,
     ``validation_accuracy`` and ``learning_rate``; a value that is None or NaN is left out. The
-    learning rate is drawn only if it changes. Raises ValueError when there are no rows.
+    learning rate is drawn only if it changes. Raises ValueError without rows.
     """
     if not history:
-        raise ValueError("there is no training curve to draw: the history has no rows")
+        raise ValueError("the training history has no rows, so there is nothing to draw")
     rates = _series(history, "learning_rate")
     accuracies = _series(history, "validation_accuracy")
     with_rate, with_accuracy = len(set(rates[1])) > 1, bool(accuracies[0])
@@ -119,8 +118,8 @@ def training_curve(history: Sequence[dict[str, Any]]) -> str:
         return as_svg(figure, "training-curve", "Training: loss and accuracy over the epochs")
 
 
-def roc_curve(metrics: dict[str, Any]) -> str:
-    """Draw the share of positives found against the share of negatives mistaken for positives."""
+def roc_chart(metrics: dict[str, Any]) -> str:
+    """Draw the true positive rate against the false positive rate."""
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], "--", color=INK, alpha=0.5, linewidth=0.9, label="chance")
@@ -138,8 +137,8 @@ def roc_curve(metrics: dict[str, Any]) -> str:
     )
 
 
-def precision_recall(metrics: dict[str, Any]) -> str:
-    """Draw the share of right answers among the predicted positives against the share found."""
+def precision_recall_chart(metrics: dict[str, Any]) -> str:
+    """Draw precision against recall."""
 
     def draw(axes: Axes) -> None:
         share, points = metrics["positive_share"], metrics["precision_recall"]
@@ -160,8 +159,8 @@ def precision_recall(metrics: dict[str, Any]) -> str:
     )
 
 
-def confusion(metrics: dict[str, Any]) -> str:
-    """Draw the four counts, shaded by their share of the reviews that carry the same label."""
+def confusion_chart(metrics: dict[str, Any]) -> str:
+    """Draw the confusion matrix, shaded by the share of each label's reviews."""
     counts = metrics["confusion"]
     table = [
         [counts["true_negative"], counts["false_positive"]],
@@ -190,8 +189,8 @@ def confusion(metrics: dict[str, Any]) -> str:
         return as_svg(figure, "confusion", "Confusion matrix: counts, and shares of each label")
 
 
-def accuracy_by_length(metrics: dict[str, Any]) -> str:
-    """Draw the accuracy of short to long reviews, with 95 % intervals."""
+def accuracy_by_length_chart(metrics: dict[str, Any]) -> str:
+    """Draw the accuracy by review length, with 95 % intervals."""
     bins = metrics["by_length"]
     return _accuracy_by(
         "accuracy-by-length",
@@ -203,8 +202,8 @@ def accuracy_by_length(metrics: dict[str, Any]) -> str:
     )
 
 
-def accuracy_by_unknown(metrics: dict[str, Any]) -> str:
-    """Draw the accuracy of reviews with few to many unknown words, with 95 % intervals."""
+def accuracy_by_unknown_chart(metrics: dict[str, Any]) -> str:
+    """Draw the accuracy by share of unknown words, with 95 % intervals."""
     bins = metrics["by_unknown"]
     return _accuracy_by(
         "accuracy-by-unknown",
@@ -256,8 +255,8 @@ def _accuracy_by(
         return as_svg(figure, name, title)
 
 
-def calibration(metrics: dict[str, Any]) -> str:
-    """Draw what came true against the probability given, and how often each was given."""
+def calibration_chart(metrics: dict[str, Any]) -> str:
+    """Draw the share of positive labels by predicted probability, and a histogram of the latter."""
     bins = metrics["calibration"]["bins"]
     shares = [each["positive_share"] for each in bins]
     with house_style("calibration"):
@@ -296,24 +295,24 @@ def calibration(metrics: dict[str, Any]) -> str:
 
 
 def _percent(share: float, _: float) -> str:
-    """Return a tick's label, with only the digits that it needs."""
+    """Return a tick's label, without trailing zeros."""
     return f"{round(share * 100, 2):g} %"
 
 
 def _series(history: Sequence[dict[str, Any]], key: str) -> tuple[list[float], list[float]]:
-    """Return the epochs and the values of one column, where it has any."""
+    """Return the epochs and values of one column, without rows that have no finite value."""
     rows = [(row["epoch"], row[key]) for row in history if row.get(key) is not None]
     kept = [(float(x), float(y)) for x, y in rows if math.isfinite(y)]
     return [x for x, _ in kept], [y for _, y in kept]
 
 
 def _marks(x: Sequence[float]) -> str:
-    """Mark the points where they are few, so that a single one can be seen."""
+    """Mark points if there are few, so that a single one is visible."""
     return "o-" if len(x) <= 30 else "-"
 
 
 def _reach(shares: Sequence[float], bins: Sequence[dict[str, Any]]) -> list[list[float]]:
-    """Return the intervals as matplotlib wants them: distances below and above the shares."""
+    """Return the intervals as matplotlib expects them: distances below and above the shares."""
     ends = [(each["interval"], share) for each, share in zip(bins, shares, strict=True)]
     return [
         [max(0.0, share - low) for (low, _), share in ends],
@@ -327,14 +326,14 @@ def _mark_threshold(axes: Axes, metrics: dict[str, Any], x: float, y: float) -> 
 
 
 def _legend_above(axes: Axes, *, columns: int) -> None:
-    """Put the legend above the plot, where it hides no data."""
+    """Put the legend above the plot, where it covers no data."""
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=columns)
 
 
 def _unit_square(
     name: str, title: str, *, labels: tuple[str, str], draw: Callable[[Axes], None] | None
 ) -> str:
-    """Draw a curve in the unit square, or say why there is none."""
+    """Draw a curve in the unit square, or a note that it is undefined."""
     with house_style(name):
         figure = Figure(figsize=HALF, layout="constrained")
         axes = figure.subplots()
@@ -349,8 +348,8 @@ def _unit_square(
 
 
 def as_svg(figure: Figure, name: str, title: str) -> str:
-    """Return the figure as an ``<svg>`` element that can stand beside others in one page."""
-    # The layout solver orders by memory address, so its last bits differ from run to run.
+    """Return the figure as an ``<svg>`` element, safe to embed next to others in one page."""
+    # The layout solver sorts by memory address, so its last bits differ between runs.
     solver = figure.get_layout_engine()
     assert solver is not None
     solver.execute(figure)
@@ -364,9 +363,8 @@ def as_svg(figure: Figure, name: str, title: str) -> str:
     figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     _, opening, body = re.split(r"(<svg [^>]*>)", buffer.getvalue(), maxsplit=1)
 
-    # matplotlib names every group; only what is referred to needs a name, and one that no other
-    # figure on the page has.
-    body = re.sub(r"<style.*?</style>", "", body)  # its selector, *, would reach the whole page
+    # matplotlib gives every group an id. Keep the referenced ones, and make them unique on the page.
+    body = re.sub(r"<style.*?</style>", "", body)  # its selector * would match the whole page
     used = set(re.findall(r"#(\w+)", body))
     body = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", body)
     body = re.sub(r'( id="|href="#|url\(#)(\w+)', rf"\1{name}-\2", body)

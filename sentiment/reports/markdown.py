@@ -1,6 +1,6 @@
-"""The report as Markdown, such as Prefect shows.
+"""The report as Markdown, as Prefect shows it.
 
-Texts of reviews come from strangers: every character that could mean something is escaped.
+Review texts are untrusted: every character with a meaning in Markdown or HTML is escaped.
 """
 
 import re
@@ -10,8 +10,8 @@ from typing import Any
 from sentiment.reports import sections
 from sentiment.reports.sections import Report, number, percent
 
-# What Markdown or HTML may take for its own, wherever it stands; "1." and "1)" begin a list, "www."
-# and "://" make a link.
+# What Markdown or HTML may interpret, in any position; "1." and "1)" begin a list, "www." and "://"
+# make a link.
 _MEANINGFUL = re.compile(
     r"[\\`*_\[\]#+\-!|~$@^<>&]|(?<=\d)[.)](?=\s|$)|(?<=www)\.|(?<=:)/", re.IGNORECASE
 )
@@ -19,7 +19,7 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 def render_markdown(report: Report) -> str:
-    """Return the report as Markdown with tables instead of figures, such as Prefect shows."""
+    """Return the report as Markdown, with tables instead of charts."""
     metrics = report.metrics
     headline = sections.headline(metrics)
     counts = {name: f"{count:,}" for name, count in metrics["confusion"].items()}
@@ -36,7 +36,7 @@ def render_markdown(report: Report) -> str:
         table(("Measure", "Value"), sections.measures(metrics)),
     ]
     if rows := sections.parts(metrics):
-        parts += ["## What each part contributes", table(rows[0], rows[1:])]
+        parts += ["## What each branch contributes", table(rows[0], rows[1:])]
     if report.history:
         parts += ["## Training", _training_table(report.history)]
     parts += [
@@ -69,9 +69,9 @@ def render_markdown(report: Report) -> str:
     if splits := sections.splits(report):
         parts += ["## Data", table(splits[0], splits[1:]), sections.leaks(report)]
         rejects = [tuple(map(escape, row)) for row in sections.rejects(report)]
-        parts.append(table(("File", "Lines", "Rejected", "Why"), rejects))
-    if report.facts:
-        parts += ["## Facts", text_table(("Fact", "Value"), report.facts.items())]
+        parts.append(table(("File", "Lines", "Rejected", "Reasons"), rejects))
+    if report.details:
+        parts += ["## Details", text_table(("Detail", "Value"), report.details.items())]
     if report.settings:
         parts += [
             "## Settings",
@@ -96,7 +96,7 @@ def _calibration_table(metrics: dict[str, Any]) -> str:
 
 
 def _training_table(history: list[dict[str, Any]]) -> str:
-    """List the rows with a validation, and the last row in any case."""
+    """Return a table of the rows with a validation, and of the last row."""
     kept = [row for row in history[:-1] if row.get("validation_loss") is not None]
     return table(
         ("Step", "Epoch", "Training loss", "Validation loss", "Validation accuracy"),
@@ -114,16 +114,16 @@ def _training_table(history: list[dict[str, Any]]) -> str:
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, align: str = "---:") -> str:
-    """Return a Markdown table of cells that are safe already; all but the first are aligned."""
+    """Return a Markdown table of escaped cells; ``align`` applies to all but the first column."""
     rule = ("---", *[align] * (len(head) - 1))
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
 
 
 def text_table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
-    """Return a Markdown table of any texts."""
+    """Return a Markdown table of unescaped texts."""
     return table(head, [tuple(map(escape, row)) for row in rows], align="---")
 
 
 def escape(text: str) -> str:
-    """Return text that Markdown and HTML show as it is, on one line."""
+    """Escape a text so that Markdown and HTML show it literally, on one line."""
     return _MEANINGFUL.sub(lambda m: _ENTITIES.get(m[0], f"\\{m[0]}"), " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""The model card, Markdown to lie beside a bundle: what the model is, how good, its limits."""
+"""The model card, a Markdown file in the bundle: what the model is, its accuracy, its limits."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,62 +9,62 @@ from sentiment.reports.sections import Report, number, percent
 
 
 def render_card(report: Report) -> str:
-    """Return the card of a model that was measured on test reviews."""
-    figures = sections.headline(report.metrics)
-    told = f"""**Accuracy {figures["accuracy"]}** ({figures["interval"]})
-on {figures["rows"]} test reviews that it was not trained on.
+    """Return the card of an evaluated model."""
+    headline = sections.headline(report.metrics)
+    results = f"""**Accuracy {headline["accuracy"]}** ({headline["interval"]})
+on {headline["rows"]} test reviews that it was not trained on.
 
 {table(("Measure", "Value"), sections.measures(report.metrics))}"""
-    return _card(report.title, report.data_note, told, report.facts, report.settings)
+    return _card(report.title, report.data_note, results, report.details, report.settings)
 
 
 def render_first_card(
     title: str, note: str | None, trained: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> str:
-    """Return the card of a model that is trained and not evaluated.
+    """Return the card of a model that is trained but not evaluated.
 
-    ``note`` is a warning to read first, ``trained`` the facts that training returned, ``settings``
-    the bundle's.
+    ``note`` is a warning to read first, ``trained`` the statistics that training returned,
+    ``settings`` the bundle's.
     """
     accuracy, loss = percent(trained["validation_accuracy"], 2), number(trained["validation_loss"])
-    told = f"""Not measured on test reviews yet. On the validation reviews, by which its weights
+    results = f"""Not evaluated on test reviews yet. On the validation reviews, by which its weights
 were chosen: accuracy {accuracy}, loss {loss}."""
-    facts = {
+    details = {
         "Training reviews": f"{trained['rows']:,}",
         "Parameters": f"{trained['parameters']:,}",
         "Steps": f"{trained['steps']:,}",
         "Best at step": f"{trained['best_step']:,}",
         "Trained on": trained["device"],
     }
-    return _card(title, note, told, facts, settings)
+    return _card(title, note, results, details, settings)
 
 
 def _card(
     title: str,
     note: str | None,
-    told: str,
-    facts: Mapping[str, str],
+    results: str,
+    details: Mapping[str, str],
     settings: Mapping[str, Any],
 ) -> str:
-    recipe = [pair for pair in sections.dotted(settings) if pair[0].startswith("train.")]
+    training = [pair for pair in sections.dotted(settings) if pair[0].startswith("train.")]
     warning = f"> **Note:** {escape(note)}\n\n" if note else ""
     return f"""# Model card: {escape(title)}
 
-{warning}An LSTM that gives the probability that a review is positive.
+{warning}An LSTM that predicts the probability that a review is positive.
 
-## Test figures
-{told}
+## Results
+{results}
 
-## Data
-{text_table(("Fact", "Value"), facts.items())}
+## Details
+{text_table(("Detail", "Value"), details.items())}
 
-## Recipe
-{text_table(("Setting", "Value"), recipe)}
+## Training settings
+{text_table(("Setting", "Value"), training)}
 
 ## Limits
-- It knows two answers, positive and negative, and reads the language of its training reviews.
-- Of a text longer than `tensors.max_length` tokens it reads the beginning only.
-- The figures hold for reviews like the test reviews; for others, measure anew.
+- It has two answers, positive and negative, and reads the language of its training reviews.
+- It reads only the first `tensors.max_length` tokens of a text.
+- The results hold for reviews like the test reviews; measure again on others.
 
 ## Use
 `sentiment predict TEXT --model FOLDER`, or in Python `sentiment.Classifier.load(FOLDER)`.

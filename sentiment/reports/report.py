@@ -1,7 +1,7 @@
-"""Stage ``report``: a self-contained HTML page, the same as Markdown, and its figures as JSON.
+"""Stage ``report``: a self-contained HTML page, the same as Markdown, and all its data as JSON.
 
-Texts of reviews come from strangers. The template escapes them, and the page forbids itself to load
-or run anything.
+Review texts are untrusted. The template escapes them, and the page's policy forbids loading or
+running anything.
 """
 
 import json
@@ -28,29 +28,29 @@ def write_report(
     metrics: Path,
     mistakes: Path,
     history: Path,
-    recipe: Path,
+    config: Path,
     promotion: Path,
     predictions: Path,
     baseline: Path,
-    linear_predictions: Path,
+    baseline_predictions: Path,
     duplicates: Path,
     *,
     evaluate: EvaluateConfig,
     title: str,
     generated: bool,
-    facts: Mapping[str, str],
+    details: Mapping[str, str],
     quality: Mapping[str, Any],
     out: Path,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Write ``report.html``, ``report.md``, and as ``metrics.json`` all that they tell.
+    """Write ``report.html``, ``report.md``, the model card ``README.md`` and ``metrics.json``.
 
-    ``recipe`` is the bundle's ``config.json``, ``promotion`` what the stage ``promote`` wrote;
-    the predictions are those of the model and of the baseline, for the same reviews; ``quality``
-    holds the figures of the data; ``generated`` says that the reviews were made up.
-    Returns no figures.
+    ``metrics.json`` holds everything that the report shows. ``config`` is the bundle's
+    ``config.json``, ``promotion`` the output of stage ``promote``; both predictions are for the
+    same reviews. ``quality`` holds the statistics of the data; ``generated`` says whether the
+    reviews are generated. Returns an empty object.
     """
-    settings = json.loads(recipe.read_bytes())
+    settings = json.loads(config.read_bytes())
     del settings["format"]
     decided = json.loads(promotion.read_bytes())
     report = Report(
@@ -60,12 +60,12 @@ def write_report(
         history=pq.read_table(history).to_pylist(),
         mistakes=[Mistake(**row) for row in pq.read_table(mistakes).to_pylist()],
         settings={**settings, "evaluate": evaluate.output_settings()},
-        facts=dict(facts),
+        details=dict(details),
         promotion=decided["reason"],
         champion=against_champion(decided),
         baseline={
             **json.loads(baseline.read_bytes()),
-            **against_baseline(predictions, linear_predictions, evaluate.threshold),
+            **against_baseline(predictions, baseline_predictions, evaluate.threshold),
         },
         data={**quality, "duplicates": json.loads(duplicates.read_bytes())},
     )
@@ -77,20 +77,20 @@ def write_report(
 
 
 def against_baseline(predictions: Path, linear: Path, threshold: float) -> dict[str, Any]:
-    """Compare the model with the baseline, from their predictions for the same reviews.
+    """Compare the model with the baseline, by their predictions for the same reviews.
 
     Returns the baseline's accuracy at this threshold, and the comparison under ``model``.
     """
     model = pq.read_table(predictions)
     positive = model["label"].to_numpy() == 1
     right = (model["probability"].to_numpy() >= threshold) == positive
-    chances = probabilities(pq.read_table(linear)["logit"].to_numpy())
-    other = (chances >= threshold) == positive
-    return {**_share(int(other.sum()), len(other)), "model": compare(right, other)}
+    baseline_p = probabilities(pq.read_table(linear)["logit"].to_numpy())
+    other = (baseline_p >= threshold) == positive
+    return {**_accuracy(int(other.sum()), len(other)), "model": compare(right, other)}
 
 
 def against_champion(promotion: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what the champion that the model met reaches on the same reviews, None if unknown.
+    """Return the accuracy of the champion on the same reviews, None if unknown.
 
     ``promotion`` is the content of ``promotion.json``.
     """
@@ -99,12 +99,12 @@ def against_champion(promotion: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     return {
         "model": champion["model"],
-        **_share(round(champion["accuracy"] * promotion["rows"]), promotion["rows"]),
+        **_accuracy(round(champion["accuracy"] * promotion["rows"]), promotion["rows"]),
         "difference": promotion["accuracy"] - champion["accuracy"],
     }
 
 
-def _share(correct: int, rows: int) -> dict[str, Any]:
+def _accuracy(correct: int, rows: int) -> dict[str, Any]:
     return {
         "accuracy": correct / rows,
         "accuracy_interval": list(wilson_interval(correct, rows)),
@@ -114,22 +114,22 @@ def _share(correct: int, rows: int) -> dict[str, Any]:
 def render_html(report: Report) -> str:
     """Return the report as one HTML page that needs no other file, script or connection."""
     metrics = report.metrics
-    drawn = {
-        "roc": charts.roc_curve(metrics),
-        "precision_recall": charts.precision_recall(metrics),
-        "confusion": charts.confusion(metrics),
-        "by_length": charts.accuracy_by_length(metrics),
-        "by_unknown": charts.accuracy_by_unknown(metrics),
-        "calibration": charts.calibration(metrics),
+    svgs = {
+        "roc": charts.roc_chart(metrics),
+        "precision_recall": charts.precision_recall_chart(metrics),
+        "confusion": charts.confusion_chart(metrics),
+        "by_length": charts.accuracy_by_length_chart(metrics),
+        "by_unknown": charts.accuracy_by_unknown_chart(metrics),
+        "calibration": charts.calibration_chart(metrics),
     }
     if report.history:
-        drawn["training"] = charts.training_curve(report.history)
+        svgs["training"] = charts.training_chart(report.history)
     return render(
         "templates/report.html.j2",
         report=report,
         metrics=metrics,
-        # Only these are let through unescaped: they hold numbers and our own words.
-        figures={name: Markup(svg) for name, svg in drawn.items()},
+        # Only these are not escaped: they hold numbers and our own words.
+        charts={name: Markup(svg) for name, svg in svgs.items()},
         headline=sections.headline(metrics),
         measures=sections.measures(metrics),
         champion=sections.champion(report),

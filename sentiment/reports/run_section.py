@@ -1,7 +1,7 @@
-"""The last section of a report: which run drew it up, from what, when and on which machine.
+"""The last section of a report: which run made it, from what, when and on which machine.
 
-An equal model has an equal report, whose file the stage writes without this section. Each run adds
-its own to a copy.
+The stage writes the report without it, so that equal models have equal reports. Each run adds its
+own section to a copy.
 """
 
 import json
@@ -11,11 +11,11 @@ from typing import NamedTuple
 from sentiment.reports.templating import render
 
 PLACE = "<!-- run -->"
-HEAD = ("Stage", "In this run", "Made (UTC)", "Seconds of work", "Key", "Why")
+HEAD = ("Stage", "In this run", "Made (UTC)", "Seconds", "Key", "Why")
 
 
 class StageRow(NamedTuple):
-    """A stage in words; ``made`` says when its results were, ``seconds`` what they cost."""
+    """A stage's row, formatted; ``made`` and ``seconds`` are those of its results."""
 
     stage: str
     state: str
@@ -25,14 +25,14 @@ class StageRow(NamedTuple):
     reason: str
 
 
-def with_run(page: str, facts: Mapping[str, str], stages: Iterable[StageRow]) -> str:
-    """Return a report's page with the section of a run."""
-    section = render("templates/run.html.j2", facts=facts.items(), head=HEAD, stages=stages)
+def with_run(page: str, details: Mapping[str, str], stages: Iterable[StageRow]) -> str:
+    """Return a report's page with a run's section added."""
+    section = render("templates/run.html.j2", details=details.items(), head=HEAD, stages=stages)
     before, _, after = page.rpartition(PLACE)
     return before + section + after
 
 
-def document_with_run(document: str, facts: Mapping[str, str], stages: Iterable[StageRow]) -> str:
-    """Return a report's document, its ``metrics.json``, with what the run's section tells."""
-    run = {"facts": dict(facts), "stages": [stage._asdict() for stage in stages]}
+def document_with_run(document: str, details: Mapping[str, str], stages: Iterable[StageRow]) -> str:
+    """Return a report's ``metrics.json`` with the content of a run's section added."""
+    run = {"details": dict(details), "stages": [stage._asdict() for stage in stages]}
     return json.dumps({**json.loads(document), "run": run}, indent=1) + "\n"

@@ -1,6 +1,6 @@
-"""What a report tells, as texts: the same for the HTML page and for Markdown.
+"""The texts and tables of a report, shared by the HTML page and the Markdown.
 
-Every figure comes from the :class:`Report`, which stands beside the page as ``metrics.json``.
+Every number comes from the :class:`Report`, which is saved beside the page as ``metrics.json``.
 """
 
 import json
@@ -13,17 +13,17 @@ from sentiment.evaluation.comparison import TOGETHER
 from sentiment.evaluation.metrics import length_label, unknown_label
 from sentiment.settings import flatten
 
-LONGEST_TEXT = 600  # characters of a review that are shown
+LONGEST_TEXT = 600  # characters shown of a review
 NO_VALUE = "—"
-GENERATED_NOTE = "Generated reviews: these figures say nothing about real ones."
-LEVELS = (0.2, 0.4, 0.7)  # shares of the strongest pull from which a colour grows stronger
-STRONGEST = 3  # words named that pulled a review the most, each way
+GENERATED_NOTE = "Generated reviews: these results say nothing about real ones."
+LEVELS = (0.2, 0.4, 0.7)  # shares of the strongest attribution where the shading gets stronger
+STRONGEST = 3  # words listed for each direction
 
-# From this many reviews on, the second decimal of a percentage is more than noise.
+# With at least this many reviews, the second decimal of a percentage is more than noise.
 MANY_ROWS = 10_000
 PART_NAMES = {"lstm": "LSTM", "ngrams": "n-grams", TOGETHER: "both"}
-# Marks that would make the text after them run the other way, outside the quote as well.
-_TURNING = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Marks that would change the text direction, even after the quote.
+_DIRECTION_MARKS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Report:
-    """All that a report tells; it can be written as JSON.
+    """Everything that a report shows; can be written as JSON.
 
-    ``metrics`` is what the stage ``evaluate`` wrote; ``history`` (which may be empty) holds the
-    rows that :func:`sentiment.reports.charts.training_curve` draws; ``mistakes`` start with the
-    most confident one; ``settings`` may be nested; ``data_note`` is a warning to read first;
-    ``promotion`` says what became of the model, ``champion`` what the champion that it met reaches:
-    see :func:`sentiment.reports.report.against_champion`. ``baseline`` holds the figures of a
-    linear model, and under ``model`` a comparison with it; ``data`` those of
-    :func:`tasks.data_quality.data_quality`, and under ``duplicates`` those of
+    ``metrics`` is the output of stage ``evaluate``; ``history``, which may be empty, holds the rows
+    for :func:`sentiment.reports.charts.training_chart`; ``mistakes`` starts with the most confident
+    one; ``settings`` may be nested; ``details`` describes the model; ``data_note`` is a warning to
+    read first; ``promotion`` is the verdict on the model, ``champion`` the result of
+    :func:`sentiment.reports.report.against_champion`. ``baseline`` holds the metrics of a linear
+    model and, under ``model``, the comparison with it; ``data`` holds the statistics of
+    :func:`tasks.data_quality.data_quality` and, under ``duplicates``, those of
     :func:`sentiment.data.duplicates.count_duplicates`.
     """
 
@@ -61,7 +61,7 @@ class Report:
     history: list[dict[str, Any]]
     mistakes: list[Mistake]
     settings: dict[str, Any]
-    facts: dict[str, str]
+    details: dict[str, str]
     promotion: str | None = None
     champion: dict[str, Any] | None = None
     baseline: dict[str, Any] | None = None
@@ -88,12 +88,12 @@ def headline(metrics: dict[str, Any]) -> dict[str, str]:
 
 
 def champion(report: Report) -> str | None:
-    """Say what the champion reaches on the same reviews, and how much better the model is."""
+    """Compare the model with the champion on the same reviews, in one sentence."""
     if report.champion is None:
         return None
     decimals = _decimals(report.metrics["rows"])
     return (
-        f"The champion that it met, {report.champion['model']}, reaches "
+        f"The current champion, {report.champion['model']}, reaches "
         f"{percent(report.champion['accuracy'], decimals)} on the same reviews (95 % interval "
         f"{_interval(report.champion['accuracy_interval'], decimals)}); this model is "
         f"{_better(report.champion['difference'], decimals)}."
@@ -101,7 +101,7 @@ def champion(report: Report) -> str | None:
 
 
 def baseline(report: Report) -> str | None:
-    """Say what a linear model reaches, and how much better the model is."""
+    """Compare the model with the linear baseline, in one sentence."""
     if report.baseline is None:
         return None
     decimals = _decimals(report.metrics["rows"])
@@ -116,7 +116,7 @@ def baseline(report: Report) -> str | None:
 
 
 def splits(report: Report) -> list[tuple[str, ...]]:
-    """Return a table of the splits of the data, one a column, with its head as the first row."""
+    """Return a table with one column per split of the data; its first row is the head."""
     if report.data is None:
         return []
     columns = [("", "Reviews", "Positive", "Repeated", "In training too", "In validation too",
@@ -141,21 +141,21 @@ def splits(report: Report) -> list[tuple[str, ...]]:
 
 
 def leaks(report: Report) -> str:
-    """Say how many test reviews the model could know by heart."""
+    """Say how many test reviews the model may have memorised."""
     if report.data is None:
         return ""
     test = report.data["duplicates"]["test"]
     count = test["also_in"]["train"]
     if not count:
-        return "No test review stands among the training reviews as well."
+        return "No test review also occurs among the training reviews."
     return (
-        f"{count:,} of {test['rows']:,} test reviews ({percent(count / test['rows'], 2)}) stand "
-        "among the training reviews as well, and could be known by heart."
+        f"{count:,} of {test['rows']:,} test reviews ({percent(count / test['rows'], 2)}) also "
+        "occur among the training reviews and may have been memorised."
     )
 
 
 def rejects(report: Report) -> list[tuple[str, ...]]:
-    """Return a row for each input file: its name, lines read and rejected, and why."""
+    """Return a row per input file: name, lines read, lines rejected, reasons."""
     files = report.data["files"] if report.data else []
     return [
         (
@@ -212,7 +212,7 @@ def _chance(p: float) -> str:
 
 
 def calibration_words(metrics: dict[str, Any]) -> str:
-    """Say how far probabilities are off, and what the factors fitted on validation changed."""
+    """Describe the calibration error, and the effect of scaling the logits."""
     factors = [part["factor"] for part in metrics["parts"] if part["factor"] is not None]
     given = " and ".join(f"{factor:.2f}" for factor in factors)
     counted, they = (
@@ -251,14 +251,14 @@ def _accuracies(
 
 
 def mistakes(report: Report) -> Iterator[dict[str, Any]]:
-    """Yield what is shown of each mistake.
+    """Yield what the report shows of each mistake, formatted.
 
-    ``words`` are triples: a word, its pull, and a class of the page's style for both.
+    ``words`` are triples: a word, its attribution, and its CSS class.
     """
     names = ("negative", "positive")
     for mistake in report.mistakes:
         predicted = mistake.probability >= report.metrics["threshold"]
-        pulled = sorted(
+        by_value = sorted(
             zip(mistake.attributions, mistake.words, strict=True), key=lambda pair: pair[0]
         )
         yield {
@@ -268,40 +268,40 @@ def mistakes(report: Report) -> Iterator[dict[str, Any]]:
             "predicted": names[predicted],
             "probability": _confident(mistake.probability),
             "words": list(_highlighted(mistake)),
-            "to_positive": _strongest(p for p in pulled[: -STRONGEST - 1 : -1] if p[0] > 0),
-            "to_negative": _strongest(p for p in pulled[:STRONGEST] if p[0] < 0),
+            "to_positive": _strongest(p for p in by_value[: -STRONGEST - 1 : -1] if p[0] > 0),
+            "to_negative": _strongest(p for p in by_value[:STRONGEST] if p[0] < 0),
         }
 
 
-def _strongest(pulled: Iterable[tuple[float, str]]) -> str:
-    """Name words with their attributions, leaving out those that would show as zero."""
-    named = [f"{excerpt(word)} {pull:+.2f}" for pull, word in pulled if abs(pull) >= 0.005]
+def _strongest(attributed: Iterable[tuple[float, str]]) -> str:
+    """List words with their attributions, leaving out those that round to zero."""
+    named = [f"{excerpt(word)} {value:+.2f}" for value, word in attributed if abs(value) >= 0.005]
     return ", ".join(named) or NO_VALUE
 
 
 def _highlighted(mistake: Mistake) -> Iterator[tuple[str, str, str]]:
     strongest = max(map(abs, mistake.attributions), default=0.0)
     shown = 0
-    for word, pull in zip(mistake.words, mistake.attributions, strict=True):
+    for word, value in zip(mistake.words, mistake.attributions, strict=True):
         word = excerpt(word)
         shown += len(word) + 1
         if shown > LONGEST_TEXT:
             yield "…", "", ""
             return
-        share = abs(pull) / strongest if strongest else 0.0
+        share = abs(value) / strongest if strongest else 0.0
         level = sum(share >= bound for bound in LEVELS)
-        yield word, f"{pull:+.2f}", f"{'up' if pull > 0 else 'down'}{level}" if level else ""
+        yield word, f"{value:+.2f}", f"{'up' if value > 0 else 'down'}{level}" if level else ""
 
 
 def excerpt(text: str) -> str:
-    """Return a text on one line, cut at a word where it is long, without control characters.
+    """Return a text on one line, cut at a word if it is long, without control characters.
 
-    Half surrogates, which no file can hold, and marks that turn the writing direction go too.
+    Surrogates, which no file can hold, and marks that change the text direction are removed too.
     """
     text = "".join(
         mark
         for mark in " ".join(text.split())
-        if unicodedata.category(mark) not in {"Cc", "Cs"} and mark not in _TURNING
+        if unicodedata.category(mark) not in {"Cc", "Cs"} and mark not in _DIRECTION_MARKS
     )
     if len(text) <= LONGEST_TEXT:
         return text
@@ -337,7 +337,7 @@ def number(value: float | None) -> str:
 
 
 def _confident(probability: float) -> str:
-    """Return a probability, without rounding 99.97 % to certainty."""
+    """Format a probability without rounding 99.97 % to certainty."""
     if probability > 0.999:
         return "over 99.9\N{NO-BREAK SPACE}%"
     if probability < 0.001:

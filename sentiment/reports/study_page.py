@@ -1,4 +1,4 @@
-"""A search for better settings as one self-contained HTML page."""
+"""A settings search as one self-contained HTML page."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,10 +19,10 @@ COLUMNS, CELL = 2, (2.7, 2.3)  # of the grid of settings; a cell in inches
 
 @dataclass(frozen=True)
 class StudyTrial:
-    """One training with settings of its own: ``values`` by path.
+    """One training with its own settings: ``values`` by path.
 
     ``state`` is complete, pruned or failed. ``loss`` (nats) and ``accuracy`` are the best on the
-    validation reviews, for a pruned trial the last loss; ``losses`` are all of its validations.
+    validation reviews, or the last loss of a pruned trial; ``losses`` are those of all validations.
     """
 
     number: int
@@ -36,7 +36,7 @@ class StudyTrial:
 
 
 def best_of(trials: Sequence[StudyTrial]) -> StudyTrial | None:
-    """Return the complete trial of the lowest loss, the first of several."""
+    """Return the complete trial with the lowest loss; the first one of equals."""
     complete = [trial for trial in trials if trial.state == "complete" and trial.loss is not None]
     return min(complete, key=lambda trial: (trial.loss, trial.number), default=None)
 
@@ -45,39 +45,39 @@ def render_study(
     name: str,
     trials: Sequence[StudyTrial],
     importances: Mapping[str, float],
-    facts: Mapping[str, str],
+    details: Mapping[str, str],
 ) -> str:
-    """Return the page: what was best, how the search went, what mattered, every trial.
+    """Return the page: best trial, progress of the search, importances, all trials.
 
-    ``importances`` are shares of 1 by path, empty where there are too few trials.
+    ``importances`` are shares of 1 by path, empty if there are too few trials.
     """
     best = best_of(trials)
     paths = list(dict.fromkeys(path for trial in trials for path in trial.values))
-    drawn = {}
+    svgs = {}
     if best is not None:
-        drawn["history"] = history_chart(trials)
-        drawn["slices"] = slice_charts(trials, paths)
+        svgs["history"] = history_chart(trials)
+        svgs["slices"] = slice_charts(trials, paths)
     if importances:
-        drawn["importances"] = importance_chart(importances)
+        svgs["importances"] = importance_chart(importances)
     return render(
         "templates/study.html.j2",
         name=name,
         best=best,
         trials=trials,
         paths=paths,
-        facts=facts,
-        figures={key: Markup(svg) for key, svg in drawn.items()},  # our own words and numbers
-        shown=shown,
+        details=details,
+        charts={key: Markup(svg) for key, svg in svgs.items()},  # our own words and numbers
+        formatted=formatted,
     )
 
 
-def shown(value: Any) -> str:
-    """Return a setting's value as a person reads it."""
+def formatted(value: Any) -> str:
+    """Format a setting's value for readers."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def history_chart(trials: Sequence[StudyTrial]) -> str:
-    """Draw each trial's validation loss, and the best up to it."""
+    """Draw each trial's validation loss, and the best so far."""
     complete, pruned = _with_loss(trials, "complete"), _with_loss(trials, "pruned")
     with house_style("study-history"):
         figure = Figure(figsize=WIDE, layout="constrained")
@@ -99,7 +99,7 @@ def history_chart(trials: Sequence[StudyTrial]) -> str:
 
 
 def importance_chart(shares: Mapping[str, float]) -> str:
-    """Draw how much each setting mattered, shares of 1, the most important on top."""
+    """Draw the importance of each setting, as a share of 1, the largest on top."""
     names = sorted(shares, key=lambda name: shares[name])
     with house_style("study-importances"):
         figure = Figure(figsize=(WIDE[0], 0.6 + 0.35 * len(names)), layout="constrained")
@@ -111,7 +111,7 @@ def importance_chart(shares: Mapping[str, float]) -> str:
 
 
 def slice_charts(trials: Sequence[StudyTrial], paths: Sequence[str]) -> str:
-    """Draw the loss against each setting, a panel for each."""
+    """Draw the loss against each setting, one panel per setting."""
     complete, pruned = _with_loss(trials, "complete"), _with_loss(trials, "pruned")
     rows = math.ceil(len(paths) / COLUMNS)
     with house_style("study-slices"):
@@ -138,11 +138,11 @@ def _with_loss(trials: Sequence[StudyTrial], state: str) -> list[StudyTrial]:
 
 
 def _scale(axes: Axes, values: Sequence[Any]) -> Any:
-    """Prepare the axis for values of any kind; return what gives a value's place on it."""
+    """Set up the axis for values of any type; return a function from value to position."""
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         if min(values) > 0 and max(values) >= 10 * min(values):
             axes.set_xscale("log")
-            room = max(values) < 100 * min(values)  # for more than the powers of ten
+            room = max(values) < 100 * min(values)  # for more ticks than powers of ten
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if room else (1,)))
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axes.minorticks_off()

@@ -26,8 +26,8 @@ def test_the_document_has_the_figures_of_all_stages(
 
     report = json.loads(file("report", "metrics.json").read_bytes())
     weights = hashlib.sha256(file("train", "model.safetensors").read_bytes()).hexdigest()
-    assert report["facts"]["Weights (sha256)"] == weights[:16]
-    assert report["facts"]["Version of torch"] == done["train"][0].libraries["torch"]
+    assert report["details"]["Weights (sha256)"] == weights[:16]
+    assert report["details"]["Version of torch"] == done["train"][0].libraries["torch"]
     assert report["metrics"] == json.loads(file("evaluate", "metrics.json").read_bytes())
     linear = json.loads(file("baseline", "baseline.json").read_bytes())
     compared = report["baseline"].pop("model")
@@ -38,7 +38,7 @@ def test_the_document_has_the_figures_of_all_stages(
     assert report["data"]["files"][1]["rejected"] == {"no label": 1}
     assert [split["rows"] for split in report["data"]["splits"]] == [60, 10, 10]
     assert report["data"]["duplicates"]["test"]["also_in"]["train"] == 3
-    assert "3 of 10 test reviews (30.00\N{NO-BREAK SPACE}%) stand" in (
+    assert "3 of 10 test reviews (30.00\N{NO-BREAK SPACE}%) also occur" in (
         file("report", "report.html").read_text()
     )
 

@@ -146,7 +146,7 @@ def test_a_runs_report_is_the_stages_report_plus_what_the_run_did(first: Ran, se
         figures = json.loads(report.with_name("metrics.json").read_bytes())
         about = figures.pop("run")
         assert figures == json.loads(stage.with_name("metrics.json").read_bytes())
-        assert about["facts"]["Run"] == report.parent.name
+        assert about["details"]["Run"] == report.parent.name
         for row in about["stages"]:
             assert all(f"{text}</t" in stages for text in row.values())
 

@@ -36,13 +36,13 @@ def history(steps: int = 40) -> list[dict[str, Any]]:
 
 MEASURED = evaluated_metrics(2_000, seed=5)
 DRAW: dict[str, Callable[[], str]] = {
-    "training-curve": lambda: charts.training_curve(history()),
-    "roc-curve": lambda: charts.roc_curve(MEASURED),
-    "precision-recall": lambda: charts.precision_recall(MEASURED),
-    "confusion": lambda: charts.confusion(MEASURED),
-    "accuracy-by-length": lambda: charts.accuracy_by_length(MEASURED),
-    "accuracy-by-unknown": lambda: charts.accuracy_by_unknown(MEASURED),
-    "calibration": lambda: charts.calibration(MEASURED),
+    "training-curve": lambda: charts.training_chart(history()),
+    "roc-curve": lambda: charts.roc_chart(MEASURED),
+    "precision-recall": lambda: charts.precision_recall_chart(MEASURED),
+    "confusion": lambda: charts.confusion_chart(MEASURED),
+    "accuracy-by-length": lambda: charts.accuracy_by_length_chart(MEASURED),
+    "accuracy-by-unknown": lambda: charts.accuracy_by_unknown_chart(MEASURED),
+    "calibration": lambda: charts.calibration_chart(MEASURED),
 }
 
 
@@ -61,7 +61,7 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-class TestEveryFigure:
+class TestEveryChart:
     def test_scales_and_has_a_name_for_those_who_do_not_see_it(self, drawn: Any) -> None:
         for name, svg in drawn.items():
             root = ET.fromstring(svg)
@@ -106,18 +106,18 @@ class TestEveryFigure:
 
     def test_same_bytes_from_another_process(self) -> None:
         code = (
-            "import sys; from sentiment.reports.charts import training_curve as draw;"
+            "import sys; from sentiment.reports.charts import training_chart as draw;"
             "sys.stdout.write(draw([{'epoch': 1, 'train_loss': 0.5}]))"
         )
         other = subprocess.run(
             [sys.executable, "-c", code],
-            cwd=Path(charts.__file__).parents[1],
+            cwd=Path(charts.__file__).parents[2],
             env=os.environ | {"PYTHONHASHSEED": "17"},
             capture_output=True,
             text=True,
             check=True,
         )
-        assert other.stdout == charts.training_curve([{"epoch": 1, "train_loss": 0.5}])
+        assert other.stdout == charts.training_chart([{"epoch": 1, "train_loss": 0.5}])
 
     def test_the_users_matplotlib_settings_neither_matter_nor_change(self, drawn: Any) -> None:
         with matplotlib.rc_context({"font.size": 20, "lines.linewidth": 9, "axes.grid": True}):
@@ -141,32 +141,32 @@ class TestTrainingCurve:
 
     def test_a_constant_rate_is_not_worth_a_panel(self) -> None:
         rows = [row | {"learning_rate": 0.01} for row in history(12)]
-        assert "Learning" not in " ".join(texts(charts.training_curve(rows)))
+        assert "Learning" not in " ".join(texts(charts.training_chart(rows)))
 
     @pytest.mark.parametrize("epoch", [0.0, 1.0])
     def test_one_row_without_validation(self, epoch: float) -> None:
         row = {"epoch": epoch, "train_loss": 0.6, "validation_loss": None}
-        shown = texts(charts.training_curve([row]))
+        shown = texts(charts.training_chart([row]))
         assert "training" in shown and "validation" not in shown and "Accuracy" not in shown
 
     def test_gaps_may_be_nan(self) -> None:
         rows = history(12)
         gaps = [{key: float("nan") if v is None else v for key, v in row.items()} for row in rows]
-        assert charts.training_curve(gaps) == charts.training_curve(rows)
+        assert charts.training_chart(gaps) == charts.training_chart(rows)
 
     def test_a_long_history_stays_small(self) -> None:
-        assert len(charts.training_curve(history(20_000))) < 300_000
+        assert len(charts.training_chart(history(20_000))) < 300_000
 
     def test_no_rows(self) -> None:
         with pytest.raises(ValueError, match="no rows"):
-            charts.training_curve([])
+            charts.training_chart([])
 
 
 class TestOfMetrics:
     def test_confusion_shows_counts_and_shares(self) -> None:
         labels = np.array([0, 0, 0, 1], dtype=np.uint8)
         got = measure(labels, np.array([0.1, 0.2, 0.9, 0.8]), np.full(4, 9))
-        shown = texts(charts.confusion(got))
+        shown = texts(charts.confusion_chart(got))
         assert shown.count("1") == 2 and "2" in shown and "0" in shown
         assert {"66.7 %", "33.3 %", "100.0 %", "0.0 %"} <= set(shown)
 
@@ -195,12 +195,16 @@ class TestOfMetrics:
     def test_a_single_review_can_be_drawn(self, label: int, probability: float) -> None:
         labels = np.array([label], dtype=np.uint8)
         got = measure(labels, np.array([probability]), np.array([7]))
-        assert "undefined: one class only" in texts(charts.roc_curve(got))
-        assert "undefined: one class only" in texts(charts.precision_recall(got))
-        for draw in (charts.confusion, charts.accuracy_by_length, charts.calibration):
+        assert "undefined: one class only" in texts(charts.roc_chart(got))
+        assert "undefined: one class only" in texts(charts.precision_recall_chart(got))
+        for draw in (
+            charts.confusion_chart,
+            charts.accuracy_by_length_chart,
+            charts.calibration_chart,
+        ):
             ET.fromstring(draw(got))
 
     def test_nothing_predicted_positive_has_no_point_on_the_curve(self) -> None:
         labels = np.array([0, 1], dtype=np.uint8)
         got = measure(labels, np.array([0.1, 0.2]), np.array([7, 7]))
-        assert "threshold 0.5" not in texts(charts.precision_recall(got))
+        assert "threshold 0.5" not in texts(charts.precision_recall_chart(got))

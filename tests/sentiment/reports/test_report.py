@@ -86,7 +86,7 @@ def report() -> Report:
     ]
     return Report(
         title="Review sentiment: preset sample",
-        data_note="Generated reviews: these figures say nothing about real ones.",
+        data_note="Generated reviews: these results say nothing about real ones.",
         metrics=evaluated_metrics(1_500, seed=11),
         history=history,
         mistakes=[
@@ -105,7 +105,7 @@ def report() -> Report:
             ),
         ],
         settings={"train": {"epochs": 2, "betas": [0.9, 0.999]}, "vocabulary": {"max_size": None}},
-        facts={"Training reviews": "12,000", "Vocabulary": "8,123 words"},
+        details={"Training reviews": "12,000", "Vocabulary": "8,123 words"},
         baseline={
             "rows": 1_500,
             "accuracy": 0.8,
@@ -141,7 +141,7 @@ def hostile(report: Report) -> Report:
         ],
         promotion=HOSTILE[1],
         settings={"a|b": {"<i>": "x | y <script>"}},
-        facts={"<u>fact</u>": "`one` | two"},
+        details={"<u>fact</u>": "`one` | two"},
         data={
             **DATA,
             "files": [{"name": "<b>a|b</b>.csv", "read": 2, "rejected": {"<i>|</i>": 1}}],
@@ -172,7 +172,7 @@ class Page(HTMLParser):
 
 
 class TestHtml:
-    def test_tells_the_headline_with_its_interval_and_the_majority(
+    def test_has_the_headline_with_its_interval_and_the_majority(
         self, report: Report, page: str
     ) -> None:
         text = Page(page).text().replace("\N{NO-BREAK SPACE}", " ")
@@ -180,13 +180,13 @@ class TestHtml:
         assert f"{report.metrics['accuracy'] * 100:.1f} %" in text
         assert f"95 % interval {low * 100:.1f}–{high * 100:.1f} %" in text
         assert f"would reach {report.metrics['majority_accuracy'] * 100:.1f} %" in text
-        assert "Generated reviews: these figures say nothing about real ones." in text
+        assert "Generated reviews: these results say nothing about real ones." in text
 
     def test_holds_every_part_in_order(self, page: str) -> None:
-        parts = ["What each part contributes", "Training curve", "ROC curve",
+        parts = ["What each branch contributes", "Training curve", "ROC curve",
                  "Precision and recall", "Confusion matrix", "Accuracy by length",
                  "Accuracy by unknown words", "Calibration", "Most confident mistakes", "Data",
-                 "Facts", "Settings"]  # fmt: skip
+                 "Details", "Settings"]  # fmt: skip
         body = page[page.index("<dl") :]
         places = [body.index(f">{part}<") for part in parts if f">{part}<" in body]
         assert len(places) == len(parts) and places == sorted(places)
@@ -219,14 +219,14 @@ class TestHtml:
         assert "predicted negative probability of positive 0.4 % row 88" in text
         assert "The kettle leaks &amp; hums." in page
 
-    def test_words_are_marked_by_their_pull_in_colour_and_line(self, page: str) -> None:
+    def test_words_are_marked_by_their_attribution_in_colour_and_line(self, page: str) -> None:
         for span in (
             '<span class="down1" title="-0.30">leaks</span>',
             '<span class="down2" title="-0.50">hums</span>',
             '<span class="up3" title="+1.25">lovely</span>',
         ):
             assert span in page
-        assert "\n&amp;\n" in page  # hardly any pull
+        assert "\n&amp;\n" in page  # hardly any effect
         assert "Towards positive: lovely +1.25 ." in Page(page).text()
         assert "Towards negative: hums -0.50, leaks -0.30 ." in Page(page).text()
 
@@ -255,11 +255,11 @@ class TestHtml:
     def test_the_champion_is_compared_with(self, report: Report, page: str) -> None:
         for shown in (Page(page).text(), render_markdown(report)):
             assert (
-                "The champion that it met, train/12ab, reaches 97.5 % on the same reviews (95 % "
+                "The current champion, train/12ab, reaches 97.5 % on the same reviews (95 % "
                 "interval 96.6–98.2 %); this model is 0.5 points worse."
             ) in shown.replace("\N{NO-BREAK SPACE}", " ")
         alone = replace(report, champion=None, mistakes=[])
-        assert "that it met" not in render_html(alone) + render_markdown(alone)
+        assert "champion" not in render_html(alone) + render_markdown(alone)
 
     def test_the_data_is_described(self, report: Report, page: str) -> None:
         for shown in (Page(page).text(), re.sub(r"[|\s]+", " ", render_markdown(report))):
@@ -275,7 +275,7 @@ class TestHtml:
                 "Unknown tokens 1.23 % 1.23 % 1.23 %",
             ):
                 assert row in shown
-            assert "3 of 1,500 test reviews (0.20 %) stand among the training reviews" in shown
+            assert "3 of 1,500 test reviews (0.20 %) also occur among the training" in shown
             assert "test.ft.txt.bz2 3,001 1 empty line: 1" in shown.replace("\\", "")
 
     def test_calibration_says_what_scaling_changed(self, page: str) -> None:
@@ -315,7 +315,7 @@ class TestHtml:
         bare = Report("Bare", None, metrics, [], [], {}, {})
         text = Page(render_html(bare)).text()
         assert "ROC AUC —" in text
-        for absent in ("contributes", "Training", "Most confident", "Facts", "Settings"):
+        for absent in ("contributes", "Training", "Most confident", "Details", "Settings"):
             assert absent not in text
 
 
@@ -384,16 +384,16 @@ class TestMarkdown:
             assert reader.render(f"> {shown}") == f"<blockquote>\n<p>{quoted}</p>\n</blockquote>\n"
 
 
-def test_the_card_tells_figures_recipe_and_limits(report: Report) -> None:
-    told = replace(report, settings={"train": {"epochs": 2}, "evaluate": {"threshold": 0.5}})
-    card = render_card(told)
-    assert card == render_card(told)
+def test_the_card_has_results_settings_and_limits(report: Report) -> None:
+    example = replace(report, settings={"train": {"epochs": 2}, "evaluate": {"threshold": 0.5}})
+    card = render_card(example)
+    assert card == render_card(example)
     assert f"**Accuracy {report.metrics['accuracy'] * 100:.1f}" in card
     assert "> **Note:** Generated reviews" in card
     assert "| train.epochs | 2 |" in card
     assert "evaluate.threshold" not in card
     assert "\n## Limits\n" in card and "\n## Use\n" in card
-    assert "Note" not in render_card(replace(told, data_note=None))
+    assert "Note" not in render_card(replace(example, data_note=None))
 
 
 @pytest.fixture(scope="module")
@@ -415,8 +415,8 @@ PROMOTION = {
 
 
 def test_the_champions_figures_are_those_of_the_same_reviews() -> None:
-    told = against_champion(PROMOTION)
-    assert told == {
+    compared = against_champion(PROMOTION)
+    assert compared == {
         "model": "train/12ab",
         "accuracy": 0.6,
         "accuracy_interval": list(wilson_interval(900, 1_500)),
@@ -464,13 +464,13 @@ class TestStage:
             evaluate=EvaluateConfig(mistakes=3),
             title="Lamps and tents",
             generated=generated,
-            facts={"Lines read": "360"},
+            details={"Lines read": "360"},
             quality={name: DATA[name] for name in ("files", "splits")},
             out=out,
         )
         return {name: content.decode() for name, content in contents(out).items()}
 
-    def test_title_facts_settings_training_and_mistakes(
+    def test_title_details_settings_training_and_mistakes(
         self, trained: Trained, evaluated: Path, tmp_path: Path
     ) -> None:
         pages = self.write(trained, evaluated, tmp_path)

@@ -66,7 +66,7 @@ def test_the_page_needs_nothing_else_and_escapes() -> None:
 
 def test_a_study_without_a_complete_trial_has_a_page() -> None:
     page = render_study("mine", [TRIALS[3]], {}, {})
-    assert "None of 1 trials came to its end" in page
+    assert "None of the 1 trials was completed" in page
 
 
 @pytest.mark.parametrize("trials", [TRIALS, TRIALS[:1], TRIALS[:2]])
