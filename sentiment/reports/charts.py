@@ -363,7 +363,7 @@ def as_svg(figure: Figure, name: str, title: str) -> str:
     figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     _, opening, body = re.split(r"(<svg [^>]*>)", buffer.getvalue(), maxsplit=1)
 
-    # matplotlib gives every group an id. Keep the referenced ones, and make them unique on the page.
+    # matplotlib gives every group an id. Keep the referenced ones, and make them unique per page.
     body = re.sub(r"<style.*?</style>", "", body)  # its selector * would match the whole page
     used = set(re.findall(r"#(\w+)", body))
     body = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", body)
