@@ -3,7 +3,7 @@
 Not listed as a stage: mostly there is nothing to measure, and then there is no request.
 """
 
-from sentiment.evaluation.promotion import Candidate, Opponent
+from sentiment.evaluation.promotion import Candidate, Incumbent
 from tasks.manifest import digest_json, digest_outputs
 from tasks.registry.champion import Registry, bundle_manifest, read_registry
 from tasks.run.spec import Done, RunSpec
@@ -21,11 +21,11 @@ STAGE = Stage(
 def requests(spec: RunSpec, done: Done) -> list[Request]:
     """Ask for the champion's accuracy on these test reviews, if the verdict depends on it."""
     candidate = candidate_of(spec, done)
-    opponent = opponent_of(spec, read_registry(spec.store), candidate)
-    if opponent is None or not is_to_measure(opponent, candidate):
+    incumbent = incumbent_of(spec, read_registry(spec.store), candidate)
+    if incumbent is None or not is_to_measure(incumbent, candidate):
         return []
     inputs = {
-        "bundle": bundle_manifest(spec.store, opponent.model).outputs,
+        "bundle": bundle_manifest(spec.store, incumbent.model).outputs,
         "test_reviews": reviews_of("test", done["ingest"]),
     }
     return [Request(STAGE, "accuracy", inputs, {"threshold": candidate.threshold})]
@@ -41,7 +41,7 @@ def candidate_of(spec: RunSpec, done: Done) -> Candidate:
     )
 
 
-def opponent_of(spec: RunSpec, registry: Registry, candidate: Candidate) -> Opponent | None:
+def incumbent_of(spec: RunSpec, registry: Registry, candidate: Candidate) -> Incumbent | None:
     """Return the champion that the candidate meets, as far as it is known without measuring."""
     champion = registry.champion
     if champion is None:
@@ -53,7 +53,7 @@ def opponent_of(spec: RunSpec, registry: Registry, candidate: Candidate) -> Oppo
     )
     if champion.digest == candidate.digest and champion.limits == spec.config.promote and same:
         return champion.met  # as when it was promoted: the same question has the same answer
-    return Opponent(
+    return Incumbent(
         model=champion.model,
         digest=champion.digest,
         accuracy=measured.accuracy if measured and same else None,
@@ -61,10 +61,10 @@ def opponent_of(spec: RunSpec, registry: Registry, candidate: Candidate) -> Oppo
     )
 
 
-def is_to_measure(opponent: Opponent, candidate: Candidate) -> bool:
+def is_to_measure(incumbent: Incumbent, candidate: Candidate) -> bool:
     """Return whether the verdict depends on an accuracy that is not known."""
     return (
-        opponent.accuracy is None
-        and opponent.digest != candidate.digest
-        and (opponent.generated or not candidate.generated)
+        incumbent.accuracy is None
+        and incumbent.digest != candidate.digest
+        and (incumbent.generated or not candidate.generated)
     )

@@ -1,6 +1,6 @@
 """Stage ``promote``: one request, from the model's metrics and those of the champion."""
 
-from tasks.champion import candidate_of, is_to_measure, opponent_of
+from tasks.champion import candidate_of, incumbent_of, is_to_measure
 from tasks.manifest import Manifest, digest_json
 from tasks.registry.champion import read_registry
 from tasks.run.spec import Done, RunSpec
@@ -16,20 +16,20 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
     (evaluated,) = done["evaluate"]
     candidate = candidate_of(spec, done)
     registry = read_registry(spec.store)
-    opponent = opponent_of(spec, registry, candidate)
-    if opponent is not None and is_to_measure(opponent, candidate):
+    incumbent = incumbent_of(spec, registry, candidate)
+    if incumbent is not None and is_to_measure(incumbent, candidate):
         # Unless the champion has changed since it was measured.
-        measured = [m for m in done.get("champion", ()) if _measured(m) == opponent.digest]
-        opponent = (
-            opponent.model_copy(update={"accuracy": measured[0].stats["accuracy"]})
+        measured = [m for m in done.get("champion", ()) if _measured(m) == incumbent.digest]
+        incumbent = (
+            incumbent.model_copy(update={"accuracy": measured[0].stats["accuracy"]})
             if measured
             else None
         )
     settings = {
         "promote": spec.config.promote,
         "candidate": candidate,
-        "champion": opponent,
-        "withdrawn": registry.rolled_back().get(candidate.digest),
+        "champion": incumbent,
+        "rolled_back": registry.rolled_back().get(candidate.digest),
     }
     return [Request(STAGE, "verdict", {"metrics": evaluated.output("metrics.json")}, settings)]
 

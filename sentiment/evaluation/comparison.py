@@ -1,4 +1,4 @@
-"""Whether one classifier is better than another, from their answers to the same reviews."""
+"""Whether one classifier is better than another, by their predictions for the same reviews."""
 
 import math
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ Flags = npt.NDArray[np.bool_]
 
 
 def compare(right: Flags, other: Flags) -> dict[str, Any]:
-    """Compare two classifiers by which answers are right, both of shape (reviews,).
+    """Compare two classifiers by which predictions are right, both of shape (reviews,).
 
     ``gained`` counts the reviews that only the first got right, ``lost`` those that only the other
-    did; ``difference`` is that of the accuracies; ``p`` is McNemar's exact two-sided test, the
-    chance of so uneven a split if both were equally good.
+    did. ``difference`` is that of the accuracies. ``p`` is the p-value of McNemar's exact two-sided
+    test.
     """
     gained, lost = int((right & ~other).sum()), int((other & ~right).sum())
     return {
@@ -32,9 +32,9 @@ def compare(right: Flags, other: Flags) -> dict[str, Any]:
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Return the two-sided probability of a split at least as uneven, if both sides were equal."""
+    """Return the two-sided probability of a split at least as uneven between equal classifiers."""
     trials = gained + lost
-    ways = term = 1  # of getting at most so few heads: whole numbers, and hence exact
+    ways = term = 1  # counted in integers, so exact
     for heads in range(1, min(gained, lost) + 1):
         term = term * (trials - heads + 1) // heads
         ways += term
@@ -42,7 +42,7 @@ def mcnemar(gained: int, lost: int) -> float:
 
 
 def _halves(number: int, exponent: int) -> tuple[float, int]:
-    """Return ``number / 2**exponent`` as a float and a power of 2, for numbers of any size."""
+    """Return ``number / 2**exponent`` as a float and a power of 2, for integers of any size."""
     shift = max(0, number.bit_length() - 64)
     return float(number >> shift), shift - exponent
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from sentiment.evaluation.comparison import contributions
 from sentiment.evaluation.config import EvaluateConfig
-from sentiment.evaluation.metrics import accuracy_by_unknown, calibration, measure
+from sentiment.evaluation.metrics import accuracy_by_unknown, calibration_bins, measure
 from sentiment.explain.attribution import word_attributions
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle
@@ -62,6 +62,7 @@ def evaluate_model(
     with arithmetic("float32", device):  # as a CPU would
         parts = score_branches(model, source, progress)
     chances = probabilities(combine(parts, model))
+    unscaled = probabilities(parts.sum(axis=1))
     metrics = {
         **measure(reviews.labels, chances, reviews.words, threshold=evaluate.threshold),
         "unknown_share": float(reviews.unknown.sum() / max(1, reviews.words.sum())),
@@ -72,7 +73,7 @@ def evaluate_model(
         "parts": contributions(
             parts, reviews.labels, model.branch_names, model.scale.tolist(), evaluate.threshold
         ),
-        "ece_unscaled": calibration(reviews.labels == 1, probabilities(parts.sum(axis=1)))["ece"],
+        "ece_unscaled": calibration_bins(reviews.labels == 1, unscaled)["ece"],
     }
     predictions = pd.DataFrame(
         {"row": reviews.rows, "label": reviews.labels, "probability": chances}

@@ -1,6 +1,6 @@
-"""What a binary classifier's answers are worth, each figure with its uncertainty.
+"""Metrics of a binary classifier, with confidence intervals.
 
-Every figure is a function of the *set* of answers: their order changes no bit of the result.
+Every metric is a function of the *set* of predictions: their order changes no bit of the result.
 """
 
 import math
@@ -33,7 +33,7 @@ Floats = npt.NDArray[np.float64]
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     """Return the 95 % Wilson score interval of a share, as (low, high) within [0, 1].
 
-    Unlike the textbook interval it stays honest for shares near 0 or 1 and for few trials.
+    Unlike the textbook interval it holds for shares near 0 or 1 and for few trials.
     Raises ValueError unless ``0 <= successes <= trials`` and ``trials >= 1``.
     """
     if trials < 1 or not 0 <= successes <= trials:
@@ -56,18 +56,18 @@ def measure(
     *,
     threshold: float = 0.5,
 ) -> dict[str, Any]:
-    """Measure a classifier's answers on one labelled set; the result can be written as JSON.
+    """Measure a classifier's predictions on a labelled set; return a JSON object.
 
-    ``labels`` (n,) is 0 or 1; ``probabilities`` (n,) are those of label 1; ``lengths`` (n,) are
-    in tokens, before any cut. An answer counts as positive from ``threshold`` on.
+    ``labels`` (n,) are 0 or 1; ``probabilities`` (n,) are those of label 1; ``lengths`` (n,) are in
+    tokens, before any cut. A prediction is positive if its probability is at least ``threshold``.
 
-    Shares are within [0, 1], ``loss`` is the mean binary cross-entropy in nats. A figure that the
-    answers leave undefined is None: ``roc_auc`` and ``average_precision`` (with empty curves) when
-    only one class is present, ``precision`` when nothing is predicted positive, and so on.
-    ``by_length`` and ``calibration.bins`` leave out bins without rows; ``from`` and ``to`` belong
-    to a length bin, while a calibration bin ends just before its ``to`` (the last one at 1).
+    Shares are within [0, 1]; ``loss`` is the mean binary cross-entropy in nats. An undefined metric
+    is None: ``roc_auc`` and ``average_precision`` (with empty curves) if only one class is present,
+    ``precision`` if nothing is predicted positive, and so on. ``by_length`` and
+    ``calibration.bins`` leave out empty bins. A length bin includes its ``from`` and ``to``; a
+    calibration bin ends just before its ``to`` (the last one at 1).
 
-    Raises ValueError when the arrays are empty, differ in shape, or hold impossible values.
+    Raises ValueError if the arrays are empty, differ in shape, or hold impossible values.
     """
     _check(labels, probabilities, lengths, threshold)
     positive = labels == 1
@@ -75,19 +75,19 @@ def measure(
     predicted = scores >= threshold
     right = predicted == positive
 
-    counts = confusion(positive, predicted)
+    counts = confusion_counts(positive, predicted)
     return {
-        **figures_of(counts),
+        **metrics_from_counts(counts),
         "threshold": float(threshold),
         "loss": cross_entropy(positive, scores),
         **_ranking(positive, scores),
         "by_length": _by_length(right, lengths),
-        "calibration": calibration(positive, scores),
+        "calibration": calibration_bins(positive, scores),
     }
 
 
-def confusion(positive: Flags, predicted: Flags) -> dict[str, int]:
-    """Count the answers by what is true and what was predicted; such counts add up."""
+def confusion_counts(positive: Flags, predicted: Flags) -> dict[str, int]:
+    """Count predictions by true and predicted class; counts of several sets can be added."""
     return {
         "true_negative": int((~positive & ~predicted).sum()),
         "false_positive": int((~positive & predicted).sum()),
@@ -96,12 +96,12 @@ def confusion(positive: Flags, predicted: Flags) -> dict[str, int]:
     }
 
 
-def figures_of(confusion: Mapping[str, int]) -> dict[str, Any]:
-    """Return the figures that the four counts of at least one answer decide."""
-    rows = sum(confusion.values())
-    hits, misses = confusion["true_positive"], confusion["false_negative"]
-    alarms = confusion["false_positive"]
-    positives, correct = hits + misses, hits + confusion["true_negative"]
+def metrics_from_counts(counts: Mapping[str, int]) -> dict[str, Any]:
+    """Return the metrics that follow from the confusion counts, which must not all be 0."""
+    rows = sum(counts.values())
+    hits, misses = counts["true_positive"], counts["false_negative"]
+    alarms = counts["false_positive"]
+    positives, correct = hits + misses, hits + counts["true_negative"]
     return {
         "rows": rows,
         "positive_share": positives / rows,
@@ -111,7 +111,7 @@ def figures_of(confusion: Mapping[str, int]) -> dict[str, Any]:
         "precision": _ratio(hits, hits + alarms),
         "recall": _ratio(hits, positives),
         "f1": _ratio(2 * hits, 2 * hits + alarms + misses),
-        "confusion": dict(confusion),
+        "confusion": dict(counts),
     }
 
 
@@ -124,15 +124,15 @@ def _check(
     shapes = {"labels": labels.shape, "probabilities": probabilities.shape}
     shapes["lengths"] = lengths.shape
     if labels.ndim != 1 or len(set(shapes.values())) > 1:
-        given = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        actual = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise ValueError(
-            f"labels, probabilities and lengths must share one shape (n,), not {given}"
+            f"labels, probabilities and lengths must share one shape (n,), not {actual}"
         )
     if labels.size == 0:
-        raise ValueError("there is nothing to measure: no rows were given")
+        raise ValueError("there are no rows to measure")
     if not 0 <= threshold <= 1:
-        raise ValueError(f"the threshold must lie between 0 and 1, not at {threshold}")
-    # Written so that NaN, for which every comparison is false, is caught as well.
+        raise ValueError(f"the threshold must be between 0 and 1, not {threshold}")
+    # Written so that NaN, for which every comparison is false, is caught too.
     for name, values, wrong, wanted in (
         ("label", labels, ~np.isin(labels, (0, 1)), "0 or 1"),
         ("probability", probabilities, ~((probabilities >= 0) & (probabilities <= 1)), "in [0, 1]"),
@@ -148,20 +148,20 @@ def _ratio(part: int, whole: int) -> float | None:
 
 
 def _mean(values: Floats) -> float:
-    """Return the mean, rounded once: unlike numpy's it depends on neither order nor processor."""
+    """Return the mean, rounded once: unlike numpy's, independent of order and processor."""
     return math.fsum(values.tolist()) / values.size
 
 
 def cross_entropy(positive: Flags, scores: Floats) -> float:
-    """Return the mean binary cross-entropy in nats of at least one answer."""
+    """Return the mean binary cross-entropy in nats of at least one prediction."""
     clipped = np.clip(scores, CLIP, 1 - CLIP)
     return _mean(-np.log(np.where(positive, clipped, 1 - clipped)))
 
 
 def _ranking(positive: Flags, scores: Floats) -> dict[str, Any]:
-    """Return what the order of the scores alone decides: both curves and the areas under them.
+    """Return both curves and the areas under them, which depend only on the scores' order.
 
-    Rows of equal score enter together, so ties are neither rewarded nor punished.
+    Rows with equal scores enter together, so ties are neither rewarded nor punished.
     """
     order = np.argsort(-scores, kind="stable")
     last_of_score = np.append(np.flatnonzero(np.diff(scores[order])), scores.size - 1)
@@ -175,12 +175,12 @@ def _ranking(positive: Flags, scores: Floats) -> dict[str, Any]:
 
     hits_from_0 = np.insert(hits, 0, 0)
     alarms_from_0 = np.insert(alarms, 0, 0)
-    # Trapezoids in whole numbers: exact, and rounded only by the division.
+    # Trapezoids in integers: exact until the division.
     twice_area = int(np.sum(np.diff(alarms_from_0) * (hits_from_0[1:] + hits_from_0[:-1])))
 
     gained = np.diff(hits_from_0)
     precision = hits / (hits + alarms)
-    # Only a threshold that finds new positives adds area, so the curve needs no other points.
+    # Only a threshold that finds new positives adds area; the curve needs no other points.
     rises = gained > 0
     return {
         "roc_auc": twice_area / (2 * positives * negatives),
@@ -197,10 +197,10 @@ def _ranking(positive: Flags, scores: Floats) -> dict[str, Any]:
 
 
 def _thin(x: Floats, y: Floats, *, along: Floats) -> list[list[float]]:
-    """Return at most CURVE_POINTS points of a curve as [x, y], both ends among them.
+    """Return at most CURVE_POINTS points of a curve as [x, y], including both ends.
 
-    They are spread evenly over ``along``, which grows from point to point: picking every k-th
-    point instead would starve the steep parts, where few thresholds cover much ground.
+    They are spread evenly over ``along``, which increases from point to point: every k-th point
+    would leave too few in steep parts.
     """
     if x.size > CURVE_POINTS:
         targets = np.linspace(along[0], along[-1], CURVE_POINTS)
@@ -211,17 +211,16 @@ def _thin(x: Floats, y: Floats, *, along: Floats) -> list[list[float]]:
 
 def _by_length(right: Flags, lengths: npt.NDArray[np.integer[Any]]) -> list[dict[str, Any]]:
     starts = [start for start, _ in LENGTH_BINS]
-    # A text of no tokens at all is below the first bin; such rows get one of their own.
+    # A text without tokens is below the first bin, and gets a separate one.
     which = np.searchsorted(starts, lengths, side="right")
     return _accuracy_in(((0, 0), *LENGTH_BINS), right, which)
 
 
 def accuracy_by_unknown(right: Flags, shares: Floats) -> list[dict[str, Any]]:
-    """Return the accuracy of reviews by their share of unknown words, with 95 % intervals.
+    """Return the accuracy by share of unknown words, with 95 % intervals.
 
-    ``right`` (n,) says which answers are right, ``shares`` (n,) are within [0, 1]. Bins hold the
-    shares above ``from`` and up to ``to``; the first holds 0 alone; those without rows are left
-    out.
+    ``right`` (n,) says which predictions are right, ``shares`` (n,) are within [0, 1]. A bin holds
+    the shares above ``from`` and up to ``to``; the first one only 0. Empty bins are left out.
     """
     ends = [end for _, end in UNKNOWN_BINS if end is not None]
     return _accuracy_in(UNKNOWN_BINS, right, np.searchsorted(ends, shares, side="left"))
@@ -230,7 +229,7 @@ def accuracy_by_unknown(right: Flags, shares: Floats) -> list[dict[str, Any]]:
 def _accuracy_in(
     bins: Sequence[tuple[float, float | None]], right: Flags, which: npt.NDArray[np.intp]
 ) -> list[dict[str, Any]]:
-    """Return the accuracy in each bin that has rows; ``which`` (n,) is each row's bin."""
+    """Return the accuracy in each non-empty bin; ``which`` (n,) is each row's bin."""
     counts = np.bincount(which, minlength=len(bins)).tolist()
     corrects = np.bincount(which[right], minlength=len(bins)).tolist()
     return [
@@ -247,7 +246,7 @@ def _accuracy_in(
 
 
 def unknown_label(unknown_bin: dict[str, Any]) -> str:
-    """Return the name of a bin of unknown words for readers, such as "1–2 %"."""
+    """Return the label of a bin of unknown words, such as "1–2 %"."""
     start, end = unknown_bin["from"], unknown_bin["to"]
     if end == 0:
         return "none"
@@ -257,18 +256,18 @@ def unknown_label(unknown_bin: dict[str, Any]) -> str:
 
 
 def length_label(length_bin: dict[str, Any]) -> str:
-    """Return a length bin's name for readers, such as "1–25" or "201+"."""
+    """Return the label of a length bin, such as "1–25" or "201+"."""
     start, end = length_bin["from"], length_bin["to"]
     if end is None:
         return f"{start}+"
     return str(start) if start == end else f"{start}–{end}"
 
 
-def calibration(positive: Flags, scores: Floats) -> dict[str, Any]:
-    """Compare the probabilities with what came true, in bins of equal width.
+def calibration_bins(positive: Flags, scores: Floats) -> dict[str, Any]:
+    """Compare predicted probabilities with the share of positives, in bins of equal width.
 
-    ``ece``, the expected calibration error, is the bins' mean distance between the two, weighted
-    by rows. ``confidence`` is a bin's mean probability of the positive class.
+    ``ece``, the expected calibration error, is the mean distance between the two, weighted by rows.
+    ``confidence`` is a bin's mean predicted probability of the positive class.
     """
     edges = [number / CALIBRATION_BINS for number in range(CALIBRATION_BINS + 1)]
     which = np.searchsorted(edges[1:-1], scores, side="right")

@@ -1,4 +1,4 @@
-"""Stage ``promote``: whether a model becomes the champion, the one that is used."""
+"""Stage ``promote``: whether a model becomes the champion, the model in use."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -12,25 +12,27 @@ from sentiment.settings import Settings
 
 
 class PromoteConfig(Settings):
-    """What a model has to reach to become the champion."""
+    """What a model needs to become the champion."""
 
     min_accuracy: float = Field(
-        0.5, ge=0, le=1, description="Test accuracy below which a run fails, once it has reported."
+        0.5,
+        ge=0,
+        le=1,
+        description="Fail the run, after its report, if the test accuracy is lower.",
     )
     min_gain: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Test accuracy that a model must gain on the champion; more than this, so that "
-        "with 0 it has to be better.",
+        description="Gain in test accuracy over the champion that must be exceeded; 0: any gain.",
     )
 
 
 class Candidate(Settings):
     """A model that was just evaluated, and what it was evaluated on.
 
-    ``digest`` is that of the bundle's bytes, ``tests`` that of the test reviews; ``generated`` says
-    that the reviews were made up.
+    ``digest`` is the digest of the bundle, ``tests`` that of the test reviews; ``generated`` says
+    whether the reviews are generated.
     """
 
     digest: str
@@ -39,10 +41,10 @@ class Candidate(Settings):
     generated: bool
 
 
-class Opponent(Settings):
-    """The champion that a candidate meets, with its accuracy on the candidate's test reviews.
+class Incumbent(Settings):
+    """The current champion, with its accuracy on the candidate's test reviews.
 
-    The accuracy is None where nothing hangs on it: the candidate is that champion, or is measured
+    The accuracy is None where it cannot matter: the candidate is the champion, or it was measured
     on generated reviews and the champion on real ones.
     """
 
@@ -57,10 +59,10 @@ Outcome = Literal["promoted", "champion", "kept", "refused"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of a candidate, and why in words.
+    """The outcome for a candidate, and a sentence that says why.
 
-    ``promoted``: it is the new champion; ``champion``: it was that already; ``kept``: another one
-    stays champion; ``refused``: it is not good enough whatever the champion is.
+    ``promoted``: it becomes the champion; ``champion``: it is already; ``kept``: the champion
+    stays; ``refused``: its accuracy is too low for any champion.
     """
 
     outcome: Outcome
@@ -72,20 +74,20 @@ def promote_model(
     *,
     promote: PromoteConfig,
     candidate: Candidate,
-    champion: Opponent | None,
-    withdrawn: str | None,
+    champion: Incumbent | None,
+    rolled_back: str | None,
     out: Path,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Judge a candidate by its ``metrics.json`` and write ``promotion.json``; return the same.
 
-    Nothing is promoted here: that is for whoever keeps the champion.
+    Only judges; ``tasks.registry.champion`` carries out the promotion.
     """
-    figures = {name: json.loads(metrics.read_bytes())[name] for name in ("accuracy", "rows")}
-    verdict = judge(figures["accuracy"], candidate, champion, promote, withdrawn)
+    measured = {name: json.loads(metrics.read_bytes())[name] for name in ("accuracy", "rows")}
+    verdict = judge(measured["accuracy"], candidate, champion, promote, rolled_back)
     content = {
         **asdict(verdict),
-        **figures,
+        **measured,
         "candidate": candidate.model_dump(),
         "champion": champion and champion.model_dump(),
     }
@@ -96,14 +98,14 @@ def promote_model(
 def judge(
     accuracy: float,
     candidate: Candidate,
-    champion: Opponent | None,
+    champion: Incumbent | None,
     config: PromoteConfig,
-    withdrawn: str | None = None,
+    rolled_back: str | None = None,
 ) -> Verdict:
-    """Say what becomes of a candidate with this test accuracy.
+    """Decide about a candidate with this test accuracy.
 
-    ``champion`` is None where there is none yet; ``withdrawn`` says who took the candidate back as
-    champion and why, if somebody did.
+    ``champion`` is None if there is none yet. ``rolled_back`` says who rolled this model back as
+    champion, and why, if anyone did.
     """
     reached = f"{accuracy:.2%}"
     if accuracy < config.min_accuracy:
@@ -112,12 +114,12 @@ def judge(
         return Verdict("promoted", f"promoted: {reached}, the first champion")
     if champion.digest == candidate.digest:
         return Verdict("champion", f"is the champion already: {reached}")
-    if withdrawn is not None:
-        return Verdict("kept", f"champion kept: this model was withdrawn, {withdrawn}")
+    if rolled_back is not None:
+        return Verdict("kept", f"champion kept: this model was rolled back, {rolled_back}")
     if champion.accuracy is None:
         return Verdict("kept", "champion kept: generated reviews say nothing about real ones")
     against = f"{reached} against {champion.accuracy:.2%}"
-    # Rounded far below one review's share, so that 0.92 gains no more than 0.01 on 0.91.
+    # Rounded to far below one review's share, so that 0.92 - 0.91 is not more than 0.01.
     gain = round(accuracy - champion.accuracy, 12)
     if gain > config.min_gain:
         return Verdict("promoted", f"promoted: {against}")

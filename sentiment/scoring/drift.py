@@ -1,4 +1,4 @@
-"""How far the reviews that a model is given have moved from those it learnt from."""
+"""How far scored reviews have drifted from the training reviews."""
 
 from typing import Any
 
@@ -8,30 +8,30 @@ from pydantic import Field
 from sentiment.model.profile import Profile
 from sentiment.settings import Settings
 
-BINS = 10  # of equal share among the training reviews, where reviews as short as theirs allow it
-FLOOR = 1e-4  # smallest share of a bin, so that an empty one does not make the index infinite
+BINS = 10  # of equal share among the training reviews, as far as ties allow
+FLOOR = 1e-4  # smallest share of a bin, so that an empty bin keeps the index finite
 QUANTILES = (0.1, 0.5, 0.9)
 
 
 class DriftConfig(Settings):
-    """The distances from the training reviews beyond which a warning is given."""
+    """Distances from the training reviews above which a warning is shown."""
 
     label_share: float = Field(
-        0.1, ge=0, le=1, description="Between the shares of positive reviews."
+        0.1, ge=0, le=1, description="Difference of the shares of positive reviews."
     )
     length_psi: float = Field(
         0.2, ge=0, description="Population stability index of the lengths; 0.2 is customary."
     )
     unknown_share: float = Field(
-        0.05, ge=0, le=1, description="Between the shares of words outside the vocabulary."
+        0.05, ge=0, le=1, description="Difference of the shares of unknown words."
     )
 
 
 def drift(expected: Profile, actual: Profile, config: DriftConfig) -> dict[str, Any]:
-    """Compare scored reviews with the training reviews, neither of them empty, as a JSON object.
+    """Compare scored reviews with the training reviews; return a JSON object. Neither may be empty.
 
-    For each measure the two sides, their distance, the limit, and whether it is passed; then
-    ``warnings``, a sentence for each that is.
+    It holds for each measure both values, their distance, the limit, and whether it is exceeded;
+    ``warnings`` has a sentence for each that is.
     """
     measures: dict[str, Any] = {
         "label_share": _measure(
@@ -53,17 +53,17 @@ def drift(expected: Profile, actual: Profile, config: DriftConfig) -> dict[str, 
             config.unknown_share,
         ),
     }
-    warnings = [WORDS[name].format(**each) for name, each in measures.items() if each["beyond"]]
+    warnings = [WARNINGS[name].format(**each) for name, each in measures.items() if each["beyond"]]
     return {**measures, "warnings": warnings}
 
 
-WORDS = {
-    "label_share": "{scored:.1%} of the reviews are scored positive, {training:.1%} of the "
-    "training reviews are positive (limit: {limit:.1%} apart).",
-    "length_psi": "The reviews' lengths differ from the training reviews': stability index "
-    "{distance:.2f} (limit {limit:.2f}); words at the 10th, 50th and 90th percentile: {scored[0]}, "
-    "{scored[1]} and {scored[2]}, there {training[0]}, {training[1]} and {training[2]}.",
-    "unknown_share": "{scored:.1%} of the words are unknown to the model, {training:.1%} in "
+WARNINGS = {
+    "label_share": "{scored:.1%} of the reviews are scored positive, but {training:.1%} of the "
+    "training reviews are (limit: {limit:.1%} apart).",
+    "length_psi": "The reviews' lengths differ from those in training: stability index "
+    "{distance:.2f} (limit {limit:.2f}); 10th, 50th and 90th percentile: {scored[0]}, {scored[1]} "
+    "and {scored[2]} words instead of {training[0]}, {training[1]} and {training[2]}.",
+    "unknown_share": "{scored:.1%} of the words are unknown to the model, but {training:.1%} in "
     "training (limit: {limit:.1%} apart).",
 }
 
@@ -79,10 +79,10 @@ def _measure(training: Any, scored: Any, distance: float, limit: float) -> dict[
 
 
 def stability_index(expected: list[int], actual: list[int]) -> float:
-    """Return the population stability index of two histograms of lengths, neither of them empty.
+    """Return the population stability index of two non-empty histograms of lengths.
 
-    The bins end at the deciles of ``expected``, and lengths out of its range have bins of their
-    own; equal distributions give 0.
+    The bins end at the deciles of ``expected``; lengths outside its range have separate bins. Equal
+    distributions give 0.
     """
     reached = np.cumsum(expected)
     deciles = np.searchsorted(reached, np.arange(1, BINS) / BINS * reached[-1])

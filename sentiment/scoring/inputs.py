@@ -1,4 +1,4 @@
-"""Texts to score as they stand in files, labelled or not: every row, the unusable ones too."""
+"""Reading texts to score from files, labelled or not, including rows that cannot be scored."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,23 +18,23 @@ OTHER = -1  # a label that is neither negative nor positive
 
 
 class ScoreConfig(Settings):
-    """What is read of the files, and what is written of their scores."""
+    """What to read of the files, and what to write of their scores."""
 
     columns: tuple[str, ...] = Field(
-        (), description="A table's columns that make up the text, in reading order."
+        (), description="Text columns of a table, joined in this order."
     )
-    label_column: str | None = Field(None, description="A table's column of labels.")
+    label_column: str | None = Field(None, description="Label column of a table.")
     labels: tuple[int | str, int | str] = Field(
-        (0, 1), description="What stands for negative and positive in the label's column."
+        (0, 1), description="The values for negative and positive in the label column."
     )
     threshold: float = Field(
-        0.5, ge=0, le=1, description="Probability from which a review counts as positive."
+        0.5, ge=0, le=1, description="A review with at least this probability is positive."
     )
     with_text: bool = Field(False, description="Also write the texts.")
-    chunk_size: int = Field(50_000, ge=1, description="Rows of a part of the output.")
-    max_bytes: int = Field(262_144, ge=16, description="A longer row is not scored.")
+    chunk_size: int = Field(50_000, ge=1, description="Rows per output file.")
+    max_bytes: int = Field(262_144, ge=16, description="Do not score longer rows.")
     drift: DriftConfig = operational(
-        DriftConfig(), description="When the reviews are too far from the training reviews."
+        DriftConfig(), description="When to warn that the reviews differ from the training reviews."
     )
 
 
@@ -49,16 +49,16 @@ class Entry(NamedTuple):
 def read_entries(path: Path, config: ScoreConfig) -> Iterator[Entry]:
     """Yield every line of a text file, or row of a table, in order.
 
-    A line may begin with a fastText label (``__label__1``), which is no part of its text. Raises
-    DataError at once for columns that are missing or not clear, and for a damaged file when it
-    comes to the damage.
+    A line may begin with a fastText label (``__label__1``), which is not part of its text. Raises
+    DataError at once for missing or ambiguous columns, and for a damaged file when the damage is
+    reached.
     """
     table = open_table(path)
     if table is not None:
         columns = _text_columns(path, table.columns, config.columns)
         return _rows(table, columns, _label_column(path, table.columns, config), config)
     if config.columns or config.label_column:
-        raise DataError(f"{path}: has lines and no columns. Leave the names of columns out.")
+        raise DataError(f"{path}: has lines and no columns. Remove the column options.")
     return (_line(line, config.max_bytes) for line in _without_mark(read_lines(path)))
 
 
@@ -101,9 +101,9 @@ def _rows(
 
 
 def _label(value: object, classes: dict[str, int]) -> int | None:
-    """Return a label's class; what is null or empty is no label."""
+    """Return a label's class, None for a null or empty one."""
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # as pandas writes whole numbers beside nulls
+        value = int(value)  # as pandas writes integers in a column with nulls
     name = str(value).strip().lower()
     if value is None or not name or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -121,7 +121,7 @@ def _text_columns(path: Path, present: Sequence[str], wanted: Sequence[str]) -> 
         return list(present)
     raise DataError(
         f"{path}: which column holds the text? It has {', '.join(present) or 'none'}. "
-        "Name it with --column; several are joined."
+        "Name it with --column (repeat to join several)."
     )
 
 

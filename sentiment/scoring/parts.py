@@ -1,7 +1,7 @@
-"""The scores of one file: Parquet parts of a fixed number of rows, each with its own tally.
+"""Scoring one file into Parquet parts of a fixed number of rows, each with its own tally.
 
-A part is written in one step, with what is counted of its rows in the file's metadata. So a part
-that is there needs no second look, and a summary is a sum over parts.
+A part appears complete, with the counts of its rows in its metadata. So an existing part need not
+be read again, and a summary is a sum over parts.
 """
 
 from collections import Counter, deque
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from sentiment.classifier import LABELS, Classifier
-from sentiment.evaluation.metrics import confusion, cross_entropy
+from sentiment.evaluation.metrics import confusion_counts, cross_entropy
 from sentiment.files import replacing
 from sentiment.model.profile import Profile
 from sentiment.model.texts import WINDOW, Scores
@@ -35,16 +35,16 @@ SCORES = pa.schema(
 )
 TALLY = b"sentiment.tally"
 WINDOW_CHARACTERS = 1 << 24
-NO_ANSWERS = confusion(np.zeros(0, np.bool_), np.zeros(0, np.bool_))
+NO_COUNTS = confusion_counts(np.zeros(0, np.bool_), np.zeros(0, np.bool_))
 
 
 class Tally(Settings):
-    """What is counted of scored rows; tallies add up."""
+    """Counts of scored rows; tallies can be added."""
 
     rows: int = 0
     reasons: dict[str, int] = Field({})
     profile: Profile = Profile()
-    confusion: dict[str, int] = Field(NO_ANSWERS)  # of the labelled rows
+    confusion: dict[str, int] = Field(NO_COUNTS)  # of the labelled rows
     loss: float = 0.0  # summed over them, in nats
     other_labels: int = 0
 
@@ -60,8 +60,8 @@ class Tally(Settings):
             other_labels=self.other_labels + other.other_labels,
         )
 
-    def figures(self) -> dict[str, Any]:
-        """Return the counts as they stand in the summary."""
+    def summary(self) -> dict[str, Any]:
+        """Return the counts as shown in the summary."""
         scored = self.profile.reviews
         return {
             "rows": self.rows,
@@ -74,7 +74,7 @@ class Tally(Settings):
 
 
 class FileScoring:
-    """The scoring of one file into a folder that may hold some of its parts."""
+    """Scores one file into a folder that may already hold some of its parts."""
 
     def __init__(
         self,
@@ -86,24 +86,24 @@ class FileScoring:
     ) -> None:
         self._file, self._folder, self._classifier = file, folder, classifier
         self._config, self._advance = config, advance
-        text = [SCORES.field("row"), pa.field("text", pa.string()), *list(SCORES)[1:]]
-        self._schema = pa.schema(text) if config.with_text else SCORES
+        fields = [SCORES.field("row"), pa.field("text", pa.string()), *list(SCORES)[1:]]
+        self._schema = pa.schema(fields) if config.with_text else SCORES
 
     def run(self) -> Tally:
-        """Write the parts that are missing; return the tally of all."""
+        """Write the missing parts; return the tally of all."""
         size = self._config.chunk_size
         entries = read_entries(self._file, self._config)
-        total, behind = Tally(), 0
+        total, skipped = Tally(), 0
         for number in count():
             path = self._folder / f"part-{number:05d}.parquet"
             tally = read_tally(path)
             if tally is None:
-                deque(islice(entries, behind), maxlen=0)  # rows of parts that are there
-                tally, behind = self._write_part(path, islice(entries, size), number * size), 0
+                deque(islice(entries, skipped), maxlen=0)  # rows of existing parts
+                tally, skipped = self._write_part(path, islice(entries, size), number * size), 0
             else:
-                behind += size
+                skipped += size
             total += tally
-            if tally.rows < size:  # perhaps none: then the part says that the file has ended
+            if tally.rows < size:  # even 0 rows: an empty part marks the file's end
                 break
         return total
 
@@ -126,15 +126,15 @@ class FileScoring:
         texts = [entry.text for entry in window if entry.text is not None]
         scores = self._classifier.score(texts)
         predicted = scores.probabilities >= self._config.threshold
-        chances: list[float | None] = [None] * len(window)
+        probabilities: list[float | None] = [None] * len(window)
         labels: list[str | None] = [None] * len(window)
-        for place, chance, positive in zip(places, scores.probabilities, predicted, strict=True):
-            chances[place], labels[place] = float(chance), LABELS[int(positive)]
+        for place, p, positive in zip(places, scores.probabilities, predicted, strict=True):
+            probabilities[place], labels[place] = float(p), LABELS[int(positive)]
         columns = {
             "row": np.arange(row, row + len(window)),
             "text": [entry.text for entry in window],
             "label": labels,
-            "probability": chances,
+            "probability": probabilities,
             "reason": [entry.reason for entry in window],
             "given_label": [
                 LABELS[entry.label] if entry.label in (0, 1) else None for entry in window
@@ -154,21 +154,21 @@ def _tally(
     predicted: npt.NDArray[np.bool_],
     given: npt.NDArray[np.int64],
 ) -> Tally:
-    """Count a window; ``given`` holds the labels of its scored rows, less than 0 for none."""
+    """Count a window; ``given`` are the input labels of its scored rows, negative for none."""
     labelled = given >= 0
-    positive, chances = given[labelled] == 1, scores.probabilities[labelled]
+    positive, p = given[labelled] == 1, scores.probabilities[labelled]
     return Tally(
         rows=len(window),
         reasons=Counter(entry.reason for entry in window if entry.reason),
         profile=Profile.of(predicted, scores.words, scores.unknown),
-        confusion=confusion(positive, predicted[labelled]),
-        loss=cross_entropy(positive, chances) * len(chances) if len(chances) else 0.0,
+        confusion=confusion_counts(positive, predicted[labelled]),
+        loss=cross_entropy(positive, p) * len(p) if len(p) else 0.0,
         other_labels=sum(entry.label == OTHER for entry in window),
     )
 
 
 def _windows(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
-    """Cut rows into lists small enough to be held and scored at once."""
+    """Group rows into lists small enough to hold and score at once."""
     window: list[Entry] = []
     characters = 0
     for entry in entries:
@@ -182,7 +182,7 @@ def _windows(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
 
 
 def read_tally(part: Path) -> Tally | None:
-    """Return a part's tally; None where the part is missing or damaged."""
+    """Return a part's tally, None if the part is missing or damaged."""
     try:
         return Tally.model_validate_json(pq.read_metadata(part).metadata[TALLY])
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):

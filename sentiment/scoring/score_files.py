@@ -1,4 +1,4 @@
-"""Scoring of whole files, each into a folder of Parquet parts, so that a stopped run goes on."""
+"""Scoring of whole files, each into a folder of Parquet parts, so that a run can resume."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from sentiment.classifier import Classifier
 from sentiment.errors import ConfigError, DataError, StorageError
-from sentiment.evaluation.metrics import figures_of
+from sentiment.evaluation.metrics import metrics_from_counts
 from sentiment.files import replacing
 from sentiment.model.bundle import Bundle, digest_bundle
 from sentiment.model.devices import arithmetic, choose_device, keep_freed_memory
@@ -22,7 +22,7 @@ from sentiment.scoring.drift import drift
 from sentiment.scoring.inputs import ScoreConfig
 from sentiment.scoring.parts import FileScoring, Tally
 
-MANIFEST = "_manifest.json"  # the underscore makes readers of Parquet folders leave it alone
+MANIFEST = "_manifest.json"  # readers of Parquet folders ignore names with an underscore
 SUMMARY = "scores.json"
 
 
@@ -35,13 +35,15 @@ def score_files(
     force: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Score every row of the files and return the summary that ``out/scores.json`` holds.
+    """Score every row of the files; write ``out/scores.json`` and return its content.
 
-    A file becomes the folder ``out/<its name>`` with ``part-00000.parquet`` and so on, columns as
-    in ``SCORES`` (``text`` too, if wanted), a row for each row of the input in its order. Parts
-    that are there stay if the input, the model and the settings are those they were made from;
-    otherwise it is a ConfigError, or with ``force`` they are removed first. The result adds
-    ``seconds`` and ``rows_per_second``, of this call alone, to what the file holds.
+    A file's scores are ``out/<its name>/part-00000.parquet`` and so on, with the columns of
+    ``SCORES`` (and ``text``, if wanted) and one row per input row, in order. Existing parts are
+    kept if input, model and settings are unchanged; otherwise ConfigError is raised, or with
+    ``force`` they are removed first. The result also has ``seconds`` and ``rows_per_second`` of
+    this call.
+
+    Raises StorageError if ``out`` cannot be written, DataError if an input cannot be used.
     """
     _check(files, out)
     keep_freed_memory()
@@ -73,7 +75,7 @@ def score_files(
     except OSError as error:
         raise StorageError(
             f"{error.filename or out}: cannot be written ({error.strerror or error}). Free some "
-            "space or choose another folder; the same command goes on."
+            "space and run the same command to resume, or choose another --out."
         ) from error
     seconds = time.monotonic() - started
     return {**summary, "seconds": round(seconds, 2), "rows_per_second": round(done / seconds)}
@@ -81,27 +83,27 @@ def score_files(
 
 def _check(files: Sequence[Path], out: Path) -> None:
     if out.exists() and not out.is_dir():
-        raise StorageError(f"{out}: is no folder. Choose another place for the scores.")
+        raise StorageError(f"{out}: is not a folder. Choose another --out.")
     for file in files:
         if not file.is_file():
             raise DataError(f"{file}: no such file.")
         if file.name == SUMMARY:
             raise DataError(
-                f"{file}: {out / SUMMARY} will be the scores' summary, so no folder can have this "
-                "name. Rename the input."
+                f"{file}: the summary will be {out / SUMMARY}, so no folder can have this name. "
+                "Rename the input."
             )
         taken = out / file.name
         if os.path.lexists(taken) and not taken.is_dir():
             what = "the input itself" if taken.exists() and taken.samefile(file) else "another file"
             raise DataError(
                 f"{file}: its scores need the folder {taken}, which is {what}. Choose another "
-                "folder for the scores."
+                "--out."
             )
     names = Counter(file.name for file in files)
     if twice := [name for name, number in names.items() if number > 1]:
         raise DataError(
-            f"Two input files are named {twice[0]}, and so would be their folders of scores. "
-            "Score one of them into another folder."
+            f"Two input files are named {twice[0]}, so their scores would share a folder. Score "
+            "one of them into another --out."
         )
 
 
@@ -115,7 +117,7 @@ def _manifest(file: Path, model: str, config: ScoreConfig) -> dict[str, Any]:
 
 
 def _prepare(folder: Path, manifest: dict[str, Any], force: bool) -> None:
-    """Make the folder ready for what the manifest describes, or refuse."""
+    """Prepare the folder for scores made from what the manifest describes, or refuse."""
     folder.mkdir(exist_ok=True)
     for pattern in (".part-*", f".{MANIFEST}-*"):  # left by a killed run
         for unfinished in folder.glob(pattern):
@@ -131,7 +133,7 @@ def _prepare(folder: Path, manifest: dict[str, Any], force: bool) -> None:
         changed = [name for name, value in manifest.items() if before.get(name) != value]
         raise ConfigError(
             f"{folder} holds scores made with another {' and '.join(changed)}. Choose another "
-            "folder, or replace them with --force."
+            "--out, or overwrite them with --force."
         )
     for part in parts:
         part.unlink()
@@ -154,19 +156,19 @@ def _summary(
     labelled = sum(total.confusion.values())
     metrics = None
     if labelled:
-        metrics = {**figures_of(total.confusion), "loss": total.loss / labelled}
+        metrics = {**metrics_from_counts(total.confusion), "loss": total.loss / labelled}
     moved = None
     if training is not None and total.profile.reviews:
         moved = drift(training, total.profile, config.drift)
     return {
         "model": os.fspath(model),
         "model_digest": digest,
-        **total.figures(),
+        **total.summary(),
         "other_labels": total.other_labels,
         "metrics": metrics,
         "drift": moved,
         "files": [
-            {"input": os.fspath(file), "folder": file.name, **tally.figures()}
+            {"input": os.fspath(file), "folder": file.name, **tally.summary()}
             for file, tally in tallies.items()
         ],
     }

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from sentiment.errors import ModelError
-from sentiment.evaluation.promotion import Candidate, Opponent, PromoteConfig, Verdict
+from sentiment.evaluation.promotion import Candidate, Incumbent, PromoteConfig, Verdict
 from sentiment.model.registry import CHAMPION, CHAMPION_FORMAT, read_champions, unreadable
 from sentiment.settings import Settings
 from tasks.manifest import Manifest, digest_file, digest_outputs
@@ -46,7 +46,7 @@ class Entry(Settings):
     measured: Measured | None
     run: str | None = None
     limits: PromoteConfig | None = None
-    met: Opponent | None = None
+    met: Incumbent | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def apply_verdict(store: Store, decided: Manifest, trained: Manifest, run: str) 
     """
     content = decided.stats
     candidate = Candidate.model_validate(content["candidate"])
-    met = content["champion"] and Opponent.model_validate(content["champion"])
+    met = content["champion"] and Incumbent.model_validate(content["champion"])
     verdict = Verdict(content["outcome"], content["reason"])
     with record_lock(store):
         registry = read_registry(store)

@@ -11,7 +11,7 @@ from tests.support.reviews import good_lines, write_bz2
 from tests.support.runs import run_plainly
 
 
-def test_the_document_has_the_figures_of_all_stages(
+def test_the_document_has_the_metrics_of_all_stages(
     tmp_path: Path, make_spec: Callable[..., RunSpec]
 ) -> None:
     lines = good_lines(60)

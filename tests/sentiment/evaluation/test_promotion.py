@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentiment.evaluation.promotion import Candidate, Opponent, PromoteConfig, judge, promote_model
+from sentiment.evaluation.promotion import Candidate, Incumbent, PromoteConfig, judge, promote_model
 
 NEW = Candidate(digest="new", tests="t", threshold=0.5, generated=False)
 MADE_UP = NEW.model_copy(update={"generated": True})
 
 
-def old(accuracy: float | None, *, digest: str = "old", generated: bool = False) -> Opponent:
-    return Opponent(model="train/old", digest=digest, accuracy=accuracy, generated=generated)
+def old(accuracy: float | None, *, digest: str = "old", generated: bool = False) -> Incumbent:
+    return Incumbent(model="train/old", digest=digest, accuracy=accuracy, generated=generated)
 
 
 shares = st.integers(0, 1000)
@@ -82,8 +82,8 @@ def test_the_champion_meets_itself() -> None:
     assert judge(0.4, NEW, old(None, digest="new"), PromoteConfig()).outcome == "refused"
 
 
-def test_a_withdrawn_model_stays_away() -> None:
-    verdict = judge(0.99, NEW, old(0.6), PromoteConfig(), withdrawn="by Ada: too slow")
+def test_a_rolled_back_model_is_not_promoted_again() -> None:
+    verdict = judge(0.99, NEW, old(0.6), PromoteConfig(), rolled_back="by Ada: too slow")
     assert verdict.outcome == "kept"
     assert "by Ada: too slow" in verdict.reason
 
@@ -93,7 +93,7 @@ def test_generated_reviews_decide_nothing_about_a_model_of_real_ones() -> None:
 
 
 @pytest.mark.parametrize("champion", [None, old(0.5)])
-def test_the_stage_writes_its_verdict(tmp_path: Path, champion: Opponent | None) -> None:
+def test_the_stage_writes_its_verdict(tmp_path: Path, champion: Incumbent | None) -> None:
     metrics = tmp_path / "metrics.json"
     metrics.write_text(json.dumps({"accuracy": 0.75, "rows": 8, "loss": 0.3}))
     out = tmp_path / "out"
@@ -103,7 +103,7 @@ def test_the_stage_writes_its_verdict(tmp_path: Path, champion: Opponent | None)
         promote=PromoteConfig(),
         candidate=NEW,
         champion=champion,
-        withdrawn=None,
+        rolled_back=None,
         out=out,
     )
     assert json.loads((out / "promotion.json").read_text()) == content

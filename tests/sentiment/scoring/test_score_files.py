@@ -280,7 +280,7 @@ def test_the_folder_of_the_input_itself_is_refused(score: Any, source: Path, pla
     (source.parent / "there").mkdir()
     (source.parent / "linked").symlink_to(source.parent)
     before = contents(source.parent)
-    with pytest.raises(DataError, match=r"is the input itself\. Choose another folder"):
+    with pytest.raises(DataError, match=r"is the input itself\. Choose another --out"):
         score(source, out=place)
     assert contents(source.parent) == before
 
@@ -321,7 +321,7 @@ def test_a_truncated_archive_keeps_the_parts_before_the_damage(score: Any, tmp_p
 
 def test_a_file_in_the_place_of_the_folder_is_an_error(score: Any, source: Path) -> None:
     (source.parent / "out").write_text("a file")
-    with pytest.raises(StorageError, match=rf"^{source.parent}/out: is no folder\. Choose another"):
+    with pytest.raises(StorageError, match=rf"^{source.parent}/out: is not a folder\. Choose"):
         score(source)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentiment.errors import ModelError, StorageError
-from sentiment.evaluation.promotion import Candidate, Opponent, PromoteConfig, judge
+from sentiment.evaluation.promotion import Candidate, Incumbent, PromoteConfig, judge
 from sentiment.model.registry import CHAMPION, LATEST, model_in_use
 from tasks.manifest import Artifact, Manifest, digest_file, digest_outputs
 from tasks.registry.champion import (
@@ -70,7 +70,7 @@ def decided(store: Store, key: str, accuracy: float) -> Manifest:
     met = (
         None
         if now is None
-        else Opponent(
+        else Incumbent(
             model=now.model,
             digest=now.digest,
             accuracy=now.measured.accuracy if now.measured else 0.0,
