@@ -268,7 +268,7 @@ def test_what_cannot_be_scored_is_said_before_anything_is_written(
 def test_an_input_named_as_the_summary_is_refused(score: Any, tmp_path: Path) -> None:
     (tmp_path / "scores.json").write_text('{"text": "lovely"}')
     expected = (
-        rf"{tmp_path}/scores\.json: {tmp_path}/out/scores\.json .*summary.* Rename the input\."
+        rf"{tmp_path}/scores\.json: the summary will be {tmp_path}/out/scores\.json, .* Rename the"
     )
     with pytest.raises(DataError, match=expected):
         score(tmp_path / "scores.json")
