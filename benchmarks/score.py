@@ -78,7 +78,7 @@ def read(path: Path, rows: int) -> tuple[list[str], list[int]]:
 
 
 def ours(model: Path, texts: list[str], singles: int) -> dict[str, float]:
-    """Measure ``score_files`` on all texts, then ``predict_proba`` on one at a time."""
+    """Measure ``score_files`` on all texts, then ``probabilities`` on one at a time."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "reviews.txt"
         path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
@@ -86,7 +86,7 @@ def ours(model: Path, texts: list[str], singles: int) -> dict[str, float]:
     classifier = Classifier.load(model)
     return {
         "rows_per_second": summary["rows_per_second"],
-        **latency(lambda text: classifier.predict_proba([text]), texts, singles),
+        **latency(lambda text: classifier.probabilities([text]), texts, singles),
         "peak_mib": peak_memory() >> 20,
     }
 

@@ -1,4 +1,4 @@
-"""The model in use: texts in, probabilities out."""
+"""The public interface to a trained model: texts in, probabilities out."""
 
 import os
 from collections.abc import Iterable
@@ -24,8 +24,8 @@ class Classifier:
     >>> classifier.predict(["could not be better"])  # doctest: +SKIP
     ['positive']
 
-    Texts may be any iterable; of a stream only some thousand are in memory at a time.
-    One classifier may be used by several threads at once.
+    Texts may be any iterable; only a few thousand are in memory at a time. Several threads may
+    share one classifier.
     """
 
     def __init__(self, bundle: Bundle, device: str | torch.device = "cpu") -> None:
@@ -37,35 +37,35 @@ class Classifier:
     def load(
         cls, path: str | Path | None = None, device: str | torch.device = "cpu"
     ) -> "Classifier":
-        """Read a model bundle's folder; raises ModelError when it is missing or damaged.
+        """Load a model bundle; raises ModelError if it is missing or damaged.
 
-        Without a path, the champion of the storage folder, which the commands use too; while
-        there is none, the latest trained model. The folder is that of the environment variable
-        SENTIMENT_STORAGE, else ``./storage``.
+        Without a path, load the champion of the storage folder, or the latest trained model if
+        there is no champion yet. The storage folder is the environment variable SENTIMENT_STORAGE,
+        or else ``./storage``.
         """
         if path is None:
             path = model_in_use(Path(os.environ.get("SENTIMENT_STORAGE") or "storage"))
         return cls(Bundle.load(Path(path)), device)
 
-    def predict_proba(self, texts: Iterable[str]) -> npt.NDArray[np.float64]:
-        """Return the probability that each text is positive, shape (number of texts,).
+    def probabilities(self, texts: Iterable[str]) -> npt.NDArray[np.float64]:
+        """Return P(positive) of each text, float64 of shape (number of texts,).
 
-        A text's probability does not depend on the others. A text without a word is scored as if
-        it were one unknown word: check for those where they matter. DataError names a text that no
-        Unicode encoding could hold, one with half of a surrogate pair.
+        A text's probability does not depend on the other texts. A text without words is scored as
+        one unknown word. Raises DataError for a text with an unpaired surrogate, which is not valid
+        Unicode.
         """
         if isinstance(texts, str):
-            raise TypeError("predict_proba takes several texts: put a single one into a list.")
+            raise TypeError("probabilities() takes several texts. Put a single text into a list.")
         return score_texts(self._bundle, texts, self._device)
 
     def predict(self, texts: Iterable[str], threshold: float = 0.5) -> list[str]:
         """Return ``negative`` or ``positive`` for each text."""
-        return [LABELS[int(p >= threshold)] for p in self.predict_proba(texts)]
+        return [LABELS[int(p >= threshold)] for p in self.probabilities(texts)]
 
     def explain(self, text: str) -> Explanation:
-        """Return what leads to a text's probability, word by word; needs the extra ``explain``."""
+        """Explain a text's probability word by word; needs the extra ``explain``."""
         return explain_text(self._bundle, text, self._device)
 
     def score(self, texts: list[str]) -> Scores:
-        """Return P(positive) of texts, all held in memory at once, and counts of their words."""
+        """Return P(positive) and word counts of texts that fit in memory."""
         return score_window(self._bundle, texts, self._device)

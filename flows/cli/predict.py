@@ -39,7 +39,7 @@ def predict(
     while batch := list(islice(lines, PREDICT_BATCH)):
         read = [line.decode("utf-8", "replace") for line in batch]
         why = [unusable(line) for line in batch]
-        probabilities = classifier.predict_proba(read)
+        probabilities = classifier.probabilities(read)
         for text, fault, probability in zip(read, why, probabilities, strict=True):
             print_prediction(text, fault, float(probability), as_json)
         without.update(filter(None, why))

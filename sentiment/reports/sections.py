@@ -70,11 +70,6 @@ class Report:
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, ensure_ascii=True) + "\n"
 
-    @classmethod
-    def from_json(cls, text: str) -> "Report":
-        content = json.loads(text)
-        return cls(**{**content, "mistakes": [Mistake(**each) for each in content["mistakes"]]})
-
 
 def headline(metrics: dict[str, Any]) -> dict[str, str]:
     decimals = _decimals(metrics["rows"])

@@ -38,7 +38,7 @@ def test_it_prints_and_writes_its_results(
     assert torch["largest_difference"] == 0 < onnx["largest_difference"] < 1e-5
     assert onnx["accuracy"] == torch["accuracy"] and onnx["same_label"] == 1
     assert max(torch["moved_by_batch"], onnx["moved_by_batch"]) < 1e-5 < int8["moved_by_batch"]
-    chances = Classifier.load(bundle).predict_proba(line.split(" ", 1)[1] for line in LINES[:90])
+    chances = Classifier.load(bundle).probabilities(line.split(" ", 1)[1] for line in LINES[:90])
     positive = [line.startswith("__label__2") for line in LINES[:90]]
     assert torch["accuracy"] == np.mean((chances >= 0.5) == positive) != 0.5
     for way in ways.values():

@@ -124,12 +124,12 @@ def test_a_rollback_brings_it_back(real: Real, tmp_path: Path) -> None:
         "train"
     ]
     promote_by_hand(store, f"train/{other.key}", None, who="a test", why="to try it")
-    expected = real.classifier.predict_proba(real.texts[:40])
-    tried = Classifier.load(model_in_use(store.root)).predict_proba(real.texts[:40])
+    expected = real.classifier.probabilities(real.texts[:40])
+    tried = Classifier.load(model_in_use(store.root)).probabilities(real.texts[:40])
     assert abs(tried - expected).max() > 0.01
     roll_back(store, who="a test", why="no good")
     again = Classifier.load(model_in_use(store.root))
-    assert again.predict_proba(real.texts[:40]).tolist() == expected.tolist()
+    assert again.probabilities(real.texts[:40]).tolist() == expected.tolist()
 
 
 def test_a_study_of_them_finds_a_preset(real: Real, prefect_server: None, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_scores_of_every_kind_of_file_are_those_of_predict(
     assert (summary["rows"], summary["bad_rows"]) == (SCORED * len(tables), 0)
     assert summary["metrics"]["rows"] == SCORED  # the lines have labels
     assert summary["drift"] == drift_of(real, real.texts)  # four times the same reviews
-    expected = real.classifier.predict_proba(real.texts)
+    expected = real.classifier.probabilities(real.texts)
     for table in tables:
         rows: list[dict[str, Any]] = pq.read_table(out / table.name).to_pylist()
         found = [row["probability"] for row in rows]
@@ -193,7 +193,7 @@ def test_drift_from_the_training_reviews_is_told_in_true_figures(real: Real) -> 
     told = drift_of(real, real.texts)
     positive = sum(line.startswith(b"__label__2") for line in real.training)
     assert told["label_share"]["training"] == positive / len(real.training)
-    found = np.mean(real.classifier.predict_proba(real.texts) >= 0.5)
+    found = np.mean(real.classifier.probabilities(real.texts) >= 0.5)
     assert told["label_share"]["scored"] == pytest.approx(found)
     known, new = (told["unknown_share"][side] for side in ("training", "scored"))
     assert 0.02 < known < new < 0.2  # words that came once in training are unknown, too
@@ -208,7 +208,7 @@ def test_drift_is_small_between_halves_and_large_where_reviews_were_changed(real
     half = profile_of(real, texts[::2])
     same = drift_of(real, texts[1::2], half)
     assert same["warnings"] == []
-    chances = real.classifier.predict_proba(texts)
+    chances = real.classifier.probabilities(texts)
     changed = {
         "label_share": [t for t, chance in zip(texts, chances, strict=True) if chance >= 0.5],
         "length_psi": [" ".join(text.split()[:20]) for text in texts],
@@ -245,8 +245,8 @@ def test_an_interrupted_score_resumes_where_it_was(
 
 
 def test_a_review_is_scored_alone_as_among_others(real: Real) -> None:
-    among = real.classifier.predict_proba(real.texts)
-    alone = [real.classifier.predict_proba([text])[0] for text in real.texts[:40]]
+    among = real.classifier.probabilities(real.texts)
+    alone = [real.classifier.probabilities([text])[0] for text in real.texts[:40]]
     np.testing.assert_allclose(alone, among[:40], rtol=0, atol=1e-5)
 
 
@@ -278,7 +278,7 @@ def test_onnx_scores_them_as_pytorch_does(
             row[: len(review)] = review
         chances.append(session.run(None, {"ids": ids, "lengths": lengths})[0])
     found = np.concatenate(chances)
-    expected = real.classifier.predict_proba(real.texts)
+    expected = real.classifier.probabilities(real.texts)
     np.testing.assert_allclose(found, expected, rtol=0, atol=most)
     labels = found >= 0.5
     assert np.sum(labels != (expected >= 0.5)) <= disagreeing
@@ -291,4 +291,4 @@ def test_contributions_add_up(real: Real) -> None:
     for text in real.texts[:5]:
         told = real.classifier.explain(text)
         assert told.attributions.sum() == pytest.approx(told.logit - told.baseline, abs=0.01)
-        assert told.probability == pytest.approx(real.classifier.predict_proba([text])[0], abs=1e-5)
+        assert told.probability == pytest.approx(real.classifier.probabilities([text])[0], abs=1e-5)

@@ -36,7 +36,7 @@ TEXTS = [text for _, text in made_up_reviews(40, seed=21)]
 
 
 def test_texts_get_one_probability_each(classifier: Classifier) -> None:
-    chances = classifier.predict_proba(TEXTS)
+    chances = classifier.probabilities(TEXTS)
     assert chances.shape == (40,)
     assert chances.dtype == np.float64
     assert ((chances > 0) & (chances < 1)).all()
@@ -47,16 +47,16 @@ def test_praise_and_blame_are_told_apart(classifier: Classifier) -> None:
 
 
 def test_probabilities_come_in_the_order_of_the_texts(classifier: Classifier) -> None:
-    forward = classifier.predict_proba(TEXTS)
-    backward = classifier.predict_proba(TEXTS[::-1])
+    forward = classifier.probabilities(TEXTS)
+    backward = classifier.probabilities(TEXTS[::-1])
     np.testing.assert_allclose(forward, backward[::-1], rtol=0, atol=1e-6)
     assert len(np.unique(forward.round(4))) > 10
 
 
 def test_any_iterable_of_texts_will_do(classifier: Classifier) -> None:
-    expected = classifier.predict_proba(TEXTS)
-    assert (classifier.predict_proba(text for text in TEXTS) == expected).all()
-    assert (classifier.predict_proba(tuple(TEXTS)) == expected).all()
+    expected = classifier.probabilities(TEXTS)
+    assert (classifier.probabilities(text for text in TEXTS) == expected).all()
+    assert (classifier.probabilities(tuple(TEXTS)) == expected).all()
 
 
 def test_a_stream_is_taken_a_window_at_a_time(
@@ -80,7 +80,7 @@ def test_a_stream_is_taken_a_window_at_a_time(
         return real(bundle, window, device)
 
     monkeypatch.setattr("sentiment.model.texts.score_window", score)
-    chances = classifier.predict_proba(stream())
+    chances = classifier.probabilities(stream())
     assert most <= 16
     assert held == 0
     np.testing.assert_allclose(
@@ -91,12 +91,12 @@ def test_a_stream_is_taken_a_window_at_a_time(
 def test_threads_may_share_a_classifier(classifier: Classifier) -> None:
     parts = [2 * (TEXTS[start:] + TEXTS[:start]) for start in range(24)]
     assert len(parts[0]) > BATCH_SIZE  # so that each is shared out to threads of its own
-    expected = [classifier.predict_proba(texts) for texts in parts]
+    expected = [classifier.probabilities(texts) for texts in parts]
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         with ThreadPoolExecutor(8) as pool:
-            found = list(pool.map(classifier.predict_proba, parts))
+            found = list(pool.map(classifier.probabilities, parts))
     finally:
         torch.set_num_threads(before)
     for one, other in zip(expected, found, strict=True):
@@ -116,19 +116,19 @@ def test_without_a_path_it_is_the_champion_else_the_latest_model(
     with pytest.raises(ModelError, match="no model here yet"):
         Classifier.load()
     (tmp_path / LATEST).mkdir(parents=True)
-    latest = Classifier.load(write_random_bundle(tmp_path / LATEST)).predict_proba(TEXTS)
-    assert (Classifier.load().predict_proba(TEXTS) == latest).all()
+    latest = Classifier.load(write_random_bundle(tmp_path / LATEST)).probabilities(TEXTS)
+    assert (Classifier.load().probabilities(TEXTS) == latest).all()
     shutil.copytree(trained.bundle, tmp_path / "train" / "1")
     champions = {"format": CHAMPION_FORMAT, "champion": {"model": "train/1"}, "earlier": []}
     (tmp_path / CHAMPION).write_text(json.dumps(champions))
-    chances = Classifier.load().predict_proba(TEXTS)
-    assert (chances == classifier.predict_proba(TEXTS)).all()
+    chances = Classifier.load().probabilities(TEXTS)
+    assert (chances == classifier.probabilities(TEXTS)).all()
     assert (chances != latest).any()
 
 
 @pytest.mark.parametrize("nothing", [[], (), iter(())])
 def test_no_text_gives_no_probability(classifier: Classifier, nothing: list[str]) -> None:
-    chances = classifier.predict_proba(nothing)
+    chances = classifier.probabilities(nothing)
     assert chances.shape == (0,)
     assert chances.dtype == np.float64
     assert classifier.predict(nothing) == []
@@ -138,9 +138,9 @@ def test_no_text_gives_no_probability(classifier: Classifier, nothing: list[str]
 def test_a_text_without_a_word_has_a_probability_of_its_own(
     classifier: Classifier, text: str
 ) -> None:
-    alone = classifier.predict_proba([text])
+    alone = classifier.probabilities([text])
     assert 0 < alone[0] < 1
-    beside = classifier.predict_proba([TEXTS[0], text, TEXTS[1]])
+    beside = classifier.probabilities([TEXTS[0], text, TEXTS[1]])
     assert beside[1] == pytest.approx(alone[0], abs=1e-5)
 
 
@@ -148,24 +148,24 @@ def test_a_probability_does_not_depend_on_the_other_texts(classifier: Classifier
     long = " ".join(["and so on"] * 100)
     many = [text for _, text in made_up_reviews(255, seed=22)]
     for text in TEXTS[:10]:
-        alone = classifier.predict_proba([text])[0]
-        among = classifier.predict_proba([*many, text])
+        alone = classifier.probabilities([text])[0]
+        among = classifier.probabilities([*many, text])
         assert among.shape == (256,)
         assert abs(among[-1] - alone) <= 1e-5
-        assert abs(classifier.predict_proba([long, text])[1] - alone) <= 1e-5
+        assert abs(classifier.probabilities([long, text])[1] - alone) <= 1e-5
 
 
 def test_more_texts_than_a_batch(classifier: Classifier) -> None:
-    many = classifier.predict_proba(TEXTS * 20)
+    many = classifier.probabilities(TEXTS * 20)
     assert many.shape == (800,)
-    np.testing.assert_allclose(many, np.tile(classifier.predict_proba(TEXTS), 20), atol=1e-5)
+    np.testing.assert_allclose(many, np.tile(classifier.probabilities(TEXTS), 20), atol=1e-5)
 
 
 def test_words_past_the_longest_length_are_not_read(classifier: Classifier) -> None:
     lamps, dreadful = "lamp " * 20, "dreadful " * 20  # together the bundle's max_length
-    kept, cut = classifier.predict_proba([lamps * 2, lamps * 2 + dreadful])
+    kept, cut = classifier.probabilities([lamps * 2, lamps * 2 + dreadful])
     assert cut == pytest.approx(kept, abs=1e-6)
-    (read,) = classifier.predict_proba([lamps + dreadful])
+    (read,) = classifier.probabilities([lamps + dreadful])
     assert kept - read > 0.1
 
 
@@ -182,12 +182,12 @@ def test_the_evaluation_gives_the_same_probabilities(
     )
     evaluated = pq.read_table(tmp_path / "predictions.parquet")["probability"].to_numpy()
     texts = [text for shard in trained.test_reviews for _, _, text in rows_of(shard)]
-    np.testing.assert_allclose(classifier.predict_proba(texts), evaluated, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(classifier.probabilities(texts), evaluated, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 1.0])
 def test_the_threshold_counts_as_positive(classifier: Classifier, threshold: float) -> None:
-    chances = classifier.predict_proba(TEXTS)
+    chances = classifier.probabilities(TEXTS)
     expected = ["positive" if chance >= threshold else "negative" for chance in chances]
     assert classifier.predict(TEXTS, threshold) == expected
     exact = float(chances[0])
@@ -197,8 +197,8 @@ def test_the_threshold_counts_as_positive(classifier: Classifier, threshold: flo
 def test_a_bundle_can_move(trained: Trained, classifier: Classifier, tmp_path: Path) -> None:
     moved = shutil.copytree(trained.bundle, tmp_path / "elsewhere")
     (moved / "history.parquet").unlink()  # nothing that is needed to score
-    again = Classifier.load(str(moved)).predict_proba(TEXTS)
-    assert (again == classifier.predict_proba(TEXTS)).all()
+    again = Classifier.load(str(moved)).probabilities(TEXTS)
+    assert (again == classifier.probabilities(TEXTS)).all()
 
 
 def test_a_missing_bundle_is_an_error(tmp_path: Path) -> None:
@@ -208,20 +208,20 @@ def test_a_missing_bundle_is_an_error(tmp_path: Path) -> None:
 
 def test_unusual_texts_are_scored(classifier: Classifier) -> None:
     texts = ["\x00", "\ue000", "\N{FIRE}" * 300, "http://shop.example/" + "x" * 5_000, "_PAD _UNK"]
-    chances = classifier.predict_proba(texts)
+    chances = classifier.probabilities(texts)
     assert ((chances > 0) & (chances < 1)).all()
 
 
 def test_a_text_that_is_no_unicode_is_named(classifier: Classifier) -> None:
     with pytest.raises(DataError, match=r"half of a surrogate pair.*'caf.udce9 bad'"):
-        classifier.predict_proba(["fine", "caf\udce9 bad"])
+        classifier.probabilities(["fine", "caf\udce9 bad"])
 
 
 def test_the_model_is_not_changed_by_use(trained: Trained) -> None:
     bundle = Bundle.load(trained.bundle)
     classifier = Classifier(bundle)
-    first = classifier.predict_proba(TEXTS)
-    assert (classifier.predict_proba(TEXTS) == first).all()
+    first = classifier.probabilities(TEXTS)
+    assert (classifier.probabilities(TEXTS) == first).all()
     assert not bundle.model.training
 
 

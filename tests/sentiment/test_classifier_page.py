@@ -42,7 +42,7 @@ def test_the_service_answers(model: Classifier) -> None:
             return [await client.post("/predict", json=body) for body in (texts, texts[0])]
 
     answer, refused = asyncio.run(ask(run(SERVICE)["app"]))
-    assert answer.json() == pytest.approx(model.predict_proba(texts).tolist())
+    assert answer.json() == pytest.approx(model.probabilities(texts).tolist())
     assert refused.status_code == 422
     assert len(SERVICE.replace("\n\n", "\n").splitlines()) <= 10
 
@@ -50,5 +50,5 @@ def test_the_service_answers(model: Classifier) -> None:
 def test_the_pandas_cell(model: Classifier) -> None:
     reviews = run(PANDAS)["reviews"]
     texts = ["could not be better", "it broke"]
-    assert reviews["probability"].tolist() == pytest.approx(model.predict_proba(texts).tolist())
+    assert reviews["probability"].tolist() == pytest.approx(model.probabilities(texts).tolist())
     assert reviews["label"].tolist() == model.predict(texts)

@@ -127,7 +127,7 @@ def test_the_running_probability_is_that_of_each_prefix(bundle: Bundle) -> None:
     result = classifier.explain(TEXT)
     prefixes = [" ".join(result.words[: n + 1]) for n in range(len(result.words))]
     np.testing.assert_allclose(
-        result.running, classifier.predict_proba(prefixes), rtol=0, atol=1e-6
+        result.running, classifier.probabilities(prefixes), rtol=0, atol=1e-6
     )
     assert result.probability == result.running[-1]
     assert result.probability == pytest.approx(1 / (1 + np.exp(-result.logit)))

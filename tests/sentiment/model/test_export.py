@@ -72,7 +72,7 @@ def compare(bundle: Bundle, path: Path, texts: list[str]) -> float:
     words = tokenize_texts(texts, bundle.config.tokenize)
     longest = bundle.config.tensors.max_length
     ids, lengths = padded([bundle.vocabulary.encode(w)[:longest].tolist() for w in words])
-    return float(abs(run(path, ids, lengths) - Classifier(bundle).predict_proba(texts)).max())
+    return float(abs(run(path, ids, lengths) - Classifier(bundle).probabilities(texts)).max())
 
 
 def test_the_export_scores_texts_as_the_classifier_does(trained: Trained, tmp_path: Path) -> None:

@@ -149,6 +149,11 @@ def hostile(report: Report) -> Report:
     )
 
 
+def from_json(text: str) -> Report:
+    content = json.loads(text)
+    return Report(**{**content, "mistakes": [Mistake(**each) for each in content["mistakes"]]})
+
+
 class Page(HTMLParser):
     """The elements of a page with their attributes, and its visible text."""
 
@@ -284,11 +289,11 @@ class TestHtml:
         assert "they count 0.60 and 0.60 times, which was best on the validation" in text
 
     def test_every_figure_is_in_the_json(self, report: Report, page: str) -> None:
-        again = Report.from_json(report.to_json())
+        again = from_json(report.to_json())
         assert again == report
         assert render_html(again) == page
         attacked = hostile(report)
-        assert Report.from_json(attacked.to_json()) == attacked
+        assert from_json(attacked.to_json()) == attacked
 
     def test_settings_are_flat_with_dotted_names(self, page: str) -> None:
         text = Page(page).text()

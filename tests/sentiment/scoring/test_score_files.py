@@ -59,7 +59,7 @@ def test_scores_equal_those_of_predict(score: Any, source: Path, trained: Traine
     summary = score(source)
     rows = table(source.parent / "out" / source.name)
     classifier = Classifier.load(trained.bundle)
-    expected = classifier.predict_proba(TEXTS)
+    expected = classifier.probabilities(TEXTS)
     np.testing.assert_allclose([r["probability"] for r in rows], expected, rtol=0, atol=1e-5)
     assert [row["label"] for row in rows] == classifier.predict(TEXTS)
     assert [row["row"] for row in rows] == list(range(70))
