@@ -1,4 +1,4 @@
-"""Stage ``baseline``: a linear model over n-grams, which any other has to beat.
+"""Stage ``baseline``: a linear n-gram model, which any other has to beat.
 
 TF-IDF of words and bigrams with logistic regression, the same in kind as the n-gram branch of a
 model, but trained alone.
@@ -24,10 +24,10 @@ from sentiment.progress import Progress, silent
 from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import Vocabulary
 
-# As TF-IDF is commonly scaled: to length 1, whatever the length of the review.
+# Practically without smoothing: scaled to norm 1, as is usual for TF-IDF.
 NGRAMS = NgramsConfig(max_n=2, buckets=2**20, min_count=2, learning_rate=0.1, norm_smoothing=1e-6)
-EPOCHS, LEAST_STEPS = 3, 60  # more epochs where they would make fewer steps
-STEP_SIZE = 256  # reviews of an optimizer step
+EPOCHS, LEAST_STEPS = 3, 60  # more epochs if they would make fewer steps
+STEP_SIZE = 256  # reviews per optimizer step
 SEED = 1
 CPU = torch.device("cpu")
 
@@ -42,9 +42,9 @@ def train_baseline(
 ) -> dict[str, Any]:
     """Train on the training reviews; write ``predictions.parquet`` and ``baseline.json``.
 
-    The predictions are logits of the test reviews, in their order. Returns the figures that the
-    JSON file holds: reviews, accuracy with its interval, and loss. It runs on the CPU, where the
-    same inputs give the same bytes.
+    The predictions are the logits of the test reviews, in order. Returns the content of the JSON
+    file: rows, accuracy with its interval, and loss. Runs on the CPU, where equal inputs give equal
+    bytes.
     """
     ngrams = Ngrams(NGRAMS, len(Vocabulary.load(vocabulary)))
     fit(ngrams, EncodedReviews.load(train_tensors), progress)
@@ -55,7 +55,7 @@ def train_baseline(
         for places in scoring_order(source.lengths, BATCH_SIZE):
             logits[places] = ngrams(source.take(places).ids).numpy()
     correct = int(((logits >= 0) == (tested.labels == 1)).sum())
-    figures = {
+    measured = {
         "rows": len(tested),
         "accuracy": correct / len(tested),
         "accuracy_interval": list(wilson_interval(correct, len(tested))),
@@ -63,12 +63,12 @@ def train_baseline(
     }
     table = pa.table({"row": tested.rows, "logit": logits})
     pq.write_table(table, out / "predictions.parquet", compression="zstd")
-    (out / "baseline.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    return figures
+    (out / "baseline.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    return measured
 
 
 def fit(ngrams: Ngrams, reviews: EncodedReviews, progress: Progress = silent) -> None:
-    """Fit the weights by a few epochs of Adam, whose learning rate falls to 0."""
+    """Train the weights by a few epochs of Adam with a learning rate that decays to 0."""
     source = _source(reviews)
     ngrams.fit_idf(source)
     optimizer = torch.optim.Adam(ngrams.parameters(), lr=NGRAMS.learning_rate, fused=True)

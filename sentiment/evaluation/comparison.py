@@ -47,21 +47,21 @@ def _halves(number: int, exponent: int) -> tuple[float, int]:
     return float(number >> shift), shift - exponent
 
 
-def contributions(
-    parts: npt.NDArray[np.float64],
+def ablation(
+    branches: npt.NDArray[np.float64],
     labels: npt.NDArray[np.uint8],
     names: Sequence[str],
     factors: Sequence[float],
     threshold: float = 0.5,
 ) -> list[dict[str, Any]]:
-    """Return what each part of a model reaches alone, and after them what they reach together.
+    """Return the metrics of each branch of a model alone, and last those of all together.
 
-    ``parts`` are the parts' logits, (reviews, parts), ``labels`` 0 or 1 of shape (reviews,). Alone,
-    a part's logit counts as it is; together, each counts ``factors`` times. An answer is positive
-    from a probability of ``threshold`` on. ``together`` of a part compares all parts with it alone;
-    a model of one part has no other row.
+    ``branches`` are the branches' logits, (reviews, branches); ``labels`` (reviews,) are 0 or 1. A
+    branch alone is measured by its own logit, all together by the sum weighted by ``factors``. A
+    prediction is positive if its probability is at least ``threshold``. ``together`` in a branch's
+    row compares all branches with it alone. A model with one branch has only that row.
     """
-    logits = [*parts.T, parts @ np.asarray(factors)]
+    logits = [*branches.T, branches @ np.asarray(factors)]
     right = [(probabilities(column) >= threshold) == (labels == 1) for column in logits]
     rows: list[dict[str, Any]] = []
     for name, factor, column, answers in zip(

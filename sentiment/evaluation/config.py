@@ -1,4 +1,4 @@
-"""How a model is evaluated; apart from the evaluation, so that a plan need not load PyTorch."""
+"""Settings of the evaluation, in a separate module so that a plan need not load PyTorch."""
 
 from pydantic import Field
 
@@ -6,9 +6,9 @@ from sentiment.settings import Settings
 
 
 class EvaluateConfig(Settings):
-    """How a model is judged."""
+    """How a model is evaluated."""
 
     threshold: float = Field(
-        0.5, gt=0, lt=1, description="Probability from which a review counts as positive."
+        0.5, gt=0, lt=1, description="A review with at least this probability is positive."
     )
-    mistakes: int = Field(20, ge=0, description="Most confident mistakes shown in the report.")
+    mistakes: int = Field(20, ge=0, description="Number of most confident mistakes in the report.")

@@ -1,4 +1,4 @@
-"""Stage ``evaluate``: how good a model is on the test reviews, and where it is most wrong."""
+"""Stage ``evaluate``: a model's metrics on the test reviews, and its worst mistakes."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentiment.evaluation.comparison import contributions
+from sentiment.evaluation.comparison import ablation
 from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.metrics import accuracy_by_unknown, calibration_bins, measure
 from sentiment.explain.attribution import word_attributions
@@ -48,8 +48,8 @@ def evaluate_model(
 ) -> dict[str, Any]:
     """Write ``metrics.json``, ``predictions.parquet`` and ``mistakes.parquet``.
 
-    ``bundle`` names the files of one model bundle; test tensors, tokens and reviews are shards in
-    the same order. Returns the headline figures, and the kind of device that scored.
+    ``bundle`` lists the files of one model bundle; test tensors, tokens and reviews are shards in
+    the same order. Returns the main metrics and the type of the device.
     """
     loaded = Bundle.load(bundle[0].parent)
     config = loaded.config
@@ -60,24 +60,22 @@ def evaluate_model(
     )
     model = loaded.model.to(device)
     with arithmetic("float32", device):  # as a CPU would
-        parts = score_branches(model, source, progress)
-    chances = probabilities(combine(parts, model))
-    unscaled = probabilities(parts.sum(axis=1))
+        branches = score_branches(model, source, progress)
+    p = probabilities(combine(branches, model))
+    unscaled = probabilities(branches.sum(axis=1))
     metrics = {
-        **measure(reviews.labels, chances, reviews.words, threshold=evaluate.threshold),
+        **measure(reviews.labels, p, reviews.words, threshold=evaluate.threshold),
         "unknown_share": float(reviews.unknown.sum() / max(1, reviews.words.sum())),
         "by_unknown": accuracy_by_unknown(
-            (chances >= evaluate.threshold) == (reviews.labels == 1),
+            (p >= evaluate.threshold) == (reviews.labels == 1),
             reviews.unknown / np.maximum(1, reviews.words),
         ),
-        "parts": contributions(
-            parts, reviews.labels, model.branch_names, model.scale.tolist(), evaluate.threshold
+        "branches": ablation(
+            branches, reviews.labels, model.branch_names, model.scale.tolist(), evaluate.threshold
         ),
         "ece_unscaled": calibration_bins(reviews.labels == 1, unscaled)["ece"],
     }
-    predictions = pd.DataFrame(
-        {"row": reviews.rows, "label": reviews.labels, "probability": chances}
-    )
+    predictions = pd.DataFrame({"row": reviews.rows, "label": reviews.labels, "probability": p})
     pq.write_table(
         pa.Table.from_pandas(predictions, preserve_index=False).replace_schema_metadata(),
         out / "predictions.parquet",
@@ -86,7 +84,7 @@ def evaluate_model(
     worst = worst_mistakes(predictions, test_reviews, evaluate)
     attributions = [_attributions(model, source, place) for place in worst.index]
     tokens = column_at(test_tokens, "tokens", worst.index)
-    words = [found[: len(pulled)] for found, pulled in zip(tokens, attributions, strict=True)]
+    words = [found[: len(read)] for found, read in zip(tokens, attributions, strict=True)]
     columns = {**worst.to_dict("list"), "words": words, "attributions": attributions}
     mistakes = pa.table([pa.array(columns[f.name], f.type) for f in MISTAKES], schema=MISTAKES)
     pq.write_table(mistakes, out / "mistakes.parquet", compression="zstd")
@@ -103,10 +101,7 @@ def measure_bundle(
     out: Path,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Write ``accuracy.json``: how a bundle does on reviews that were not encoded for it.
-
-    It reads the texts as it would any other. Returns the same figures.
-    """
+    """Measure a bundle on review texts; write ``accuracy.json`` and return its content."""
     device = choose_device("auto")
     loaded = Bundle.load(bundle[0].parent)
     loaded.model.to(device)
@@ -114,23 +109,23 @@ def measure_bundle(
     for shard in test_reviews:
         reviews = pq.read_table(shard, columns=["label", "text"])
         with arithmetic("float32", device):
-            chances = score_texts(loaded, reviews["text"].to_pylist(), device)
-        positive = chances >= threshold
+            p = score_texts(loaded, reviews["text"].to_pylist(), device)
+        positive = p >= threshold
         correct += int((positive == (reviews["label"].to_numpy() == 1)).sum())
         rows += len(reviews)
         progress(rows)
-    figures = {"rows": rows, "accuracy": correct / rows}
-    (out / "accuracy.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    return figures
+    measured = {"rows": rows, "accuracy": correct / rows}
+    (out / "accuracy.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    return measured
 
 
 def worst_mistakes(
     predictions: pd.DataFrame, test_reviews: Sequence[Path], config: EvaluateConfig
 ) -> pd.DataFrame:
-    """Return the wrong predictions furthest from the threshold, the worst first, with texts.
+    """Return the wrong predictions furthest from the threshold, worst first, with their texts.
 
-    ``predictions`` has a row for each review of the shards ``test_reviews``, in their order; the
-    index of the result says which rows they are.
+    ``predictions`` has a row for each review of the shards ``test_reviews``, in order; the result
+    keeps their index.
     """
     wrong = (predictions["probability"] >= config.threshold) != (predictions["label"] == 1)
     distance = (predictions["probability"] - config.threshold).abs()
@@ -139,7 +134,7 @@ def worst_mistakes(
 
 
 def column_at(shards: Sequence[Path], column: str, places: Iterable[int]) -> list[Any]:
-    """Return a column's values at these rows, counted over all shards, in the order of places."""
+    """Return a column's values at the given rows, which are counted over all shards."""
     wanted = list(places)
     values: dict[int, Any] = {}
     start = 0

@@ -35,7 +35,7 @@ def render_markdown(report: Report) -> str:
         *([f"Promotion: {escape(report.promotion)}."] if report.promotion else []),
         table(("Measure", "Value"), sections.measures(metrics)),
     ]
-    if rows := sections.parts(metrics):
+    if rows := sections.branches(metrics):
         parts += ["## What each branch contributes", table(rows[0], rows[1:])]
     if report.history:
         parts += ["## Training", _training_table(report.history)]
@@ -54,7 +54,7 @@ def render_markdown(report: Report) -> str:
         table(("Unknown", "Reviews", "Accuracy", "95 % interval"), sections.by_unknown(metrics)),
         "## Calibration",
         _calibration_table(metrics),
-        sections.calibration_words(metrics),
+        sections.calibration_text(metrics),
     ]
     if report.mistakes:
         parts.append("## Most confident mistakes")

@@ -21,7 +21,7 @@ STRONGEST = 3  # words listed for each direction
 
 # With at least this many reviews, the second decimal of a percentage is more than noise.
 MANY_ROWS = 10_000
-PART_NAMES = {"lstm": "LSTM", "ngrams": "n-grams", TOGETHER: "both"}
+BRANCH_NAMES = {"lstm": "LSTM", "ngrams": "n-grams", TOGETHER: "both"}
 # Marks that would change the text direction, even after the quote.
 _DIRECTION_MARKS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -106,7 +106,7 @@ def baseline(report: Report) -> str | None:
         f"{percent(linear['accuracy'], decimals)} (95 % interval "
         f"{_interval(linear['accuracy_interval'], decimals)}, loss {number(linear['loss'])}); "
         f"this model is {_better(model['difference'], decimals)} (McNemar’s exact test: p "
-        f"{_chance(model['p'])})."
+        f"{_p_value(model['p'])})."
     )
 
 
@@ -177,49 +177,44 @@ def measures(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def parts(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Return a table of the parts of the model, one a column, with its head as the first row.
+def branches(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return a table with one column per branch of the model; its first row is the head.
 
-    It is empty where there is one part.
+    It is empty for a model with one branch.
     """
     decimals = _decimals(metrics["rows"])
-    if len(metrics["parts"]) == 1:
+    if len(metrics["branches"]) == 1:
         return []
-    columns = [("", "Accuracy", "95 % interval", "Loss", "Factor", "Both add, points", "p")]
-    for part in metrics["parts"]:
-        against = part["together"]
+    columns = [("", "Accuracy", "95 % interval", "Loss", "Factor", "Gain of both, points", "p")]
+    for branch in metrics["branches"]:
+        gain = branch["together"]
         columns.append(
             (
-                PART_NAMES[part["name"]],
-                percent(part["accuracy"], decimals),
-                _interval(part["accuracy_interval"], decimals),
-                number(part["loss"]),
-                NO_VALUE if part["factor"] is None else f"{part['factor']:.2f}",
-                NO_VALUE if against is None else f"{against['difference'] * 100:+.{decimals}f}",
-                NO_VALUE if against is None else _chance(against["p"]).removeprefix("= "),
+                BRANCH_NAMES[branch["name"]],
+                percent(branch["accuracy"], decimals),
+                _interval(branch["accuracy_interval"], decimals),
+                number(branch["loss"]),
+                NO_VALUE if branch["factor"] is None else f"{branch['factor']:.2f}",
+                NO_VALUE if gain is None else f"{gain['difference'] * 100:+.{decimals}f}",
+                NO_VALUE if gain is None else _p_value(gain["p"]).removeprefix("= "),
             )
         )
     return list(zip(*columns, strict=True))
 
 
-def _chance(p: float) -> str:
+def _p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
-def calibration_words(metrics: dict[str, Any]) -> str:
+def calibration_text(metrics: dict[str, Any]) -> str:
     """Describe the calibration error, and the effect of scaling the logits."""
-    factors = [part["factor"] for part in metrics["parts"] if part["factor"] is not None]
-    given = " and ".join(f"{factor:.2f}" for factor in factors)
-    counted, they = (
-        ("the logit counted", "it counts")
-        if len(factors) == 1
-        else ("the parts’ logits counted", "they count")
-    )
+    factors = [f"{b['factor']:.2f}" for b in metrics["branches"] if b["factor"] is not None]
+    scaled = "logit is" if len(factors) == 1 else "branches’ logits are"
     return (
         f"The expected calibration error, {number(metrics['calibration']['ece'])}, is the mean "
-        f"distance between the two, weighted by the number of reviews. It would be "
-        f"{number(metrics['ece_unscaled'])} if {counted} as trained; {they} {given} times, which "
-        "was best on the validation reviews."
+        "distance between predicted probability and share of positive labels, weighted by the "
+        f"number of reviews. The {scaled} scaled by {' and '.join(factors)}, as fitted on the "
+        f"validation reviews; without scaling the error would be {number(metrics['ece_unscaled'])}."
     )
 
 

@@ -99,14 +99,14 @@ def test_the_report_tells_of_all_of_them(real: Real) -> None:
     assert report["promotion"] in page
 
 
-def test_all_parts_of_its_model_have_learnt(real: Real) -> None:
+def test_all_branches_of_its_model_have_learnt(real: Real) -> None:
     bundle = Bundle.load(real.model)
     assert bundle.config.train.sentences == 1 and bundle.model.ngrams is not None
-    parts = json.loads(real.file("evaluate", "metrics.json").read_bytes())["parts"]
-    low = {part["name"]: part["accuracy_interval"][0] for part in parts}
+    branches = json.loads(real.file("evaluate", "metrics.json").read_bytes())["branches"]
+    low = {part["name"]: part["accuracy_interval"][0] for part in branches}
     assert low.keys() == {"lstm", "ngrams", "together"}
     assert low["ngrams"] > 0.55 and low["together"] > 0.55
-    assert all(part["factor"] > 0 for part in parts[:2])
+    assert all(part["factor"] > 0 for part in branches[:2])
 
 
 def test_its_model_is_the_champion(real: Real) -> None:
@@ -287,7 +287,7 @@ def test_onnx_scores_them_as_pytorch_does(
     assert lost <= 0.02
 
 
-def test_contributions_add_up(real: Real) -> None:
+def test_attributions_add_up(real: Real) -> None:
     for text in real.texts[:5]:
         told = real.classifier.explain(text)
         assert told.attributions.sum() == pytest.approx(told.logit - told.baseline, abs=0.01)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import torch
 
 from sentiment.data.ingest import IngestConfig, ingest_file
-from sentiment.evaluation.comparison import contributions
+from sentiment.evaluation.comparison import ablation
 from sentiment.evaluation.metrics import accuracy_by_unknown, measure
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle, BundleConfig, save_bundle
@@ -167,11 +167,11 @@ def scores(
     return score(Bundle.load(bundle).model, source)
 
 
-def evaluated_metrics(rows: int, seed: int, *, parts: int = 2) -> dict[str, Any]:
+def evaluated_metrics(rows: int, seed: int, *, branches: int = 2) -> dict[str, Any]:
     """Return figures of made-up answers, with all that an evaluation writes."""
     random = np.random.default_rng(seed)
     labels = (random.random(rows) < 0.55).astype(np.uint8)
-    logits = random.normal(np.where(labels, 2.0, -2.0), 1.4, (parts, rows)).T
+    logits = random.normal(np.where(labels, 2.0, -2.0), 1.4, (branches, rows)).T
     return metrics_of(labels, logits, random.integers(1, 250, rows), random.random(rows) ** 8)
 
 
@@ -181,13 +181,13 @@ def metrics_of(
     words: npt.NDArray[np.int64],
     unknown: npt.NDArray[np.float64],
 ) -> dict[str, Any]:
-    """Return what an evaluation writes of logits (reviews, parts) and shares of unknown words."""
+    """Return the metrics of logits (reviews, branches) and shares of unknown words."""
     factors = [0.6] * logits.shape[1]
     chances = probabilities(logits @ factors)
     return {
         **measure(labels, chances, words),
         "unknown_share": float(unknown.mean()),
         "by_unknown": accuracy_by_unknown((chances >= 0.5) == (labels == 1), unknown),
-        "parts": contributions(logits, labels, ("lstm", "ngrams")[: len(factors)], factors),
+        "branches": ablation(logits, labels, ("lstm", "ngrams")[: len(factors)], factors),
         "ece_unscaled": 0.123,
     }

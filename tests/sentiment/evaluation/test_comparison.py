@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentiment.evaluation.comparison import compare, contributions, mcnemar
+from sentiment.evaluation.comparison import ablation, compare, mcnemar
 from sentiment.evaluation.metrics import measure
 from sentiment.model.inference import probabilities
 
@@ -40,35 +40,38 @@ def test_comparing_counts_who_alone_was_right(pairs: list[tuple[bool, bool]]) ->
     assert turned["p"] == found["p"]
 
 
-def test_each_part_alone_and_all_together() -> None:
+def test_each_branch_alone_and_all_together() -> None:
     random = np.random.default_rng(3)
     labels = (random.random(400) < 0.5).astype(np.uint8)
-    parts = np.where(labels, 1.0, -1.0)[:, None] + random.normal(size=(400, 2)) * [1.0, 2.0]
-    rows = contributions(parts, labels, ("lstm", "ngrams"), (0.8, 0.3))
+    branches = np.where(labels, 1.0, -1.0)[:, None] + random.normal(size=(400, 2)) * [1.0, 2.0]
+    rows = ablation(branches, labels, ("lstm", "ngrams"), (0.8, 0.3))
     assert [row["name"] for row in rows] == ["lstm", "ngrams", "together"]
     assert [row["factor"] for row in rows] == [0.8, 0.3, None]
-    together = parts @ [0.8, 0.3]
-    for row, logits in zip(rows, (parts[:, 0], parts[:, 1], together), strict=True):
+    together = branches @ [0.8, 0.3]
+    for row, logits in zip(rows, (branches[:, 0], branches[:, 1], together), strict=True):
         expected = measure(labels, probabilities(logits), labels)
         assert row["accuracy"] == expected["accuracy"]
         assert row["accuracy_interval"] == expected["accuracy_interval"]
         assert row["loss"] == pytest.approx(expected["loss"], rel=1e-6)
-    wide = (parts[:, 1] >= 0) == (labels == 1)
-    assert rows[1]["together"] == compare((together >= 0) == (labels == 1), wide)
+    linear = (branches[:, 1] >= 0) == (labels == 1)
+    assert rows[1]["together"] == compare((together >= 0) == (labels == 1), linear)
     assert rows[1]["together"]["difference"] > 0.05
 
 
-def test_parts_are_judged_at_the_threshold() -> None:
-    parts, labels = np.array([[2.0, 0.0], [0.5, 0.5], [0.1, -3.0]]), np.array([1, 0, 0], np.uint8)
+def test_branches_are_judged_at_the_threshold() -> None:
+    branches, labels = (
+        np.array([[2.0, 0.0], [0.5, 0.5], [0.1, -3.0]]),
+        np.array([1, 0, 0], np.uint8),
+    )
     at_half, at_more = (
-        contributions(parts, labels, ("lstm", "ngrams"), (1.0, 1.0), threshold)
+        ablation(branches, labels, ("lstm", "ngrams"), (1.0, 1.0), threshold)
         for threshold in (0.5, 0.8)
     )
     assert [row["accuracy"] for row in at_half] == [1 / 3, 2 / 3, 2 / 3]
     assert [row["accuracy"] for row in at_more] == [1, 2 / 3, 1]
 
 
-def test_a_model_of_one_part_has_one_row() -> None:
-    (row,) = contributions(np.array([[2.0], [-1.0]]), np.array([1, 1], np.uint8), ("lstm",), (0.5,))
+def test_a_model_with_one_branch_has_one_row() -> None:
+    (row,) = ablation(np.array([[2.0], [-1.0]]), np.array([1, 1], np.uint8), ("lstm",), (0.5,))
     assert row["accuracy"] == 0.5
     assert row["together"]["p"] == 1

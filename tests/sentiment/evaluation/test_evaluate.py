@@ -74,10 +74,10 @@ def test_metrics_are_those_of_the_predictions(
         threshold=threshold,
     )
     unknown = metrics.pop("unknown_share")
-    added = {name: metrics.pop(name) for name in ("by_unknown", "parts", "ece_unscaled")}
+    added = {name: metrics.pop(name) for name in ("by_unknown", "branches", "ece_unscaled")}
     assert metrics == json.loads(json.dumps(expected))
     assert sum(each["rows"] for each in added["by_unknown"]) == metrics["rows"]
-    assert [part["name"] for part in added["parts"]] == ["lstm"]
+    assert [branch["name"] for branch in added["branches"]] == ["lstm"]
     assert unknown == tensors.unknown.sum() / tensors.words.sum()
     names = ("rows", "accuracy", "accuracy_interval", "loss", "roc_auc")
     assert facts == {**{name: metrics[name] for name in names}, "device": "cpu"}
@@ -198,4 +198,4 @@ def test_calibration_before_scaling_is_that_of_the_bare_sum(
     assert metrics["ece_unscaled"] == pytest.approx(
         measure(labels, bare, labels)["calibration"]["ece"], abs=1e-6
     )
-    assert metrics["parts"][0]["factor"] == model.scale.item()
+    assert metrics["branches"][0]["factor"] == model.scale.item()

@@ -53,7 +53,7 @@ def make(
 @pytest.mark.parametrize(("layers", "bidirectional"), [(1, True), (2, False)])
 # With larger weights max pooling's slope jumps too far for the most points that are taken.
 @pytest.mark.parametrize(("std", "most"), [(0.5, TOLERANCE), (0.7, 0.02)])
-def test_contributions_add_up(
+def test_attributions_add_up(
     pooling: str, layers: int, bidirectional: bool, std: float, most: float
 ) -> None:
     model = make(pooling, layers, bidirectional, std)

@@ -235,21 +235,21 @@ class TestHtml:
         assert "Towards positive: lovely +1.25 ." in Page(page).text()
         assert "Towards negative: hums -0.50, leaks -0.30 ." in Page(page).text()
 
-    def test_parts_are_compared(self, report: Report, page: str) -> None:
+    def test_branches_are_compared(self, report: Report, page: str) -> None:
         text = Page(page).text().replace("\N{NO-BREAK SPACE}", " ")
-        deep, wide, both = report.metrics["parts"]
-        shares = [f"{part['accuracy'] * 100:.1f} %" for part in (deep, wide, both)]
+        lstm, ngrams, both = report.metrics["branches"]
+        shares = [f"{part['accuracy'] * 100:.1f} %" for part in (lstm, ngrams, both)]
         for row in (
             "LSTM n-grams both",
             " ".join(["Accuracy", *shares]),
-            f"Loss {deep['loss']:.4f} {wide['loss']:.4f} {both['loss']:.4f}",
+            f"Loss {lstm['loss']:.4f} {ngrams['loss']:.4f} {both['loss']:.4f}",
             "Factor 0.60 0.60 —",
-            f"Both add, points {deep['together']['difference'] * 100:+.1f} "
-            f"{wide['together']['difference'] * 100:+.1f} —",
+            f"Gain of both, points {lstm['together']['difference'] * 100:+.1f} "
+            f"{ngrams['together']['difference'] * 100:+.1f} —",
             "p < 0.001 < 0.001 —",
         ):  # fmt: skip
             assert row in text
-        alone = replace(report, metrics=evaluated_metrics(1_500, seed=11, parts=1))
+        alone = replace(report, metrics=evaluated_metrics(1_500, seed=11, branches=1))
         assert "n-grams" not in Page(render_html(replace(alone, mistakes=[]))).text()
 
     def test_the_baseline_is_compared_with(self, page: str) -> None:
@@ -285,8 +285,10 @@ class TestHtml:
 
     def test_calibration_says_what_scaling_changed(self, page: str) -> None:
         text = Page(page).text()
-        assert "It would be 0.1230 if the parts’ logits counted as trained" in text
-        assert "they count 0.60 and 0.60 times, which was best on the validation" in text
+        assert (
+            "The branches’ logits are scaled by 0.60 and 0.60, as fitted on the validation" in text
+        )
+        assert "without scaling the error would be 0.1230." in text
 
     def test_every_figure_is_in_the_json(self, report: Report, page: str) -> None:
         again = from_json(report.to_json())
