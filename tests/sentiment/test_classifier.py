@@ -42,7 +42,7 @@ def test_texts_get_one_probability_each(classifier: Classifier) -> None:
     assert ((chances > 0) & (chances < 1)).all()
 
 
-def test_praise_and_blame_are_told_apart(classifier: Classifier) -> None:
+def test_praise_and_blame_are_distinguished(classifier: Classifier) -> None:
     assert classifier.predict(["A lovely lamp", "A dreadful lamp"]) == ["positive", "negative"]
 
 
@@ -135,9 +135,7 @@ def test_no_text_gives_no_probability(classifier: Classifier, nothing: list[str]
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t", "\u3000"])
-def test_a_text_without_a_word_has_a_probability_of_its_own(
-    classifier: Classifier, text: str
-) -> None:
+def test_a_text_without_words_has_a_probability(classifier: Classifier, text: str) -> None:
     alone = classifier.probabilities([text])
     assert 0 < alone[0] < 1
     beside = classifier.probabilities([TEXTS[0], text, TEXTS[1]])
@@ -212,7 +210,7 @@ def test_unusual_texts_are_scored(classifier: Classifier) -> None:
     assert ((chances > 0) & (chances < 1)).all()
 
 
-def test_a_text_that_is_no_unicode_is_named(classifier: Classifier) -> None:
+def test_a_text_that_is_not_unicode_is_named(classifier: Classifier) -> None:
     with pytest.raises(DataError, match=r"half of a surrogate pair.*'caf.udce9 bad'"):
         classifier.probabilities(["fine", "caf\udce9 bad"])
 

@@ -1,4 +1,4 @@
-"""The code on docs/classifier.md works as it stands there."""
+"""The code on docs/classifier.md works."""
 
 import asyncio
 import re

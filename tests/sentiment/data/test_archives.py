@@ -94,7 +94,7 @@ def test_streams_one_after_the_other_are_read_whole(
 
 
 @packed
-def test_a_few_bytes_that_stand_for_megabytes_stay_small(tmp_path: Path, suffix: str) -> None:
+def test_a_few_bytes_that_expand_to_megabytes_stay_small(tmp_path: Path, suffix: str) -> None:
     line, count = b"__label__2 " + b"x" * 243 + b"\n", 120_000
     path = written(tmp_path, f"bomb{suffix}", PACK[suffix](line * count))
     assert path.stat().st_size < archives.READ_BYTES * 2
@@ -202,7 +202,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
         list(read_lines(tmp_path / name))
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot be read \(Is a directory"):
         list(read_lines(tmp_path))
 

@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine that breaks, lies and refuses."""
+"""Downloads from a local server that breaks off, sends wrong data and refuses."""
 
 import base64
 import hashlib
@@ -265,7 +265,7 @@ def test_a_connection_that_never_brings_a_byte_is_given_up(
     assert len(site.asked) == 1 + len(NO_WAIT)
 
 
-def test_passing_statuses_are_tried_again(make_site: Callable[..., Site], folder: Path) -> None:
+def test_transient_statuses_are_retried(make_site: Callable[..., Site], folder: Path) -> None:
     site = make_site(files=KAGGLE_SET, statuses=[503, 429, 200, 500])
     fetch(from_kaggle(site), folder)
     assert visible(folder) == KAGGLE_SET
@@ -343,7 +343,7 @@ def test_credentials_go_to_the_hub_and_not_to_where_it_sends_on(
     assert visible(folder) == KAGGLE_SET
 
 
-def test_kept_credentials_serve_where_the_environment_has_none(
+def test_saved_credentials_are_used_if_the_environment_has_none(
     make_site: Callable[..., Site], tmp_path: Path
 ) -> None:
     (tmp_path / "kaggle.json").write_text('{"username": "ann", "key": "secret"}')
@@ -369,7 +369,7 @@ def test_damaged_credentials_are_an_error_that_repeats_none(tmp_path: Path, cont
     assert "k3y" not in str(raised.value)
 
 
-def test_a_signed_address_that_has_run_out_is_asked_for_again(
+def test_an_expired_signed_url_is_requested_again(
     make_site: Callable[..., Site], folder: Path
 ) -> None:
     elsewhere = make_site(files=KAGGLE_SET, statuses=[403])
@@ -404,7 +404,7 @@ def test_two_downloads_into_one_folder_are_refused(
         fetch(from_kaggle(make_site(files=KAGGLE_SET)), folder)
 
 
-def test_too_little_room_is_said_before_anything_is_fetched(
+def test_too_little_space_is_an_error_before_the_download(
     make_site: Callable[..., Site], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 1000})
@@ -415,7 +415,7 @@ def test_too_little_room_is_said_before_anything_is_fetched(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_is_said(make_site: Callable[..., Site], folder: Path) -> None:
+def test_a_full_disk_is_an_error(make_site: Callable[..., Site], folder: Path) -> None:
     folder.mkdir()
     (folder / f"{TRAIN}.part").symlink_to("/dev/full")
     with pytest.raises(StorageError, match=r"cannot be written \(No space left on device\)"):

@@ -291,7 +291,7 @@ def test_progress_counts_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [None, 90, 400, 5_000])
-def test_progress_tells_the_share_of_the_bytes_or_of_the_limit(
+def test_progress_reports_the_share_of_the_bytes_or_of_the_limit(
     tmp_path: Path, limit: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sentiment.data.ingest.REPORT_EVERY", 30)

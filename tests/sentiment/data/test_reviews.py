@@ -130,11 +130,11 @@ class TestCsv:
         records = from_csv(tmp_path, "label,title,text\n1,Bright lamp,Lights it all\n0,,No title\n")
         assert records == [Review(0, 1, "Bright lamp: Lights it all"), Review(1, 0, "No title")]
 
-    def test_columns_may_stand_in_any_order_beside_others(self, tmp_path: Path) -> None:
+    def test_columns_may_be_in_any_order_beside_others(self, tmp_path: Path) -> None:
         content = "stars,Text,id, LABEL ,title\n5,Lights it all,b7,1,Bright lamp\n"
         assert from_csv(tmp_path, content) == [Review(0, 1, "Bright lamp: Lights it all")]
 
-    def test_content_stands_for_text(self, tmp_path: Path) -> None:
+    def test_content_may_replace_text(self, tmp_path: Path) -> None:
         assert from_csv(tmp_path, "label,content\n0,Broke\n") == [Review(0, 0, "Broke")]
 
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -181,10 +181,10 @@ class TestCsv:
             Review(2, 0, "Poor: after"),
         ]
 
-    def test_bytes_that_are_no_text_do_no_harm_in_other_columns(self, tmp_path: Path) -> None:
+    def test_invalid_utf_8_is_harmless_in_other_columns(self, tmp_path: Path) -> None:
         assert from_csv(tmp_path, b"label,who,text\n1,\xff,Warm\n") == [Review(0, 1, "Warm")]
 
-    def test_a_byte_order_mark_before_the_header_is_no_harm(self, tmp_path: Path) -> None:
+    def test_a_byte_order_mark_before_the_header_is_ignored(self, tmp_path: Path) -> None:
         content = "\ufefflabel,text\n1,Warm\n"
         assert from_csv(tmp_path, content) == [Review(0, 1, "Warm")]
 
@@ -257,7 +257,7 @@ class TestParquet:
         records = from_parquet(tmp_path, columns)
         assert records == [Review(0, 1, "Bright: Lights it"), Review(1, 0, "Thin")]
 
-    def test_content_stands_for_text_and_other_columns_are_left(self, tmp_path: Path) -> None:
+    def test_content_may_replace_text_and_other_columns_are_left(self, tmp_path: Path) -> None:
         columns = {"label": [0, 1], "content": ["Thin", "Warm"], "blob": [b"\xff", None]}
         assert from_parquet(tmp_path, columns) == [Review(0, 0, "Thin"), Review(1, 1, "Warm")]
 
@@ -295,7 +295,7 @@ class TestParquet:
         columns = {"label": [1, 0], "text": [text, "Thin"]}
         assert reasons(from_parquet(tmp_path, columns, max_bytes=50)) == [(0, reason)]
 
-    def test_rows_go_on_over_batches_and_row_groups(self, tmp_path: Path) -> None:
+    def test_rows_continue_over_batches_and_row_groups(self, tmp_path: Path) -> None:
         path = tmp_path / "many.parquet"
         texts = [f"Number {n}" for n in range(9_000)]
         table = pa.table({"label": [n % 2 for n in range(9_000)], "text": texts})
@@ -332,7 +332,7 @@ class TestParquet:
         with pytest.raises(DataError, match=r"reviews\.parquet: cannot be read as Parquet"):
             from_file(path)
 
-    def test_text_that_is_no_text_is_an_error(self, tmp_path: Path) -> None:
+    def test_a_text_with_invalid_utf_8_is_an_error(self, tmp_path: Path) -> None:
         buffers = pa.array([b"Warm", b"caf\xe9"], pa.binary()).buffers()
         text = pa.Array.from_buffers(pa.string(), 2, buffers)
         with pytest.raises(DataError, match=r"reviews\.parquet: cannot be read .*decode byte"):

@@ -42,7 +42,7 @@ def test_it_answers_as_scikit_learn_does(trained: Trained, tmp_path: Path) -> No
     assert ((logits >= 0) == (expected >= 0)).mean() > 0.95
 
 
-def test_the_figures_are_those_of_the_predictions(trained: Trained, tmp_path: Path) -> None:
+def test_the_metrics_are_those_of_the_predictions(trained: Trained, tmp_path: Path) -> None:
     figures = train(trained, tmp_path)
     assert json.loads((tmp_path / "baseline.json").read_bytes()) == figures
     tested = EncodedReviews.load(trained.test_tensors)

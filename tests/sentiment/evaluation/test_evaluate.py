@@ -1,4 +1,4 @@
-"""An evaluation: figures of the predictions that it writes, and mistakes with their texts."""
+"""An evaluation: metrics of the predictions that it writes, and mistakes with their texts."""
 
 import json
 from pathlib import Path
@@ -92,7 +92,7 @@ def test_lengths_are_those_before_the_cut(evaluated: Path, trained: Trained) -> 
     assert longest["rows"] == (tensors.words >= longest["from"]).sum()
 
 
-def test_the_model_is_worth_something_and_makes_the_mistakes_laid_out(evaluated: Path) -> None:
+def test_the_model_has_learnt_and_makes_the_planted_mistakes(evaluated: Path) -> None:
     metrics = json.loads((evaluated / "metrics.json").read_text())
     assert 0.8 < metrics["accuracy"] < 1.0
     assert metrics["rows"] == 90
@@ -171,7 +171,7 @@ def test_the_worst_mistakes_are_those_of_a_plain_sort(
     ]
 
 
-def test_each_word_that_was_read_of_a_mistake_has_its_pull(
+def test_each_word_that_was_read_of_a_mistake_has_its_attribution(
     evaluated: Path, trained: Trained
 ) -> None:
     bundle = Bundle.load(trained.bundle)

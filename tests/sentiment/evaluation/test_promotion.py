@@ -1,4 +1,4 @@
-"""Which model becomes the champion: the decision, by itself."""
+"""Which model becomes the champion."""
 
 import json
 from fractions import Fraction
@@ -61,7 +61,7 @@ def test_a_better_model_fares_no_worse(right: int, other: int, raised: int) -> N
     assert order.index(before) <= order.index(after)
 
 
-def test_a_worse_model_is_told_by_how_much() -> None:
+def test_the_verdict_on_a_worse_model_says_by_how_much() -> None:
     verdict = judge(0.912, NEW, old(0.919), PromoteConfig())
     assert verdict.reason == "champion kept: 91.20% against 91.90%, 0.7 percentage points worse"
     # One review of a million: the rounded figures alone would not tell.

@@ -1,4 +1,4 @@
-"""Pulls of words: the n-grams' add up to the logit, the LSTM's are its slope by differences."""
+"""Attributions: the n-grams' add up to their logit, the LSTM's equal a finite difference."""
 
 import pytest
 import torch
@@ -37,7 +37,9 @@ def make(max_n: int = 2) -> SentimentLSTM:
     st.lists(st.lists(st.integers(1, WORDS - 1), max_size=7), min_size=1, max_size=3),
     st.integers(1, 4),
 )
-def test_the_pulls_of_ngrams_add_up_to_their_logit(reviews: list[list[int]], max_n: int) -> None:
+def test_the_attributions_of_ngrams_add_up_to_their_logit(
+    reviews: list[list[int]], max_n: int
+) -> None:
     ngrams = make(max_n).ngrams
     assert ngrams is not None
     ids = torch.tensor([review + [PAD] * (8 - len(review)) for review in reviews])
@@ -46,7 +48,7 @@ def test_the_pulls_of_ngrams_add_up_to_their_logit(reviews: list[list[int]], max
     assert not attributions[ids == PAD].any()
 
 
-def test_an_ngram_attributions_at_each_of_its_places_and_words_alike() -> None:
+def test_an_ngram_is_shared_equally_by_its_places_and_words() -> None:
     ngrams = make().ngrams
     assert ngrams is not None
     with torch.no_grad():
@@ -73,7 +75,7 @@ def test_gradient_times_input_is_the_slope_along_each_words_embedding() -> None:
         assert found[row, place].item() == pytest.approx(slope, rel=1e-6, abs=1e-12)
 
 
-def test_a_words_pull_counts_each_part_as_the_model_does() -> None:
+def test_a_words_attribution_weighs_each_branch_as_the_model_does() -> None:
     model = make()
     ids, lengths = torch.tensor([[3, 4, 5], [7, PAD, PAD]]), torch.tensor([3, 1])
     assert model.ngrams is not None

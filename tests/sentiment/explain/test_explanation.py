@@ -1,4 +1,4 @@
-"""Explanations: attributions add up, prefixes are scored as texts of their own."""
+"""Explanations: attributions add up, prefixes are scored as separate texts."""
 
 import json
 import sys
@@ -101,7 +101,7 @@ def test_padding_on_the_left_adds_nothing() -> None:
     assert float(attributions.sum()) == pytest.approx(logit - baseline, abs=TOLERANCE)
 
 
-def test_an_explanation_tells_of_every_word(bundle: Bundle) -> None:
+def test_an_explanation_covers_every_word(bundle: Bundle) -> None:
     result = explain_text(bundle, TEXT, torch.device("cpu"))
     assert (
         " ".join(result.words)
@@ -133,7 +133,7 @@ def test_the_running_probability_is_that_of_each_prefix(bundle: Bundle) -> None:
     assert result.probability == pytest.approx(1 / (1 + np.exp(-result.logit)))
 
 
-def test_of_a_long_text_the_words_that_the_model_reads_are_told(bundle: Bundle) -> None:
+def test_a_long_text_is_explained_as_far_as_the_model_reads(bundle: Bundle) -> None:
     result = explain_text(bundle, "a lovely lamp " * 20, torch.device("cpu"))
     assert (len(result.words), result.left_out) == (TENSORS.max_length, 60 - TENSORS.max_length)
 
@@ -152,7 +152,7 @@ def test_a_text_without_a_word_is_refused(bundle: Bundle) -> None:
         explain_text(bundle, "  ", torch.device("cpu"))
 
 
-def test_a_missing_captum_is_said(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_captum_is_an_error(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     with pytest.raises(ModelError, match="explain"):
         explain_text(bundle, "lovely", torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""The gates' trace against ``nn.LSTM`` itself, which tells its hidden states and last cell."""
+"""The gates' trace against ``nn.LSTM`` itself, which returns its hidden states and last cell."""
 
 import pytest
 import torch

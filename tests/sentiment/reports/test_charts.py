@@ -62,7 +62,7 @@ def luminance(colour: str) -> float:
 
 
 class TestEveryChart:
-    def test_scales_and_has_a_name_for_those_who_do_not_see_it(self, drawn: Any) -> None:
+    def test_scales_and_has_an_accessible_name(self, drawn: Any) -> None:
         for name, svg in drawn.items():
             root = ET.fromstring(svg)
             assert root.get("role") == "img", name
@@ -78,7 +78,7 @@ class TestEveryChart:
             assert colours <= {charts.BLUE, charts.ORANGE}, name
             assert "currentColor" in svg and charts.INK not in svg, name
 
-    def test_asks_for_nothing_from_outside(self, drawn: Any) -> None:
+    def test_loads_nothing_from_outside(self, drawn: Any) -> None:
         for name, svg in drawn.items():
             for element in ET.fromstring(svg).iter():
                 assert element.get(HREF, "#").startswith("#"), name
@@ -186,7 +186,7 @@ class TestOfMetrics:
         assert "threshold 0.5" in texts(drawn["roc-curve"])
         assert "threshold 0.5" in texts(drawn["precision-recall"])
 
-    def test_titles_tell_the_figure(self, drawn: Any) -> None:
+    def test_titles_have_the_number(self, drawn: Any) -> None:
         assert f"area {MEASURED['roc_auc']:.4f}" in drawn["roc-curve"]
         assert f"average precision {MEASURED['average_precision']:.4f}" in drawn["precision-recall"]
 

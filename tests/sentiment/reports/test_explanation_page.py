@@ -1,4 +1,4 @@
-"""The page of an explanation: complete, escaped, still, and the same each time."""
+"""The page of an explanation: complete, escaped, without scripts, and reproducible."""
 
 import re
 from dataclasses import replace
@@ -28,7 +28,7 @@ def example(words: tuple[str, ...] = ("a", "lovely", "lamp"), *, both: bool = Tr
     )
 
 
-def test_the_page_tells_words_sum_and_numbers() -> None:
+def test_the_page_has_words_sum_and_values() -> None:
     page = render_explanation(example())
     assert "Positive: P(positive) 0.900" in page
     assert "add up to +0.00. The logit is +2.20" in page

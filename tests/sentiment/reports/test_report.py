@@ -197,7 +197,7 @@ class TestHtml:
         assert len(places) == len(parts) and places == sorted(places)
         assert Page(page).tags().count("svg") == 7
 
-    def test_needs_nothing_from_outside(self, page: str) -> None:
+    def test_loads_nothing_from_outside(self, page: str) -> None:
         parsed = Page(page)
         assert not {"script", "img", "iframe", "object", "embed"} & set(parsed.tags())
         for tag, attributes in parsed.elements:
@@ -290,7 +290,7 @@ class TestHtml:
         )
         assert "without scaling the error would be 0.1230." in text
 
-    def test_every_figure_is_in_the_json(self, report: Report, page: str) -> None:
+    def test_every_number_is_in_the_json(self, report: Report, page: str) -> None:
         again = from_json(report.to_json())
         assert again == report
         assert render_html(again) == page
@@ -303,7 +303,7 @@ class TestHtml:
         assert "train.betas [0.9, 0.999]" in text
         assert "vocabulary.max_size null" in text
 
-    def test_strangers_texts_stay_texts(self, report: Report, page: str) -> None:
+    def test_untrusted_texts_stay_texts(self, report: Report, page: str) -> None:
         attacked = render_html(hostile(report))
         attacked.encode("utf-8")
         assert "<script" not in attacked
@@ -345,7 +345,7 @@ class TestExcerpts:
 
 
 class TestMarkdown:
-    def test_gives_the_same_figures(self, report: Report) -> None:
+    def test_has_the_same_numbers(self, report: Report) -> None:
         shown = render_markdown(report).replace("\N{NO-BREAK SPACE}", " ")
         counts = report.metrics["confusion"]
         assert f"**Accuracy {report.metrics['accuracy'] * 100:.1f} %**" in shown
@@ -362,7 +362,7 @@ class TestMarkdown:
             widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
             assert len(widths) == 1, table
 
-    def test_strangers_texts_stay_texts(self, report: Report) -> None:
+    def test_untrusted_texts_stay_texts(self, report: Report) -> None:
         library = pytest.importorskip("markdown_it")
         reader = library.MarkdownIt("commonmark", {"html": True}).enable("table")
         attacked = render_markdown(hostile(report))
@@ -421,7 +421,7 @@ PROMOTION = {
 }
 
 
-def test_the_champions_figures_are_those_of_the_same_reviews() -> None:
+def test_the_champions_accuracy_is_on_the_same_reviews() -> None:
     compared = against_champion(PROMOTION)
     assert compared == {
         "model": "train/12ab",
@@ -504,7 +504,7 @@ class TestStage:
         for page in self.write(trained, evaluated, tmp_path, generated).values():
             assert (GENERATED_NOTE in page) is generated
 
-    def test_the_same_figures_give_the_same_bytes(
+    def test_equal_inputs_give_equal_bytes(
         self, trained: Trained, evaluated: Path, tmp_path: Path
     ) -> None:
         pages = [self.write(trained, evaluated, tmp_path / name) for name in ("one", "other")]

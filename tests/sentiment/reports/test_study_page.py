@@ -1,4 +1,4 @@
-"""The report of a search: self-contained, complete, escaped."""
+"""The page of a study: self-contained, complete, escaped."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -70,7 +70,7 @@ def test_a_study_without_a_complete_trial_has_a_page() -> None:
 
 
 @pytest.mark.parametrize("trials", [TRIALS, TRIALS[:1], TRIALS[:2]])
-def test_figures_are_valid_and_name_every_setting(trials: list[StudyTrial]) -> None:
+def test_charts_are_valid_and_name_every_setting(trials: list[StudyTrial]) -> None:
     ET.fromstring(history_chart(trials))
     drawn = slice_charts(trials, PATHS)
     ET.fromstring(drawn)

@@ -71,7 +71,7 @@ def test_the_index_of_a_hand_made_case() -> None:
         ({"label_share": 1, "length_psi": 99, "unknown_share": 1}, set()),
     ],
 )
-def test_what_is_beyond_its_limit_is_warned_of(limits: dict[str, float], names: set[str]) -> None:
+def test_exceeded_limits_give_warnings(limits: dict[str, float], names: set[str]) -> None:
     training = profile_of([(n % 2 == 0, 50 + n, 0) for n in range(100)])
     scored = profile_of([(True, 5 + n % 3, 4) for n in range(100)])
     measured = drift(training, scored, DriftConfig.model_validate(limits))

@@ -25,7 +25,7 @@ def write(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def test_a_fasttext_label_is_no_part_of_the_text(tmp_path: Path) -> None:
+def test_a_fasttext_label_is_not_part_of_the_text(tmp_path: Path) -> None:
     path = write(
         tmp_path / "a.txt",
         "__label__1 Bad: it broke\n__label__2\tGood\n__label__3 So so\n"
@@ -40,7 +40,7 @@ def test_a_fasttext_label_is_no_part_of_the_text(tmp_path: Path) -> None:
     ]
 
 
-def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_not_text(tmp_path: Path) -> None:
     assert texts(write(tmp_path / "a.txt", "\ufeffGood\nBad\r\n")) == ["Good", "Bad"]
     assert texts(write(tmp_path / "a.csv", "\ufefftext\nGood\n")) == ["Good"]
     assert texts(write(tmp_path / "a.jsonl", '\ufeff{"text": "Good"}\n')) == ["Good"]
