@@ -7,6 +7,7 @@ anything.
 import unicodedata
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ from sentiment.explain.explanation import Activity, Explanation
 from sentiment.reports.charts import BLUE, INK, ORANGE, as_svg, house_style
 from sentiment.reports.templating import render
 
+TEMPLATE = Path(__file__).parent / "templates" / "explanation.html.j2"
 FAINTEST = 0.01  # of the strongest attribution; weaker words are not coloured
 LONGEST_WORD, MOST_LABELS = 16, 50  # on the chart's axis
 
@@ -24,7 +26,7 @@ def render_explanation(explanation: Explanation) -> str:
     """Return the page. Equal explanations give equal bytes."""
     words = printable_words(explanation.words)
     return render(
-        "templates/explanation.html.j2",
+        TEMPLATE.read_text(encoding="utf-8"),
         explanation=explanation,
         words=words,
         strengths=strengths(explanation),

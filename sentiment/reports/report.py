@@ -23,6 +23,8 @@ from sentiment.reports.model_card import render_card
 from sentiment.reports.sections import GENERATED_NOTE, Mistake, Report
 from sentiment.reports.templating import render
 
+TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
+
 
 def write_report(
     metrics: Path,
@@ -125,7 +127,7 @@ def render_html(report: Report) -> str:
     if report.history:
         svgs["training"] = charts.training_chart(report.history)
     return render(
-        "templates/report.html.j2",
+        TEMPLATE.read_text(encoding="utf-8"),
         report=report,
         metrics=metrics,
         # Only these are not escaped: they hold numbers and our own words.

@@ -6,10 +6,12 @@ own section to a copy.
 
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from sentiment.reports.templating import render
 
+TEMPLATE = Path(__file__).parent / "templates" / "run.html.j2"
 PLACE = "<!-- run -->"
 HEAD = ("Stage", "In this run", "Made (UTC)", "Seconds", "Key", "Why")
 
@@ -27,7 +29,9 @@ class StageRow(NamedTuple):
 
 def with_run(page: str, details: Mapping[str, str], stages: Iterable[StageRow]) -> str:
     """Return a report's page with a run's section added."""
-    section = render("templates/run.html.j2", details=details.items(), head=HEAD, stages=stages)
+    section = render(
+        TEMPLATE.read_text(encoding="utf-8"), details=details.items(), head=HEAD, stages=stages
+    )
     before, _, after = page.rpartition(PLACE)
     return before + section + after
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -14,6 +15,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from sentiment.reports.charts import BLUE, INK, ORANGE, WIDE, as_svg, house_style
 from sentiment.reports.templating import render
 
+TEMPLATE = Path(__file__).parent / "templates" / "study.html.j2"
 COLUMNS, CELL = 2, (2.7, 2.3)  # of the grid of settings; a cell in inches
 
 
@@ -60,7 +62,7 @@ def render_study(
     if importances:
         svgs["importances"] = importance_chart(importances)
     return render(
-        "templates/study.html.j2",
+        TEMPLATE.read_text(encoding="utf-8"),
         name=name,
         best=best,
         trials=trials,
