@@ -1,6 +1,7 @@
-"""Imports run one way: flows -> tasks -> sentiment, and sentiment knows no Prefect."""
+"""Imports run one way: flows -> tasks -> sentiment, and down a stack of rooms inside them."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,73 +12,122 @@ FORBIDDEN = {
     "tasks": {"flows", "typer"},
     "flows": set(),
 }
-# The rooms of sentiment, lowest first: each imports only lower ones.
-STACK = (
-    {"errors", "files", "progress", "settings"},
-    {"data", "text"},
-    {"model"},
-    {"training", "explain"},
-    {"classifier"},
-    {"evaluation"},
-    {"scoring", "reports"},
-)
 # The store has to be usable without Prefect, for `plan` and for tests.
 PREFECT_IN_TASKS = {"prefect_task.py"}
 
+# A room (a folder, or a module beside them) imports from itself and from the floors below it.
+STACKS = {
+    "sentiment": (
+        {"settings", "errors", "progress", "files"},
+        {"data", "text"},
+        {"model"},
+        {"training", "explain"},
+        {"classifier"},
+        {"evaluation"},
+        {"scoring", "reports"},
+    ),
+    "flows": (
+        {"config", "steps"},
+        {"ui", "server", "study"},
+        {"run"},
+        {"pipeline", "tune", "score", "gc"},
+        {"cli"},
+    ),
+}
+MOST_FILES = 19  # in a folder
 
-def imported(path: Path) -> set[str]:
-    """Return the top-level packages that a module imports, anywhere in it."""
-    names = set()
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the dotted names of the modules that a module imports, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}: a relative import hides the layer"
-            names.add((node.module or "").split(".")[0])
-    return names
+            module = node.module or ""
+            yield module
+            # `from package import module`
+            yield from (
+                f"{module}.{alias.name}"
+                for alias in node.names
+                if is_module(f"{module}.{alias.name}")
+            )
+
+
+def is_module(dotted: str) -> bool:
+    path = ROOT / dotted.replace(".", "/")
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def modules(package: str) -> dict[str, set[str]]:
+    """Return what each module of a package imports from it, by dotted names."""
+    found = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        inner = {name for name in imports(path) if is_module(name) and name != package}
+        found[dotted.removesuffix(".__init__")] = {
+            name for name in inner if name.split(".")[0] == package
+        }
+    return found
 
 
 @pytest.mark.parametrize("package", FORBIDDEN)
 def test_no_import_runs_against_the_layers(package: str) -> None:
-    modules = sorted((ROOT / package).rglob("*.py"))
-    assert modules
+    paths = sorted((ROOT / package).rglob("*.py"))
+    assert paths
     wrong = {
         str(path.relative_to(ROOT)): found
-        for path in modules
-        if (found := imported(path) & FORBIDDEN[package])
+        for path in paths
+        if (found := {name.split(".")[0] for name in imports(path)} & FORBIDDEN[package])
     }
     assert wrong == {}
 
 
 def test_only_one_module_loads_prefect_in_tasks() -> None:
-    loading = {p.name for p in (ROOT / "tasks").rglob("*.py") if "prefect" in imported(p)}
+    loading = {
+        path.name
+        for path in (ROOT / "tasks").rglob("*.py")
+        if "prefect" in {name.split(".")[0] for name in imports(path)}
+    }
     assert loading == PREFECT_IN_TASKS
 
 
-def rooms_imported(path: Path) -> set[str]:
-    """Return the rooms of sentiment that a module imports, anywhere in it."""
-    dotted = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            dotted |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            dotted |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name.split(".")[1] for name in dotted if name.startswith("sentiment.")}
+@pytest.mark.parametrize("package", STACKS)
+def test_the_rooms_of_a_package_are_a_stack(package: str) -> None:
+    floors = {room: floor for floor, rooms in enumerate(STACKS[package]) for room in rooms}
+    wrong = []
+    for module, imported in modules(package).items():
+        if module == package:  # which hands on the Classifier
+            continue
+        room = module.split(".")[1]
+        for name in imported:
+            below = name.split(".")[1]
+            if below != room and floors[below] >= floors[room]:
+                wrong.append(f"{module} imports {name}")
+    assert wrong == []
 
 
-def test_no_room_of_sentiment_imports_one_beside_or_above_it() -> None:
-    wrong = {}
-    for level, rooms in enumerate(STACK):
-        lower = set().union(*STACK[:level])
-        for room in rooms:
-            folder = ROOT / "sentiment" / room
-            modules = sorted(folder.rglob("*.py")) or [folder.with_suffix(".py")]
-            found = set().union(*map(rooms_imported, modules)) - lower - {room}
-            if found:
-                wrong[room] = found
-    assert wrong == {}
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
+    graph = modules(package)
+    for name, inner in graph.items():  # a package's own module hands on those inside it
+        inner -= {name, name.rpartition(".")[0]}
+    while leaves := {name for name, inner in graph.items() if not inner & graph.keys()}:
+        graph = {name: inner for name, inner in graph.items() if name not in leaves}
+    assert graph == {}
 
 
-def test_the_stack_names_every_room_of_sentiment() -> None:
-    present = {p.stem for p in (ROOT / "sentiment").iterdir() if p.suffix == ".py" or p.is_dir()}
-    assert present - {"__init__", "__pycache__"} == set().union(*STACK)
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_no_folder_is_crowded(package: str) -> None:
+    folders = [path for path in (ROOT / package).rglob("*") if path.is_dir()]
+    counts = {
+        str(folder.relative_to(ROOT)): len([*folder.glob("*.py")])
+        for folder in [ROOT / package, *folders]
+    }
+    assert {name: count for name, count in counts.items() if count > MOST_FILES} == {}
+
+
+def test_packages_inside_sentiment_are_empty() -> None:
+    """Importing a package runs its code, which would count for every stage that reaches into it."""
+    filled = [p for p in (ROOT / "sentiment").glob("*/__init__.py") if p.read_text()]
+    assert filled == []

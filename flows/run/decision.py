@@ -7,7 +7,7 @@ from flows.steps import STAGE_NAMES
 from sentiment.errors import ConfigError
 from tasks.manifest import Manifest
 from tasks.stage import Request, Stage
-from tasks.store import Found, Store
+from tasks.store import Lookup, Store
 from tasks.store.reasons import explain, summarise
 from tasks.store.run_records import previous_manifests
 
@@ -47,7 +47,7 @@ class Decision:
     changed".
     """
 
-    found: tuple[Found, ...]
+    found: tuple[Lookup, ...]
     previous: tuple[Manifest | None, ...]
     missing: int
     reason: str

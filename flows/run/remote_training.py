@@ -147,7 +147,7 @@ def train_remotely(
         ) from None
     with get_client(sync_client=True) as client:
         try:
-            state = wait_for(client, sent.id, reporter)
+            state = wait_until_final(client, sent.id, reporter)
         except BaseException:  # cancelling raises an exception not derived from Exception
             with suppress(httpx.HTTPError):
                 client.set_flow_run_state(sent.id, State(type=StateType.CANCELLING))
@@ -156,7 +156,7 @@ def train_remotely(
         raise StageError(f"Training by the pool gpu ended as {state.name}: {state.message}")
 
 
-def wait_for(client: SyncPrefectClient, flow_run: UUID, reporter: Reporter) -> State[Any]:
+def wait_until_final(client: SyncPrefectClient, flow_run: UUID, reporter: Reporter) -> State[Any]:
     """Wait for a flow run's final state, and report each state on the way.
 
     The other run keeps working while the server is down, so this one waits for the server.

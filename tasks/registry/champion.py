@@ -133,7 +133,7 @@ def promote_by_hand(
     """Make a model (its path under the root) the champion; raises ModelError if it cannot be."""
     with record_lock(store):  # so that `gc` removes nothing
         registry = read_registry(store)
-        digest = digest_bundle(store, model)
+        digest = verify_bundle(store, model)
         if registry.champion is not None and registry.champion.digest == digest:
             raise ModelError(f"{model} is the champion already.")
         entry = Entry(
@@ -153,7 +153,7 @@ def roll_back(store: Store, *, who: str, why: str) -> Entry:
         if len(line) < 2:
             raise ModelError("There is no champion to roll back to.")
         before = line[-2]
-        if digest_bundle(store, before.model) != before.digest:
+        if verify_bundle(store, before.model) != before.digest:
             raise ModelError(f"{before.model} is no longer the model that was champion.")
         entry = Entry(
             model=before.model,
@@ -189,7 +189,7 @@ def bundle_manifest(store: Store, model: str) -> Manifest:
         ) from error
 
 
-def digest_bundle(store: Store, model: str) -> str:
+def verify_bundle(store: Store, model: str) -> str:
     """Read a model's files and return their digest; raises ModelError if one is damaged."""
     manifest = bundle_manifest(store, model)
     for artifact in manifest.outputs:

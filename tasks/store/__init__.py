@@ -1,5 +1,5 @@
 """Results under their keys: complete, or not there at all."""
 
-from tasks.store.store import Built, Found, Store
+from tasks.store.store import Built, Lookup, Store
 
-__all__ = ["Built", "Found", "Store"]
+__all__ = ["Built", "Lookup", "Store"]

@@ -7,12 +7,12 @@ from typing import Any
 from sentiment.settings import flatten
 from tasks.manifest import Manifest
 from tasks.stage import Request
-from tasks.store import Found
+from tasks.store import Lookup
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
-def explain(request: Request, found: Found, previous: Manifest | None) -> list[str]:
+def explain(request: Request, found: Lookup, previous: Manifest | None) -> list[str]:
     """Return why a request has to run.
 
     ``found`` is what the store has for it, ``previous`` the last result with the same label.

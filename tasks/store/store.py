@@ -32,7 +32,7 @@ VERSIONS = ("torch", "numpy", "pyarrow", "nltk", "prefect")
 
 
 @dataclass(frozen=True)
-class Found:
+class Lookup:
     """What the store has for a request: a manifest, or why it cannot be used."""
 
     manifest: Manifest | None
@@ -64,7 +64,7 @@ class Store:
     def folder(self, request: Request) -> Path:
         return self.root / request.stage.name / request.key
 
-    def find(self, request: Request, *, verify: bool = False) -> Found:
+    def find(self, request: Request, *, verify: bool = False) -> Lookup:
         """Look up a result: usable if its manifest is there and its files match it.
 
         Sizes and modification times are compared. The content is read where a time differs, or
@@ -75,14 +75,14 @@ class Store:
             manifest = Manifest.from_json(path.read_bytes())
         except FileNotFoundError:
             gone = self.folder(request).exists()
-            return Found(None, f"{self._short(path)} is missing" if gone else None)
+            return Lookup(None, f"{self._short(path)} is missing" if gone else None)
         except (OSError, ValueError, TypeError, KeyError):
-            return Found(None, f"{self._short(path)} is damaged")
+            return Lookup(None, f"{self._short(path)} is damaged")
         for artifact in manifest.outputs:
             damage = self._damage(artifact, verify)
             if damage:
-                return Found(None, damage)
-        return Found(manifest)
+                return Lookup(None, damage)
+        return Lookup(manifest)
 
     def _damage(self, artifact: Artifact, verify: bool) -> str | None:
         path = self.root / artifact.path

@@ -87,7 +87,7 @@ def test_the_wait_reports_states_and_a_missing_worker(monkeypatch: pytest.Monkey
     running, failed = State(type=StateType.RUNNING), State(type=StateType.FAILED, message="why")
     server: Any = Server(late, late, running, running, failed)
     notes = Notes()
-    assert remote_training.wait_for(server, uuid4(), notes) is failed
+    assert remote_training.wait_until_final(server, uuid4(), notes) is failed
     assert [line.split(": ")[-1] for line in notes.lines if "pool gpu:" in line] == [
         "Late",
         "Running",
@@ -110,11 +110,11 @@ def test_the_wait_outlives_the_servers_absence_and_no_refusal(
     gone = httpx.ConnectError("refused")
     server: Any = Server(running, gone, gone, answer(503), running, gone, done)
     notes = Notes()
-    assert remote_training.wait_for(server, uuid4(), notes) is done
+    assert remote_training.wait_until_final(server, uuid4(), notes) is done
     assert sum("is not responding" in line for line in notes.lines) == 2
     refusing: Any = Server(running, answer(404))
     with pytest.raises(httpx.HTTPStatusError):
-        remote_training.wait_for(refusing, uuid4(), notes)
+        remote_training.wait_until_final(refusing, uuid4(), notes)
 
 
 def test_the_build_of_a_library_leaves_the_key_alone(

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.manifest import Artifact, Manifest
 from tasks.stage import Request, Stage
-from tasks.store import Found
+from tasks.store import Lookup
 from tasks.store.reasons import differences, explain, summarise
 
 STAGE = Stage("tokenize", "sentiment.text.tokenize:tokenize_shard", reads=("ingest",))
@@ -37,15 +37,15 @@ def before(request_now: Request) -> Manifest:
 
 
 def test_the_first_run(request_now: Request) -> None:
-    assert explain(request_now, Found(None), None) == ["first run"]
+    assert explain(request_now, Lookup(None), None) == ["first run"]
 
 
 def test_damage_comes_first(request_now: Request, before: Manifest) -> None:
-    assert explain(request_now, Found(None, "x is missing"), before) == ["x is missing"]
+    assert explain(request_now, Lookup(None, "x is missing"), before) == ["x is missing"]
 
 
 def test_a_removed_result(request_now: Request, before: Manifest) -> None:
-    (reason,) = explain(request_now, Found(None), before)
+    (reason,) = explain(request_now, Lookup(None), before)
     assert "no longer in the storage folder" in reason
 
 
