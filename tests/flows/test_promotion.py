@@ -368,7 +368,7 @@ def test_a_model_is_found_by_any_of_its_names(make_spec: MakeJob, data: Path) ->
     for name in (key, key[:5], model, str(spec.store.root / model), f"{model}/"):
         assert find_model(spec.store, name).model == model
     run(make_spec(data, "train.seed=2"), until="train")
-    for name, problem in (("", "fits 2 models"), ("nothing", "is no model here")):
+    for name, problem in (("", "matches 2 models"), ("nothing", "matches no model")):
         with pytest.raises(ModelError, match=problem):
             find_model(spec.store, name)
 
