@@ -6,6 +6,7 @@ from prefect import flow, get_run_logger
 from pydantic import Field
 
 from flows.config.presets import storage_root
+from flows.steps import STAGES
 from tasks import gc as collection
 from tasks.store import Store
 
@@ -24,8 +25,8 @@ def gc(
         dry_run: List what would be removed; remove nothing.
     """
     store = Store(storage_root(storage))
-    store.prepare()
-    freed = collection.collect(store, keep_runs=keep_runs, dry_run=dry_run)
+    stages = [module.STAGE.name for module in STAGES]
+    freed = collection.collect(store, stages, keep_runs=keep_runs, dry_run=dry_run)
     log = get_run_logger()
     for entry in freed:
         log.info(f"{entry.size:>14,} bytes  {entry.path}")

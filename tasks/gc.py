@@ -1,18 +1,21 @@
 """Remove results that no recent run and no model in use needs."""
 
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.registry.champion import read_registry
-from tasks.stage import CHECKPOINTS
-from tasks.store.run_records import is_active, is_held, read_runs, record_lock
+from tasks.stage import CHECKPOINTS, KEY_LENGTH
+from tasks.store.run_records import is_active, is_held, new_run_id, read_runs, record_lock
 from tasks.store.store import DISCARDED, FAILED, LOCKS, RUNS, Store
 
 RECORDS = "prefect"
 MODELS = "models"
 STUDIES = "tune"
+KEY = rf"[0-9a-f]{{{KEY_LENGTH}}}"
+RUN_ID = r"\d{8}T\d{6}\.\d{6}-\d+"
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,20 @@ class Freed:
     size: int
 
 
-def collect(store: Store, *, keep_runs: int, dry_run: bool) -> list[Freed]:
+def collect(store: Store, stages: Collection[str], *, keep_runs: int, dry_run: bool) -> list[Freed]:
     """Remove what only runs before the last ``keep_runs`` completed ones used; return what.
 
-    Results of active runs are kept, as are the models that links under ``models/`` point to, the
-    champion and the one before it. Prefect's records, locks and run records of what is removed are
-    removed with it.
+    Only results of these ``stages`` and other things that the store itself made are removed, so a
+    storage folder may hold other files. Results of active runs are kept, as are the models that
+    links under ``models/`` point to, the champion and the one before it. Prefect's records, locks
+    and run records of what is removed are removed with it. Raises StorageError unless the folder is
+    a store.
     """
+    store.check()
     with record_lock(store):  # no run can start to use a result meanwhile
         kept_runs, kept = _in_use(store, keep_runs)
         freed = []
-        for path in _garbage(store, kept_runs, kept):
+        for path in _garbage(store, stages, kept_runs, kept):
             freed.append(Freed(path.relative_to(store.root).as_posix(), _size(path)))
             if not dry_run:
                 _remove(path)
@@ -44,16 +50,20 @@ def _in_use(store: Store, keep_runs: int) -> tuple[set[str], set[tuple[str, str]
     """Return the ids of the runs to keep, and every (stage, key) in use by them or as a model."""
     runs: set[str] = set()
     results: set[tuple[str, str]] = set()
-    completed = 0
+    completed, now = 0, new_run_id()
     for run in read_runs(store):
         if completed >= keep_runs and not is_active(store, run):
             continue
-        # A study whose trials were all known has used nothing.
-        completed += run["state"] == "completed" and bool(run["stages"])
+        used = {
+            (stage, key)
+            for stage, entry in run["stages"].items()
+            for key in (*entry["results"].values(), *entry.get("earlier", ()))
+        }
+        # A run that used nothing new does not push out older results, nor does one that a wrong
+        # clock has dated in the future.
+        completed += run["state"] == "completed" and not used <= results and run["run"] < now
         runs.add(run["run"])
-        for stage, entry in run["stages"].items():
-            keys = {*entry["results"].values(), *entry.get("earlier", ())}
-            results |= {(stage, key) for key in keys}
+        results |= used
     return runs, results | set(_models(store))
 
 
@@ -68,28 +78,35 @@ def _models(store: Store) -> Iterator[tuple[str, str]]:
         yield stage, key
 
 
-def _garbage(store: Store, runs: set[str], results: set[tuple[str, str]]) -> Iterator[Path]:
+def _garbage(
+    store: Store, stages: Collection[str], runs: set[str], results: set[tuple[str, str]]
+) -> Iterator[Path]:
     root = store.root
-    for stage in sorted(p for p in root.glob("*") if p.is_dir() and p.name not in _OTHER):
-        for folder in sorted(stage.iterdir()):
-            if folder.name.startswith("."):
-                key, _, kind = folder.name.lstrip(".").partition("-")
-                if kind == DISCARDED and (stage.name, key) in results:
-                    continue  # a killed rebuild left it: the next one puts it back
-                if not is_held(root / LOCKS / f"{stage.name}-{key}.lock"):  # in use by a run
-                    yield folder
-            elif (stage.name, folder.name) not in results:
+    for stage in sorted(stages):
+        for folder, key, kind in _named(root / stage, KEY):
+            lock = root / LOCKS / f"{stage}-{key}.lock"
+            if kind == DISCARDED and (stage, key) in results:
+                continue  # a killed rebuild left it: the next one puts it back
+            if kind and not is_held(lock):  # unfinished work that no run is at
                 yield folder
-                record = root / RECORDS / f"{stage.name}-{folder.name}"
-                lock = root / LOCKS / f"{stage.name}-{folder.name}.lock"
+            elif not kind and (stage, key) not in results:
+                yield folder
+                record = root / RECORDS / f"{stage}-{key}"
                 yield from (path for path in (record, lock) if path.exists())
-    yield from sorted(p for p in (root / RUNS).glob("*") if p.name not in runs)
-    names = {f"{stage}-{key}" for stage, key in results}
-    yield from sorted(p for p in (root / CHECKPOINTS).glob("*") if p.name not in names)
-    yield from sorted(p for p in (root / FAILED).glob("*") if p.name not in names)
+    yield from (path for path, run, _ in _named(root / RUNS, RUN_ID) if run not in runs)
+    used = {f"{stage}-{key}" for stage, key in results}
+    work = rf"(?:{'|'.join(stages)})-{KEY}"
+    for kind in (CHECKPOINTS, FAILED):
+        yield from (path for path, name, _ in _named(root / kind, work) if name not in used)
 
 
-_OTHER = {LOCKS, FAILED, RUNS, RECORDS, MODELS, CHECKPOINTS, STUDIES}
+def _named(folder: Path, name: str) -> Iterator[tuple[Path, str, str]]:
+    """Yield the folders of this name, and hidden ones: ``.<name>-<kind>`` with their kind."""
+    form = re.compile(rf"({name})|\.({name})-(\w+)")
+    for path in sorted(folder.glob("*")):
+        match = form.fullmatch(path.name)
+        if match and path.is_dir() and not path.is_symlink():
+            yield path, match[1] or match[2], match[3] or ""
 
 
 def _size(path: Path) -> int:
@@ -103,6 +120,6 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
         return
     # Renamed first: a reader finds a result complete or not at all.
-    removed = path.with_name(f".{path.name}-removed")
-    path.rename(removed)
+    removed = path if path.name.startswith(".") else path.with_name(f".{path.name}-removed")
+    path.rename(removed)  # which does nothing where it is hidden already
     shutil.rmtree(removed)

@@ -21,12 +21,12 @@ def gc(
     as_json: Json = False,
 ) -> None:
     """Remove results that no recent run and no model in use needs."""
+    from flows.steps import STAGES
     from tasks.gc import collect
     from tasks.store import Store
 
-    store = Store(storage)
-    store.prepare()
-    freed = collect(store, keep_runs=keep_runs, dry_run=dry_run)
+    stages = [module.STAGE.name for module in STAGES]
+    freed = collect(Store(storage), stages, keep_runs=keep_runs, dry_run=dry_run)
     size = sum(entry.size for entry in freed)
     if as_json:
         entries = [asdict(entry) for entry in freed]

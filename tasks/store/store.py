@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from sentiment.errors import SentimentError, StageError
+from sentiment.errors import SentimentError, StageError, StorageError
 from sentiment.progress import Progress, silent
 from tasks.manifest import Artifact, Manifest, digest_file
 from tasks.stage import Request
@@ -27,6 +27,7 @@ from tasks.store.machine import describe_machine
 
 MANIFEST = "manifest.json"
 LOCKS, FAILED, RUNS = "locks", "failed", "runs"
+MARKER = ".sentiment-storage"  # an empty file in the root
 DISCARDED = "discarded"  # a result that a new one is replacing
 VERSIONS = ("torch", "numpy", "pyarrow", "nltk", "prefect")
 
@@ -54,12 +55,21 @@ class Store:
         self.root = root.resolve()
 
     def prepare(self) -> None:
-        """Create the root; raises StorageError if it cannot be written."""
+        """Create the root and mark it as a store; raises StorageError if it cannot be written."""
         probe = self.root / LOCKS / f".probe-{uuid.uuid4().hex}"
         with writing_to(self.root):
             probe.parent.mkdir(parents=True, exist_ok=True)
             probe.touch()
             probe.unlink()
+            (self.root / MARKER).touch()
+
+    def check(self) -> None:
+        """Raise StorageError unless the root is a store, that is, a run has used it."""
+        if not (self.root / MARKER).is_file():
+            raise StorageError(
+                f"{self.root}: not a storage folder, since no run has used it: it has no {MARKER}. "
+                "Name the storage folder with --storage or SENTIMENT_STORAGE."
+            )
 
     def folder(self, request: Request) -> Path:
         return self.root / request.stage.name / request.key

@@ -18,7 +18,6 @@ from flows.run.plan import make_plan
 from flows.run.quality_gates import check_promotion, check_training
 from sentiment.errors import GateError, ModelError
 from sentiment.model.registry import CHAMPION, model_folder
-from tasks.gc import collect
 from tasks.manifest import Manifest
 from tasks.registry.champion import apply_verdict, read_registry, roll_back
 from tasks.registry.models import find_model, list_models
@@ -26,7 +25,7 @@ from tasks.run.spec import RunSpec
 from tasks.store import Store
 from tasks.store.run_records import RunRecord, new_run_id
 from tests.support.reviews import good_lines, write_bz2, write_small_data
-from tests.support.runs import TINY, run_plainly
+from tests.support.runs import TINY, collect_garbage, run_plainly
 
 MakeJob = Callable[..., RunSpec]
 Done = dict[str, list[Manifest]]
@@ -221,7 +220,7 @@ def test_the_champion_and_the_one_before_it_outlive_gc(
     spec, first = worse
     second = run(make_spec(data, *LEARNING))
     RunRecord(spec.store, new_run_id()).finish("completed")
-    collect(spec.store, keep_runs=1, dry_run=False)
+    collect_garbage(spec.store)
     kept = {f"train/{path.name}" for path in (spec.store.root / "train").iterdir()}
     assert kept == {model_of(first), model_of(second)}
     assert not list((spec.store.root / "tokenize").iterdir())

@@ -25,13 +25,12 @@ from flows.study import (
     summary,
 )
 from sentiment.errors import ConfigError, StageError
-from tasks.gc import collect
 from tasks.manifest import Manifest
 from tasks.run.config import Dimension
 from tasks.run.spec import RunSpec
 from tasks.stage import Request, Stage
 from tasks.store.store import MANIFEST, Store
-from tests.support.runs import run_plainly
+from tests.support.runs import collect_garbage, run_plainly
 
 ABOUT = {"settings": "a", "data": "b"}
 SPACE = {
@@ -218,7 +217,7 @@ def test_the_report_shows_the_study(study: dict[str, Any]) -> None:
 
 def test_gc_leaves_a_study_and_its_results(study: dict[str, Any]) -> None:
     store = Store(study["folder"] / "storage")
-    freed = collect(store, keep_runs=1, dry_run=True)
+    freed = collect_garbage(store, dry_run=True)
     assert [entry.path for entry in freed if entry.path.split("/")[0] in ("tune", "train")] == []
 
 

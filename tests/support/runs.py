@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from flows.steps import decide_champion, drive
+from flows.steps import STAGES, decide_champion, drive
 from tasks import promote
+from tasks.gc import Freed, collect
 from tasks.manifest import Manifest
 from tasks.run.spec import RunSpec
 from tasks.stage import Request, Stage
+from tasks.store import Store
 
 TINY = (
     "sample.train=300",
@@ -23,6 +25,7 @@ TINY = (
 
 def run_plainly(spec: RunSpec, until: str | None = None) -> dict[str, list[Manifest]]:
     """Run the pipeline's stages one after the other in this process, without Prefect."""
+    spec.store.prepare()
     done: dict[str, list[Manifest]] = {}
 
     def build(stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
@@ -37,6 +40,12 @@ def run_plainly(spec: RunSpec, until: str | None = None) -> dict[str, list[Manif
 
     drive(spec, answer, until=until)
     return done
+
+
+def collect_garbage(store: Store, *, keep_runs: int = 1, dry_run: bool = False) -> list[Freed]:
+    """Collect the garbage of all stages."""
+    stages = [module.STAGE.name for module in STAGES]
+    return collect(store, stages, keep_runs=keep_runs, dry_run=dry_run)
 
 
 def ran(result: dict[str, Any]) -> list[str]:

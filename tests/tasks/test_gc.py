@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tasks.gc import collect
+from sentiment.errors import StorageError
 from tasks.registry.champion import promote_by_hand
 from tasks.run.spec import RunSpec
 from tasks.store import Store
 from tasks.store.atomic import point_to
 from tasks.store.run_records import RunRecord, new_run_id
-from tests.support.runs import run_plainly
+from tests.support.runs import collect_garbage, run_plainly
 
 MakeJob = Callable[..., RunSpec]
 
@@ -41,12 +41,12 @@ def test_results_of_the_last_runs_stay(make_spec: MakeJob, data: Path) -> None:
     record(first, until="vocabulary")
     old = results(store)
     record(make_spec(data, "vocabulary.min_count=1"), until="vocabulary")
-    assert collect(store, keep_runs=2, dry_run=False) == []
+    assert collect_garbage(store, keep_runs=2) == []
     both = results(store)
     (obsolete,) = {name for name in both if name.startswith("vocabulary")} & old
-    planned = collect(store, keep_runs=1, dry_run=True)
+    planned = collect_garbage(store, dry_run=True)
     assert results(store) == both
-    freed = collect(store, keep_runs=1, dry_run=False)
+    freed = collect_garbage(store)
     assert freed == planned
     assert both - results(store) == {obsolete}
     assert sum(entry.size for entry in freed) > 0
@@ -59,10 +59,10 @@ def test_a_run_that_is_active_keeps_its_results(make_spec: MakeJob, data: Path) 
     run = record(spec, until="tokenize", state=None)
     record(make_spec(data, "ingest.shard_size=7"), until="tokenize")
     before = results(spec.store)
-    collect(spec.store, keep_runs=1, dry_run=False)
+    collect_garbage(spec.store)
     assert results(spec.store) == before
     run.finish("failed")
-    assert collect(spec.store, keep_runs=1, dry_run=False)
+    assert collect_garbage(spec.store)
 
 
 def _killed(root: Path, stages: dict[str, dict[str, str]]) -> None:
@@ -82,9 +82,9 @@ def test_a_run_that_was_killed_counts_as_one_that_failed(make_spec: MakeJob, dat
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
     before = results(spec.store)
-    assert collect(spec.store, keep_runs=1, dry_run=False) == []  # no run completed since
+    assert collect_garbage(spec.store) == []  # no run completed since
     record(make_spec(data, "ingest.shard_size=7"), until="tokenize")
-    collect(spec.store, keep_runs=1, dry_run=False)
+    collect_garbage(spec.store)
     assert not results(spec.store) & before
     assert len(list((spec.store.root / "runs").iterdir())) == 1
 
@@ -95,7 +95,7 @@ def test_a_run_that_used_nothing_pushes_nothing_out(make_spec: MakeJob, data: Pa
     record(spec, until="tokenize")
     RunRecord(spec.store, new_run_id()).finish("completed")
     before = results(spec.store)
-    collect(spec.store, keep_runs=1, dry_run=False)
+    collect_garbage(spec.store)
     assert results(spec.store) == before
 
 
@@ -109,7 +109,7 @@ def test_a_model_in_use_stays(make_spec: MakeJob, data: Path, named: str) -> Non
     else:
         promote_by_hand(spec.store, f"train/{model.name}", None, who="Ada", why="a test")
     record(make_spec(data, "tokenize.urls=keep"), until="tokenize")
-    collect(spec.store, keep_runs=1, dry_run=False)
+    collect_garbage(spec.store)
     assert model.is_dir()
     assert not list((spec.store.root / "tensors").iterdir())
 
@@ -120,7 +120,7 @@ def test_a_link_left_half_way_keeps_no_model(make_spec: MakeJob, data: Path) -> 
     (model,) = (spec.store.root / "train").iterdir()
     point_to(spec.store.root, "models/.latest-1-a", f"train/{model.name}")
     record(make_spec(data, "tokenize.urls=keep"), until="tokenize")
-    collect(spec.store, keep_runs=1, dry_run=False)
+    collect_garbage(spec.store)
     assert not model.exists()
 
 
@@ -130,7 +130,7 @@ def test_a_result_in_use_survives_a_rebuild_that_was_killed(make_spec: MakeJob, 
     record(spec, until="vocabulary")
     (result,) = (spec.store.root / "vocabulary").iterdir()
     discarded = result.rename(result.with_name(f".{result.name}-discarded"))
-    assert collect(spec.store, keep_runs=1, dry_run=False) == []
+    assert collect_garbage(spec.store) == []
     assert discarded.is_dir()
     run_plainly(spec, until="vocabulary")
     assert result.is_dir() and not discarded.exists()
@@ -144,7 +144,7 @@ def test_records_and_locks_go_with_their_result(make_spec: MakeJob, data: Path) 
     (root / "prefect").mkdir()
     (root / "prefect" / name).write_text("{}")
     record(make_spec(data, "ingest.shard_size=7"), until="ingest")
-    collect(spec.store, keep_runs=1, dry_run=False)
+    collect_garbage(spec.store)
     assert not (root / "prefect" / name).exists()
     assert not (root / "locks" / f"{name}.lock").exists()
     assert not (root / "runs" / run.run_id).exists()
@@ -154,11 +154,11 @@ def test_unfinished_work_goes_unless_someone_is_at_it(make_spec: MakeJob, data: 
     spec = make_spec(data)
     record(spec, until="ingest")
     root = spec.store.root
-    left, busy = root / "train" / ".aaaa-1", root / "train" / ".bbbb-2"
+    left, busy = root / "train" / f".{'a' * 16}-1", root / "train" / f".{'b' * 16}-2"
     left.mkdir(parents=True)
     busy.mkdir()
-    with FileLock(root / "locks" / "train-bbbb.lock"):
-        collect(spec.store, keep_runs=1, dry_run=False)
+    with FileLock(root / "locks" / f"train-{'b' * 16}.lock"):
+        collect_garbage(spec.store)
     assert (left.exists(), busy.exists()) == (False, True)
 
 
@@ -168,5 +168,61 @@ def test_without_any_completed_run_everything_recorded_stays(
     spec = make_spec(data)
     record(spec, until="tokenize", state="failed")
     before = results(spec.store)
-    assert collect(spec.store, keep_runs=1, dry_run=False) == []
+    assert collect_garbage(spec.store) == []
     assert results(spec.store) == before
+
+
+FOREIGN = (
+    "Documents/thesis.txt", "src/pkg/a.py", ".git/HEAD", ".git/objects/ab/cdef", "notes.txt",
+    "reviews/train.ft.txt.bz2", "scores/part-00000.parquet", "train/notes.txt", "train/old/a.py",
+    f"mine/{'c' * 16}/a.txt", "runs/mine/a.txt", "checkpoints/mine/a.txt", "failed/mine/a.txt",
+    f"train/{'d' * 16}.txt",
+)  # fmt: skip
+
+
+def test_what_the_store_did_not_make_stays(make_spec: MakeJob, data: Path) -> None:
+    """A storage folder may be a checkout or a home folder."""
+    spec = make_spec(data)
+    record(spec, until="tokenize")
+    for name in FOREIGN:
+        path = spec.store.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    elsewhere = spec.store.root.parent / "elsewhere"
+    elsewhere.mkdir()
+    (spec.store.root / "train" / ("e" * 16)).symlink_to(elsewhere)
+    record(make_spec(data, "ingest.shard_size=7"), until="tokenize")
+    assert collect_garbage(spec.store)
+    for name in FOREIGN:
+        assert (spec.store.root / name).read_text() == name
+    assert (spec.store.root / "train" / ("e" * 16)).is_symlink()
+
+
+def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train" / ("a" * 16)).mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StorageError, match="not a storage folder"):
+        collect_garbage(Store(tmp_path))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_runs_with_nothing_new_push_nothing_out(make_spec: MakeJob, data: Path) -> None:
+    first = make_spec(data)
+    record(first, until="tokenize")
+    before = results(first.store)
+    for _ in range(3):
+        record(make_spec(data, "tokenize.urls=keep"), until="tokenize")
+    collect_garbage(first.store, keep_runs=2)
+    assert results(first.store) > before
+
+
+def test_a_run_dated_in_the_future_pushes_nothing_out(
+    make_spec: MakeJob, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(data)
+    record(spec, until="tokenize")
+    before = results(spec.store)
+    monkeypatch.setattr(f"{__name__}.new_run_id", lambda: "20960101T000000.000000-1")
+    record(make_spec(data, "tokenize.urls=keep"), until="tokenize")
+    collect_garbage(spec.store)
+    assert results(spec.store) > before
