@@ -236,10 +236,10 @@ def test_the_bundle_gets_the_card_that_the_report_wrote(
 def test_a_bundle_that_was_not_evaluated_has_a_card_that_says_so(run: Run) -> None:
     trained = run(until="train")
     card = Path(trained["model"], "README.md")
-    assert "Not measured on test reviews yet" in card.read_text()
+    assert "Not evaluated on test reviews yet" in card.read_text()
     assert "> **Note:** Generated" not in card.read_text()
     assert run()["model"] == trained["model"]
-    assert "Not measured" not in card.read_text()
+    assert "Not evaluated" not in card.read_text()
 
 
 def test_verify_finds_a_flip_that_kept_its_time(run: Run, first: Result, storage: Path) -> None:

@@ -284,12 +284,12 @@ def test_one_process_at_a_time(study: dict[str, Any]) -> None:
 
     with (
         FileLock(study["folder"] / "storage/tune/tiny-tuned.lock"),
-        pytest.raises(ConfigError, match="Another process is at work"),
+        pytest.raises(ConfigError, match="Another process is running the study"),
     ):
         tune(**study["arguments"])
 
 
-def test_no_trial_begins_when_the_time_is_over(study: dict[str, Any]) -> None:
+def test_no_trial_starts_after_the_time_limit(study: dict[str, Any]) -> None:
     from flows.tune import tune
 
     result = tune(**{**study["arguments"], "trials": TRIALS + 5, "timeout": 0})
