@@ -62,6 +62,8 @@ def drive(spec: RunSpec, answer: Answer, *, until: str | None = None) -> dict[st
     ``answer`` is asked for the manifests of one stage after the other.
     """
     spec.check()
+    for module in STAGES:  # before a stage takes its time: an edit meanwhile is not this run's
+        _ = module.STAGE.code
     done: dict[str, list[Manifest]] = {}
     for module in STAGES:
         step(module, spec, done, answer)

@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.metadata
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -9,12 +11,15 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from sentiment.errors import StageError
 from sentiment.settings import Settings
 from tasks.fingerprint import fingerprint
 from tasks.manifest import Artifact, Manifest, digest_json
+from tasks.process import process_start
 
 KEY_FORMAT = 1
 CHECKPOINTS = "checkpoints"
+RUN_AGAIN = "What is finished is kept: run the same command again."
 KEY_LENGTH = 16  # hex digits: short enough to read in a path, long enough not to collide
 Inputs = Mapping[str, Artifact | tuple[Artifact, ...]]
 
@@ -62,8 +67,16 @@ class Stage:
 
     @property
     def code(self) -> dict[str, str]:
-        """A hash of every project definition that the function reaches, by file and name."""
+        """A hash of every project definition that the function reaches, by file and name.
+
+        Of the code that this process runs: it is read once, and StageError is raised if a file has
+        changed since the process may have loaded it.
+        """
         return _code(self.function)
+
+    def has_changed(self) -> bool:
+        """Return whether the sources have changed since this process read its code."""
+        return read_code(self.function) != self.code
 
     @property
     def versions(self) -> dict[str, str]:
@@ -79,10 +92,20 @@ def _load(reference: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
+def read_code(function: str) -> dict[str, str]:
+    """Return the fingerprint's definitions as the sources are now."""
+    return fingerprint(function).definitions
+
+
 @cache
 def _code(function: str) -> dict[str, str]:
-    # Once per process, which keeps running the code that it has loaded.
-    return fingerprint(function).definitions
+    definitions = read_code(function)
+    for file in {name.partition(":")[0] for name in definitions}:
+        module = sys.modules.get(file.removesuffix(".py").replace("/", "."))
+        path = getattr(module, "__file__", None)
+        if path and os.path.getmtime(path) > process_start():
+            raise StageError(f"{file} changed while it was loaded. {RUN_AGAIN}")
+    return definitions
 
 
 @dataclass(frozen=True)
@@ -110,6 +133,16 @@ class Request:
         }
         resuming = {"checkpoints": self.checkpoints(root)} if self.stage.resumable else {}
         return {**paths, **self.settings, **resuming}
+
+    def load(self) -> Callable[..., dict[str, Any]]:
+        """Import and return the stage's function; StageError unless its code is the key's."""
+        function = self.stage.load()
+        if self.stage.code != self.ingredients["code"] or self.stage.has_changed():
+            raise StageError(
+                f"The code of the stage {self.stage.name} changed since this run started. "
+                f"{RUN_AGAIN}"
+            )
+        return function
 
     def checkpoints(self, root: Path) -> Path:
         """Return the folder of a resumable stage's checkpoints."""

@@ -157,8 +157,9 @@ class Store:
         try:
             started = time.monotonic()
             arguments = request.arguments(self.root)
+            function = request.load()
             with computing_in(self.root), request.stage.open_session(arguments) as more:
-                stats = request.stage.load()(**arguments, **more, out=work, progress=progress)
+                stats = function(**arguments, **more, out=work, progress=progress)
             # Work done before a stage resumed from a checkpoint counts too.
             seconds = time.monotonic() - started + stats.get("seconds_before", 0)
             manifest = self._manifest(request, work, folder, stats, run=run, seconds=seconds)

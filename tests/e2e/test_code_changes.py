@@ -1,6 +1,8 @@
 """What runs again after an edit of the code, on a copy of the project."""
 
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 
 from tests.support.reviews import write_small_data
 from tests.support.runs import TINY, ran
-from tests.support.servers import ROOT, result_of, run_sentiment
+from tests.support.servers import ROOT, TIMEOUT, command, end, result_of, run_sentiment
 
 SETTINGS = [option for setting in TINY for option in ("--set", setting)]
 
@@ -143,3 +145,34 @@ def test_the_wiring_of_flows_and_tasks_reruns_nothing(
     edit(project, "flows/ui/run_summary.py", lambda t: t.replace('"reviews"', '"all reviews"'))
     edit(project, "tasks/store/store.py", lambda t: t + "\n\ndef more() -> int:\n    return 2\n")
     assert ran(run_copy(project, server)) == []
+
+
+@pytest.mark.parametrize(("runner", "seen"), [("threads", "ingest"), ("processes", "tokenize")])
+def test_an_edit_while_a_run_is_active_is_never_stored_under_the_wrong_key(
+    project: Path, server: dict[str, str], runner: str, seen: str
+) -> None:
+    """The run stops before the edited stage, and the next one computes it with the new code."""
+    shutil.rmtree(project / "storage")
+    cleaning = project / "code/sentiment/text/cleaning.py"
+    before = cleaning.read_text()
+    options = [*SETTINGS, "--set", f"run.runner={runner}", "--data", str(project / "data")]
+    process = subprocess.Popen(
+        command("run", *options, code=project / "code"),
+        stderr=subprocess.PIPE, text=True, cwd=project / "code", start_new_session=True,
+        env={**os.environ, **server, "SENTIMENT_STORAGE": str(project / "storage")},
+    )  # fmt: skip
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            if line.startswith(f"{seen} ") and "to run" in line:
+                cleaning.write_text(before.replace("text.lower()", "text.upper()"))
+                break
+        _, told = process.communicate(timeout=TIMEOUT)
+    finally:
+        end(process)
+    assert process.returncode == 1, told
+    assert "changed since this run started" in " ".join(told.split())
+    assert not list((project / "storage/tokenize").glob("*/manifest.json"))
+    assert "tokenize" in ran(run_copy(project, server))
+    cleaning.write_text(before)
+    assert planned(project, server)["tokenize"][0] == "run"

@@ -63,7 +63,7 @@ def test_a_stage_that_cannot_read_blames_no_disk(
     gone = FileNotFoundError(errno.ENOENT, "No such file or directory", "reviews/gone.bz2")
     monkeypatch.setattr(failing, "failures", [gone])
     monkeypatch.setattr(failing, "calls", 0)
-    monkeypatch.setattr("tasks.stage._code", lambda _function: {})
+    monkeypatch.setattr("tasks.stage.read_code", lambda _function: {})
     request = Request(Stage("failing", "tests.support.failing:work", reads=()), "all", {})
     with pytest.raises(StageError, match=r"^reviews/gone.bz2: No such file or directory\.$"):
         Store(tmp_path).build(request)
@@ -76,7 +76,7 @@ def test_a_task_is_tried_again(
 ) -> None:
     monkeypatch.setattr(failing, "failures", [OSError(number, "why")] * 2)
     monkeypatch.setattr(failing, "calls", 0)
-    monkeypatch.setattr("tasks.stage._code", lambda _function: {})  # no code of the project
+    monkeypatch.setattr("tasks.stage.read_code", lambda _function: {})  # no code of the project
     stage = Stage("failing", "tests.support.failing:work", reads=())
     request = Request(stage, "all", {})
 

@@ -82,6 +82,9 @@ class TestStage(Stage):
     def code(self) -> dict[str, str]:
         return {"tests/stage.py:shout": "1"}
 
+    def has_changed(self) -> bool:
+        return False
+
 
 def stage(function: str = "shout", session: str | None = None) -> Stage:
     return TestStage(
