@@ -1,4 +1,4 @@
-"""The code on docs/classifier.md works."""
+"""The code on docs/using-a-model.md works."""
 
 import asyncio
 import re
@@ -12,7 +12,7 @@ import pytest
 from sentiment import Classifier
 from tests.support.bundles import Trained
 
-PAGE = (Path(__file__).parents[2] / "docs" / "classifier.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "using-a-model.md").read_text(encoding="utf-8")
 FIRST, SERVICE, PANDAS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
