@@ -10,10 +10,11 @@ import httpx
 import pytest
 
 from sentiment import Classifier
+from sentiment.model.export import export_onnx
 from tests.support.bundles import Trained
 
 PAGE = (Path(__file__).parents[2] / "docs" / "using-a-model.md").read_text(encoding="utf-8")
-FIRST, SERVICE, PANDAS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+FIRST, SERVICE, PANDAS, ONNX = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture
@@ -52,3 +53,14 @@ def test_the_pandas_cell(model: Classifier) -> None:
     texts = ["could not be better", "it broke"]
     assert reviews["probability"].tolist() == pytest.approx(model.probabilities(texts).tolist())
     assert reviews["label"].tolist() == model.predict(texts)
+
+
+def test_the_onnx_cell(
+    model: Classifier, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_onnx(trained.bundle, tmp_path / "model.onnx")
+    monkeypatch.chdir(tmp_path)
+    probability = run(ONNX)["probability"]
+    assert probability.tolist() == pytest.approx(
+        model.probabilities(["could not be better"]).tolist(), abs=1e-4
+    )
