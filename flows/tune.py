@@ -130,7 +130,7 @@ def check(config: PipelineConfig, preset: str, name: str, out: Path) -> None:
 
 
 def first_line(name: str) -> str:
-    return f"# Lookup by `sentiment tune`, study {name}:"
+    return f"# Found by `sentiment tune`, study {name}:"
 
 
 def about(spec: RunSpec) -> dict[str, str]:

@@ -66,7 +66,7 @@ def promote(
 def rollback(why: Why, storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Make the previous champion the champion again.
 
-    No run promotes the withdrawn one again; `models promote` can.
+    No run promotes the model that was rolled back again; `models promote` can.
     """
     from tasks.registry.champion import roll_back, user
     from tasks.store import Store

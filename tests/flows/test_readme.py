@@ -87,7 +87,8 @@ def test_the_shown_outcome_has_the_rows_that_a_run_prints() -> None:
         "stages": [],
     }
     rows = [str(cell) for cell in result_table(result, generated=True).columns[0].cells]
-    shown = re.findall(r"^│ ([a-z ]+?) +│", README, re.MULTILINE)
+    page = (ROOT / "docs/first-run.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^│ ([a-z ]+?) +│", page, re.MULTILINE)
     assert shown == rows
 
 
