@@ -1,4 +1,4 @@
-"""What a stage's function is made of: the part of its key that is code."""
+"""The code fingerprint of a stage's function, which is part of the stage's key."""
 
 from tasks.fingerprint.reach import Fingerprint, fingerprint
 

@@ -1,28 +1,29 @@
-"""What a source file defines, statement by statement, read from its text alone."""
+"""What a source file defines, statement by statement."""
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
-from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from tasks.fingerprint.syntax import (
-    COMPOUND,
     IMPORTS,
-    Chain,
     bound_names,
     chains_in,
-    digest_of,
     eager,
-    has_logger,
-    is_plain,
+    is_bound_once,
+    nodes_in,
     prune,
-    quoted_types,
 )
 
-WHOLE = "*"  # stands for a whole module
-_FIELDS = {"Field": "pydantic", "operational": "sentiment.settings"}
-CONDITIONS = "<module>"  # stands for a module's compound statements, such as ``if`` and ``try``
+WHOLE = "*"  # in place of a name: the whole module
+CONDITIONS = "<module>"  # in place of a name: the module's ``if`` and ``try`` statements
+# Names, and the modules from which the imports come that give them their usual meaning.
+_KNOWN = {
+    "Field": "pydantic", "Path": "pathlib", "TYPE_CHECKING": "typing",
+    "operational": "sentiment.settings",
+}  # fmt: skip
+_LOGGER = "log = logging.getLogger(__name__)"
+_DATA_FILE = re.compile(r"\w+ = Path\(__file__\)\.parent( / '\w[\w.]*(?<!\.py)')+")
 
 
 class Import(NamedTuple):
@@ -33,70 +34,31 @@ class Import(NamedTuple):
 
 
 class Statement:
-    """One statement at module level, what it binds, and what it refers to."""
+    """One statement at module level, and what it refers to.
 
-    def __init__(self, node: ast.stmt, package: str) -> None:
-        self.node, self._package = node, package
+    ``eager`` are the nodes that importing the module evaluates, ``chains`` the names with the
+    attributes taken of them, ``imports`` what the imports in it bind, in functions too, ``loads``
+    the modules that these load, and ``words`` the texts, attributes and ``__names__``.
+    ``data_file`` is ``a/b.txt`` of ``NAME = Path(__file__).parent / "a" / "b.txt"``.
+    """
+
+    def __init__(self, node: ast.stmt, package: str, known: set[str]) -> None:
+        self.node, self.dump = node, ast.dump(node)
         self.bound = frozenset(bound_names(node))
-        self.eager = list(eager(node))  # what is evaluated when the module is imported
-
-    @cached_property
-    def digest(self) -> str:
-        return digest_of([self.node])
-
-    @cached_property
-    def eager_chains(self) -> set[Chain]:
-        return chains_in(self.eager)
-
-    @cached_property
-    def _nodes(self) -> list[ast.AST]:
-        nodes = list(ast.walk(self.node))
-        return [*nodes, *quoted_types(nodes)]
-
-    @cached_property
-    def chains(self) -> list[Chain]:
-        """The names in it, with the attributes taken of them."""
-        # An import in a class makes an attribute, which needs no name to be used.
-        classes = (node for node in self._nodes if isinstance(node, ast.ClassDef))
-        imports = (item for node in classes for item in node.body if isinstance(item, IMPORTS))
-        members = {(name,) for item in imports for name in bound_names(item)}
-        return sorted(chains_in(self._nodes) | members)
-
-    @cached_property
-    def imports(self) -> list[tuple[str, Import]]:
-        """What the imports inside it bind, those in its functions too."""
-        return list(imports_in(self._nodes, self._package))
-
-    @cached_property
-    def loads(self) -> list[str]:
-        """The modules that its imports load, or may load."""
-        return _loads_of(self._nodes, self._package)
-
-    @cached_property
-    def texts(self) -> frozenset[str]:
-        constants = (node.value for node in self._nodes if isinstance(node, ast.Constant))
-        return frozenset(value for value in constants if isinstance(value, str))
-
-    @cached_property
-    def words(self) -> frozenset[str]:
-        """The texts, and the names of all attributes and keywords."""
-        attributes = (node.attr for node in self._nodes if isinstance(node, ast.Attribute))
-        keywords = (node.arg or "" for node in self._nodes if isinstance(node, ast.keyword))
-        given = {name for name, *_ in self.chains}.union(keywords) - {"description"}
-        return self.texts.union(attributes, given)
-
-    @cached_property
-    def data_file(self) -> str | None:
-        """``a/b`` of a statement ``NAME = Path(__file__).parent / "a" / "b"``."""
-        value = self.node.value if isinstance(self.node, ast.Assign) else None
-        parts: list[str] = []
-        while isinstance(value, ast.BinOp) and isinstance(value.op, ast.Div):
-            if not (isinstance(value.right, ast.Constant) and isinstance(value.right.value, str)):
-                return None
-            parts.insert(0, value.right.value)
-            value = value.left
-        is_here = parts and value and ast.unparse(value) == "Path(__file__).parent"
-        return "/".join(parts) if is_here else None
+        self.eager = list(eager(node))
+        self.nodes = nodes_in(node)
+        self.chains = sorted(chains_in(self.nodes))
+        self.imports = list(imports_in(self.nodes, package))
+        self.loads = loads_in(self.nodes, package)
+        constants = [each.value for each in self.nodes if isinstance(each, ast.Constant)]
+        self.texts = {value for value in constants if isinstance(value, str)}
+        attributes = {each.attr for each in self.nodes if isinstance(each, ast.Attribute)}
+        self.words = self.texts | attributes | {n for n, *_ in self.chains if n.startswith("__")}
+        self.data_file = ""
+        source = ast.unparse(node) if isinstance(node, ast.Assign) and "Path" in known else ""
+        if _DATA_FILE.fullmatch(source):
+            self.data_file = "/".join(re.findall("'(.*?)'", source))
+            self.words -= {"__file__"}
 
 
 Binder: TypeAlias = Statement | Import
@@ -105,85 +67,55 @@ Binder: TypeAlias = Statement | Import
 class Module:
     """A source file: its statements, and what binds each of its names, in order.
 
-    ``file`` is its path relative to the folder that holds its top-level package. ``loads`` are the
-    modules that importing it loads, besides its packages. A star import binds the name ``*``.
+    ``file`` is its path from the folder that holds its top-level package, ``loads`` are the modules
+    that it imports. A star import binds the name ``*``.
     """
 
     def __init__(self, name: str, file: str, source: bytes, is_package: bool) -> None:
-        self.name, self.file, self.is_package = name, file, is_package
-        self._source = source
+        self.name, self.file, self.source, self.is_package = name, file, source, is_package
         self.package = name if is_package else name.rpartition(".")[0]
         self.statements: list[Statement] = []
         self.binders: dict[str, list[Binder]] = {}
         self.loads: list[str] = []
-        self._is_rebound = False
+        self.rebinds = False  # whether a second statement gives a name another meaning
         tree = ast.parse(source, file)
-        self._imported = dict(imports_in(tree.body, self.package))
-        known = {name for name, module in _FIELDS.items() if self._means(name, module)}
-        prune(tree, known | ({"log"} if has_logger(tree) else set()))
-        self._tree = tree
+        self._known = self._known_names(tree)
+        prune(tree, self._known)
         for node in tree.body:
-            self._add(node)
+            test = ast.unparse(node.test) if isinstance(node, ast.If) and not node.orelse else ""
+            if isinstance(node, ast.If) and test == "TYPE_CHECKING" and test in self._known:
+                for inner in node.body:
+                    self._add(inner)
+            elif test != "__name__ == '__main__'":
+                self.loads += loads_in(self._add(node).eager, self.package)
 
-    def _add(self, node: ast.stmt, loads: bool = True) -> None:
-        test = ast.unparse(node.test) if isinstance(node, ast.If) and not node.orelse else ""
-        if isinstance(node, ast.If) and test == "__name__ == '__main__'":
-            return  # no import runs it
-        if isinstance(node, ast.If) and test and self._is_type_checking(test):
-            for inner in node.body:
-                self._add(inner, loads=False)
-            return
-        statement = Statement(node, self.package)
+    def _known_names(self, tree: ast.Module) -> set[str]:
+        """Return which of _KNOWN and ``log`` have their usual meaning throughout a module."""
+        imports = dict(imports_in(tree.body, self.package))
+        known = {name for name, module in _KNOWN.items() if imports.get(name) == (module, name)}
+        assigned = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Assign)]
+        if _LOGGER in assigned and imports.get("logging") == ("logging", None):
+            known.add("log")
+        return {name for name in known if is_bound_once(name, tree)}
+
+    def _add(self, node: ast.stmt) -> Statement:
+        statement = Statement(node, self.package, self._known)
         self.statements.append(statement)
-        if not isinstance(node, IMPORTS):
-            for name in sorted(statement.bound):
-                self._bind(name, statement)
-        for name, target in imports_in(statement.eager, self.package):
-            self._bind(name, target, inside=not isinstance(node, IMPORTS))
-        if loads:
-            self.loads += _loads_of(statement.eager, self.package)
-
-    def _bind(self, name: str, binder: Binder, inside: bool = False) -> None:
-        binders = self.binders.setdefault(name, [])
-        if binder not in binders:
-            self._is_rebound |= bool(binders) and not inside
-            binders.append(binder)
-
-    def _means(self, name: str, module: str) -> bool:
-        return self._imported.get(name) == Import(module, name)
-
-    def _is_type_checking(self, test: str) -> bool:
-        if test == "typing.TYPE_CHECKING":
-            return self._imported.get("typing") == Import("typing", None)
-        return test == "TYPE_CHECKING" and self._means(test, "typing")
+        binders: list[tuple[str, Binder]] = [(name, statement) for name in sorted(statement.bound)]
+        binders += imports_in(statement.eager, self.package)
+        new = [each for each in binders if each[1] not in self.binders.get(each[0], ())]
+        self.rebinds |= any(name in self.binders for name, _ in new)
+        for name, binder in new:
+            self.binders.setdefault(name, []).append(binder)
+        return statement
 
     def statements_of(self, name: str) -> list[Statement]:
-        """Return the statements that bind a name, all of them, or the compound ones."""
+        """Return the statements that bind a name, or those that WHOLE or CONDITIONS stand for."""
         if name == WHOLE:
             return self.statements
         if name == CONDITIONS:
-            return [s for s in self.statements if isinstance(s.node, COMPOUND)]
+            return [s for s in self.statements if isinstance(s.node, ast.If | ast.Try)]
         return [binder for binder in self.binders.get(name, ()) if isinstance(binder, Statement)]
-
-    @cached_property
-    def is_plain(self) -> bool:
-        """Whether importing it only imports, defines and assigns names, each of them once."""
-        has_global = b"global" in self._source and any(
-            isinstance(node, ast.Global) for node in ast.walk(self._tree)
-        )
-        plain = all(is_plain(statement.eager) for statement in self.statements)
-        return plain and not has_global and not self._is_rebound
-
-    @cached_property
-    def digest(self) -> str:
-        """The sha256 of all of it, docstrings too, but for imports, whose order does not matter."""
-        tree = ast.parse(self._source, self.file)
-        return digest_of(node for node in tree.body if not isinstance(node, IMPORTS))
-
-    @cached_property
-    def imports(self) -> list[Import]:
-        """What all its imports bind."""
-        return [target for _, target in imports_in(ast.walk(self._tree), self.package)]
 
 
 def imports_in(nodes: Iterable[ast.AST], package: str) -> Iterator[tuple[str, Import]]:
@@ -199,27 +131,7 @@ def imports_in(nodes: Iterable[ast.AST], package: str) -> Iterator[tuple[str, Im
                 yield alias.asname or module, Import(module, None)
 
 
-def _loads_of(nodes: Iterable[ast.AST], package: str) -> list[str]:
+def loads_in(nodes: list[ast.AST], package: str) -> list[str]:
     """Return the modules that the imports among nodes load, or may load."""
-    loads: list[str] = []
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            loads += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            loads += [f"{module}.{name}" for _, (module, name) in imports_in([node], package)]
-    return loads
-
-
-_CACHE: dict[tuple[str, Path], tuple[int, int, Module]] = {}
-
-
-def read_module(name: str, path: Path, folder: Path) -> Module:
-    """Parse a file, once as long as its time and size stay the same."""
-    status = path.stat()
-    cached = _CACHE.get((name, path))
-    if cached and cached[:2] == (status.st_mtime_ns, status.st_size):
-        return cached[2]
-    file = path.relative_to(folder).as_posix()
-    module = Module(name, file, path.read_bytes(), path.name == "__init__.py")
-    _CACHE[name, path] = (status.st_mtime_ns, status.st_size, module)
-    return module
+    loads = [a.name for node in nodes if isinstance(node, ast.Import) for a in node.names]
+    return loads + [f"{module}.{name}" for _, (module, name) in imports_in(nodes, package) if name]

@@ -1,101 +1,109 @@
-"""Whether importing a module does no more than to define things."""
+"""Whether importing a module only defines things."""
 
 import ast
 import builtins
 from collections.abc import Iterator
 
-from tasks.fingerprint.modules import Module
-from tasks.fingerprint.resolution import Node, Project
-from tasks.fingerprint.syntax import FUNCTIONS, chain_of, chains_in
+from tasks.fingerprint.modules import Module, Statement
+from tasks.fingerprint.resolution import Node, Project, Target
+from tasks.fingerprint.syntax import FUNCTIONS, IMPORTS, chain_of, chains_in
 
-# Calls, decorators and bases that make a value and change nothing else: all that these modules
-# offer, and these objects of others. A new one is added here once its module counts whole.
-_MAKING_MODULES = frozenset({
-    "abc", "collections", "collections.abc", "contextlib", "dataclasses", "datetime", "math",
-    "pathlib", "pydantic", "pydantic_core", "re", "typing",
+_STATEMENTS = FUNCTIONS | IMPORTS | ast.Assign | ast.AnnAssign | ast.If | ast.Try
+_HOOKS = frozenset({  # run by making a class, or by taking an item of it
+    "__class_getitem__", "__init_subclass__", "__pydantic_init_subclass__", "__set_name__",
 })  # fmt: skip
-_MAKERS = frozenset({
-    "contextvars.ContextVar", "functools.cache", "functools.cached_property",
-    "functools.lru_cache", "functools.partial", "functools.singledispatch", "functools.wraps",
-    "httpx.Auth", "httpx.Timeout", "itertools.chain", "logging.getLogger", "numpy.array",
-    "numpy.zeros", "operator.attrgetter", "operator.itemgetter", "threading.Lock",
-    "threading.local", "torch.device", "torch.nn.Module", "torch.no_grad",
-    *(f"pyarrow.{name}" for name in (
-        "binary", "bool_", "field", "float32", "float64", "int8", "int16", "int32", "int64",
-        "list_", "schema", "string", "uint8",
-    )),
-})  # fmt: skip
-_MAKING_BUILTINS = frozenset({
-    "bool", "bytes", "classmethod", "dict", "float", "frozenset", "int", "len", "list", "property",
-    "range", "set", "staticmethod", "str", "tuple",
-})  # fmt: skip
+# Calls, decorators and base classes that do nothing but give a value. A module that uses any other
+# at its top counts whole.
+_SAFE = frozenset({
+    "bytes.maketrans", "contextlib.contextmanager", "contextvars.ContextVar", "dataclasses.*",
+    "datetime.*", "functools.cache", "functools.cached_property", "itertools.chain", "len",
+    "logging.getLogger", "math.*", "pathlib.*", "pyarrow.binary", "pyarrow.float32",
+    "pyarrow.float64", "pyarrow.int8", "pyarrow.int16", "pyarrow.int32", "pyarrow.int64",
+    "pyarrow.list_", "pyarrow.schema", "pyarrow.string", "pyarrow.uint8", "pydantic.*",
+    "re.compile", "re.split", "threading.Lock", "threading.local", "torch.device",
+    "torch.nn.Module", "torch.no_grad", "typing.*",
+    *(name for name, value in vars(builtins).items() if isinstance(value, type)),
+}) - {"type", "map", "filter"}  # fmt: skip
+_MODEL_PARTS = frozenset({"pydantic.BaseModel", "pydantic.ConfigDict", "pydantic.Field"})
 
 
-def sources_of(project: Project, module: Module) -> frozenset[str]:
-    """Return the modules from which a module takes something that it evaluates on import.
+def sources_of(project: Project, module: Module) -> set[str]:
+    """Return the modules of which a module evaluates something on import.
 
-    The module itself is among them when importing it may do more than to define things.
+    The module itself is among them if importing it may do more than define things.
     """
-    taken = {chain for statement in module.statements for chain in statement.eager_chains}
-    targets = (t for chain in taken for t in project.lookup(module, chain[0], chain[1:]))
-    found = {target.module for target in targets if isinstance(target, Node)} - {module.name}
-    used = (use for statement in module.statements for use in _uses(statement.eager))
-    if not module.is_plain or not all(_only_makes(project, module, *use) for use in used):
-        found.add(module.name)
-    return frozenset(found)
+    taken = (t for each in module.statements for t in _taken(project, module, each))
+    found = {target.module for target in taken if isinstance(target, Node)} - {module.name}
+    defines = all(_only_defines(project, module, each) for each in module.statements)
+    return found if defines and not module.rebinds else {*found, module.name}
 
 
-def _uses(nodes: list[ast.AST]) -> Iterator[tuple[ast.expr, bool]]:
-    """Yield what is called or decorates among nodes, and base classes; True for these."""
-    for node in nodes:
-        if isinstance(node, ast.Call):
-            yield node.func, False
-        elif isinstance(node, ast.ClassDef | FUNCTIONS):
-            for decorator in node.decorator_list:
-                if not isinstance(decorator, ast.Call):
-                    yield decorator, False
-            for base in node.bases if isinstance(node, ast.ClassDef) else ():
-                yield base.value if isinstance(base, ast.Subscript) else base, True
+def _taken(project: Project, module: Module, statement: Statement) -> Iterator[Target]:
+    """Yield what the names in a statement stand for that importing its module evaluates."""
+    for chain in chains_in(statement.eager):
+        yield from project.lookup(module, chain)
 
 
-def _only_makes(project: Project, module: Module, function: ast.expr, is_base: bool) -> bool:
-    chain = chain_of(function)
-    if chain is None:  # perhaps a method of a text
-        return isinstance(function, ast.Attribute) and isinstance(function.value, ast.Constant)
-    targets = project.lookup(module, chain[0], chain[1:])
-    if not targets:
-        is_exception = chain[0] in dir(builtins) and chain[0] != "type"
-        return (
-            chain[0] in _MAKING_BUILTINS or chain[1:] == ("setter",) or (is_base and is_exception)
-        )
-    return all(
-        is_base or (len(chain) == 1 and _is_record(project, target))
-        if isinstance(target, Node)
-        else target in _MAKERS or target.rpartition(".")[0] in _MAKING_MODULES
-        for target in targets
-    )
-
-
-def _is_record(project: Project, node: Node, seen: frozenset[Node] = frozenset()) -> bool:
-    """Whether an instance of a class is made without running any code of the project."""
-    module, statements = project.module(node.module), project.statements(node)
-    if module is None or [type(s.node) for s in statements] != [ast.ClassDef]:
+def _only_defines(project: Project, module: Module, statement: Statement) -> bool:
+    """Whether a statement only imports, defines and assigns."""
+    if any(isinstance(node, ast.Global) for node in statement.nodes):
         return False
-    statement = statements[0]
-    for inner in statement.eager:
-        if isinstance(inner, ast.Lambda):
-            return False
-        if isinstance(inner, FUNCTIONS):
-            decorators = {c for d in inner.decorator_list for c in chains_in([*ast.walk(d)])}
-            outside = {t for chain in decorators for t in project.lookup(module, chain[0])}
-            validates = any(str(target).startswith("pydantic") for target in outside)
-            if validates or inner.name.startswith("__") or inner.name == "model_post_init":
-                return False
-    used = (t for c in statement.eager_chains for t in project.lookup(module, c[0], c[1:]))
     return all(
-        target in {node, *seen}
-        or _is_record(project, target, seen | {node})
-        or not any(isinstance(s.node, FUNCTIONS | ast.ClassDef) for s in project.statements(target))
-        for target in used
-        if isinstance(target, Node)
+        _is_definition(node) and all(_is_safe(project, module, *use) for use in _uses(node))
+        for node in statement.eager
     )
+
+
+def _is_definition(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute | ast.Subscript):
+        return isinstance(node.ctx, ast.Load)
+    if _HOOKS & {getattr(node, "name", None), getattr(node, "id", None)}:
+        return False
+    if isinstance(node, ast.ClassDef):
+        return not node.keywords  # such as a metaclass
+    if isinstance(node, ast.alias):
+        return node.name != "*"
+    is_known = isinstance(node, _STATEMENTS) or type(node).__name__ == "TypeAlias"
+    return is_known or not isinstance(node, ast.stmt | ast.NamedExpr)
+
+
+def _uses(node: ast.AST) -> Iterator[tuple[ast.expr, bool]]:
+    """Yield what a node calls or is decorated with, and its base classes; True for these."""
+    if isinstance(node, ast.Call):
+        yield node.func, False
+    for decorator in getattr(node, "decorator_list", ()):
+        if not isinstance(decorator, ast.Call):
+            yield decorator, False
+    for base in node.bases if isinstance(node, ast.ClassDef) else ():
+        yield base.value if isinstance(base, ast.Subscript) else base, True
+
+
+def _is_safe(project: Project, module: Module, used: ast.expr, is_base: bool) -> bool:
+    chain = chain_of(used)
+    if chain is None:  # perhaps a method of a text
+        return isinstance(getattr(used, "value", None), ast.Constant)
+    return all(
+        bool({target, f"{target.rpartition('.')[0]}.*"} & _SAFE)
+        if isinstance(target, str)
+        else is_base or (len(chain) == 1 and _is_record(project, target))
+        for target in project.lookup(module, chain) or [".".join(chain)]
+    )
+
+
+def _is_record(project: Project, made: Node) -> bool:
+    """Whether making an instance of a class runs no code of the project."""
+    classes = [made]  # and its bases, and all others that their bodies name
+    for each in classes:
+        module, statements = project.module(each.module), project.statements(each)
+        if module is None or [type(s.node) for s in statements] != [ast.ClassDef]:
+            return False
+        for node in statements[0].eager:
+            is_special = isinstance(node, FUNCTIONS) and node.name.startswith(("__", "model_post"))
+            if is_special or isinstance(node, ast.Lambda):
+                return False
+        for target in _taken(project, module, statements[0]):
+            if isinstance(target, Node):
+                classes += [target] if target not in classes else []
+            elif target.startswith("pydantic") and target not in _MODEL_PARTS:  # a validator
+                return False
+    return True

@@ -1,32 +1,25 @@
-"""The code fingerprint of a stage: what its function is made of, over all project modules.
+"""The code fingerprint of a stage: hashes of everything that its function is made of.
 
-A definition (function, class, module-level variable) counts when the function reaches it by names,
-through any number of modules. Its digest is that of its syntax tree, and of what the names in it
-stand for, so an import of another object under the same name counts too.
+A definition (function, class or module-level variable) counts when the function reaches it through
+names, over any number of modules. Its hash covers its syntax tree and what the names in it stand
+for. Names are followed one by one through *plain* modules. Importing one of these only imports,
+defines, and assigns each name once, and calls only what ``plain.py`` lists as safe. Besides:
 
-Names are followed one by one through *plain* modules: those that only import, define and assign
-when they are imported, each name once, and call nothing but what is known to make a value and do no
-more (``plain.py`` has the list). Besides,
+- Any other module counts whole once it is loaded, with all that it refers to. So does a module that
+  evaluates something of it on import, such as a base class or a decorator.
+- A module used as a value counts whole, and so does one whose ``__getattr__`` may give a name.
+- A plain module's ``if`` and ``try`` statements count once it is loaded, except
+  ``if TYPE_CHECKING`` and ``if __name__ == "__main__"``.
+- A data file counts when a text in reached code, or a data file that counts, contains its name.
+- All files count when reached code may find code or data at run time (``eval``, ``importlib``,
+  ``subprocess`` ...), or may read docstrings or descriptions. ``__file__`` is harmless only in
+  ``NAME = Path(__file__).parent / "a.txt"`` where all other code uses ``NAME.read_text()``.
 
-- any other module counts whole, with all that it refers to, once the stage's code loads it. So does
-  a module that evaluates something of such a module on import, as a decorator or a base class;
-- so does a module that is used as a value, or has a ``__getattr__`` and gives a name;
-- a plain module's ``if``, ``try`` and ``with`` count once it is loaded, but for
-  ``if TYPE_CHECKING``, whose names are followed as any, and ``if __name__ == "__main__"``;
-- all files of the package count when reached code finds code at run time (``eval``, ``globals``,
-  ``sys.modules``, ``import_module``, ``inspect``, ``f.__globals__``, another process ...), or reads
-  docstrings or descriptions;
-- a file that is not Python counts when a text in reached code may name it, and all of them do when
-  reached code computes a name from ``__file__`` or asks for resources.
+Comments, layout, docstrings, descriptions of settings and log messages do not count, nor do
+``operational`` settings. Texts of errors do, as code may catch an error and keep its text.
 
-What people read does not count: comments, layout, docstrings, the descriptions of settings and the
-texts of a module's ``log``. Nor do ``operational`` settings, which by contract shape no byte. The
-texts of errors do count, as code may catch an error and keep its text.
-
-Limits: not seen are compiled extensions, folders outside the packages, files named neither by a
-text nor from ``__file__``, files that a template includes by a computed name, environment variables
-and the time zone. The order of a plain module's
-statements does not count. Another minor version of Python may give other digests.
+Not seen: compiled extensions, files outside the packages, file names put together at run time,
+environment variables, the time zone, and the order of a plain module's statements.
 """
 
 import hashlib
@@ -35,18 +28,17 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from tasks.fingerprint.modules import CONDITIONS, WHOLE, Module
+from tasks.fingerprint.modules import CONDITIONS, WHOLE
 from tasks.fingerprint.plain import sources_of
-from tasks.fingerprint.resolution import EVERYTHING, FILES, Node, Project, Target
+from tasks.fingerprint.resolution import Node, Project, Target
 
 
 @dataclass(frozen=True)
 class Fingerprint:
     """What a function is made of.
 
-    ``definitions`` maps ``<file>:<name>`` (the file relative to the folder that holds its package;
-    ``*`` for a whole module, ``<module>`` for its conditional definitions) and data files to the
-    start of their sha256; ``digest`` is the sha256 over all of them.
+    ``definitions`` maps data files and ``<file>:<name>`` (``*`` for a whole module, ``<module>``
+    for its conditions) to the start of their sha256. ``digest`` covers all of them.
     """
 
     digest: str
@@ -64,8 +56,7 @@ def fingerprint(function: str, packages: Sequence[str] = ("sentiment",)) -> Fing
     reach.extend(project.find(function))
     reach.follow()
     definitions = reach.definitions()
-    text = "\n".join(f"{name} {digest}" for name, digest in definitions.items())
-    return Fingerprint(_sha256([text]), definitions)
+    return Fingerprint(_sha256(definitions), definitions)
 
 
 class Reach:
@@ -73,88 +64,61 @@ class Reach:
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._meanings: dict[Node, dict[str, tuple[Target, ...]]] = {}
+        self._meanings: dict[Node, list[tuple[str, tuple[Target, ...]]]] = {}
         self._queue: list[Node] = []
-        self._loaded: dict[str, Module] = {}
-        self._sources: dict[str, frozenset[str]] = {}
+        self._sources: dict[str, set[str]] = {}  # of the modules loaded
 
     def extend(self, targets: Iterable[Target]) -> None:
         for target in targets:
-            if target == EVERYTHING and target not in self._meanings:
-                self._meanings[EVERYTHING] = {}
-                self.extend(self._project.everything())
-            elif isinstance(target, Node) and target not in self._meanings:
-                self._meanings[target] = self._project.meanings(target)
+            if isinstance(target, Node) and target not in self._meanings:
+                self._meanings[target] = sorted(set(self._project.meanings(target)), key=repr)
                 self._queue.append(target)
 
     def follow(self) -> None:
         """Follow all names."""
         while self._queue:
             node = self._queue.pop()
-            if node.name != FILES:
-                self._load(node.module)
-            for targets in self._meanings[node].values():
+            self._load(node.module)
+            for _, targets in self._meanings[node]:
                 self.extend(targets)
             for statement in self._project.statements(node):
                 for dotted in statement.loads:
                     self._load(dotted)
             if not self._queue:
-                self._find_odd_modules()
+                self._take_whole_modules()
 
     def _load(self, dotted: str) -> None:
-        """Take in what importing a module runs: its packages, itself, and its imports."""
+        """Note what importing a module runs: its packages, itself, and its imports."""
         for name in accumulate(dotted.split("."), "{}.{}".format):
             module = self._project.module(name)
-            if module and name not in self._loaded:
-                self._loaded[name] = module
-                if module.statements_of(CONDITIONS):
-                    self.extend([Node(name, CONDITIONS)])
+            if module and name not in self._sources:
+                self._sources[name] = sources_of(self._project, module)
+                self.extend([Node(name, CONDITIONS)])
                 for source in module.loads:
                     self._load(source)
 
-    def _find_odd_modules(self) -> None:
-        """Take loaded modules whole that are not plain, or take something from such a one."""
-        for name, module in self._loaded.items():
-            if name not in self._sources:
-                self._sources[name] = sources_of(self._project, module)
-        odd: set[str] = set()
-        while more := {n for n, found in self._sources.items() if found & {n, *odd}} - odd:
-            odd |= more
-        self.extend(Node(name, WHOLE) for name in sorted(odd))
+    def _take_whole_modules(self) -> None:
+        """Take the modules that are not plain, and those that evaluate something of such a one."""
+        whole: set[str] = set()
+        while more := {n for n, found in self._sources.items() if found & {n, *whole}} - whole:
+            whole |= more
+        self.extend(Node(name, WHOLE) for name in sorted(whole))
 
     def definitions(self) -> dict[str, str]:
-        """Return the digests of all that was reached, sorted by file and name."""
+        """Return the hashes of all that was reached, sorted by file and name."""
         found: dict[str, str] = {}
         files: dict[str, Path] = {}
         for node, meanings in self._meanings.items():
+            files |= self._project.files_of(node)
             module, statements = self._project.module(node.module), self._project.statements(node)
-            if node.name == FILES:
-                files |= self._project.data_files[node.module].all
-            for statement in statements:
-                files |= self._project.files_of(statement, node.module)
-            if node.name != WHOLE and Node(node.module, WHOLE) in self._meanings:
-                continue
-            if module and statements:
-                whole = [module.digest] if node.name == WHOLE else []
-                texts = whole or [statement.digest for statement in statements]
-                texts += [
-                    f"{name}: {' '.join(map(_label, targets))}"
-                    for name, targets in meanings.items()
-                ]
-                found[f"{module.file}:{node.name}"] = _sha256(texts)[:16]
-        found |= {name: _sha256([path.read_bytes()])[:16] for name, path in files.items()}
+            if module and node.name == WHOLE and module.source:
+                found[f"{module.file}:*"] = _sha256(module.source, meanings)[:16]
+            elif module and statements and Node(module.name, WHOLE) not in self._meanings:
+                dumps = [statement.dump for statement in statements]
+                found[f"{module.file}:{node.name}"] = _sha256(dumps, meanings)[:16]
+        found |= {name: _sha256(path.read_bytes())[:16] for name, path in files.items()}
         return dict(sorted(found.items()))
 
 
-def _label(target: Target) -> str:
-    return target if isinstance(target, str) else f"{target.module}:{target.name}"
-
-
-def _sha256(parts: Iterable[str | bytes]) -> str:
-    """Return the sha256 of texts, each kept apart from the next."""
-    digest = hashlib.sha256()
-    for part in parts:
-        content = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        digest.update(b"%d:" % len(content))
-        digest.update(content)
-    return digest.hexdigest()
+def _sha256(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -1,52 +1,50 @@
 """What names stand for across the modules of some packages, found without importing any."""
 
 import importlib.util
+import os
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from sentiment.errors import StageError
-from tasks.fingerprint.data_files import DataFiles
-from tasks.fingerprint.modules import WHOLE, Import, Module, Statement, read_module
+from tasks.fingerprint.data_files import data_files, files_named, with_included
+from tasks.fingerprint.modules import WHOLE, Import, Module, Statement, imports_in
 from tasks.fingerprint.syntax import Chain
 
-FILES = "<files>"  # stands for all files of a package that are not Python
-_MODULE_ATTRIBUTES = frozenset({"__name__", "__doc__", "__package__"})
-_READS = frozenset({"read_text", "read_bytes", "open"})
-
-# What finds code at run time, by any name. These are objects of other modules, builtins, words.
+# Code that uses one of these may find any code or data file at run time: objects, by how their
+# dotted name begins, and words, as a name, an attribute or a text.
 _DYNAMIC_OBJECTS = (
-    "builtins", "code", "doctest", "gc", "imp", "importlib", "inspect", "marshal", "os.popen",
-    "os.system", "pickle", "pkgutil", "pty", "runpy", "shelve", "subprocess",
-    "sys._current_frames", "sys._getframe", "sys.meta_path", "sys.modules", "sys.path_hooks",
-    "timeit", "torch.load", "trace",
+    "builtins.eval.", "builtins.exec.", "builtins.globals.", "code.", "doctest.", "gc.", "imp.",
+    "importlib.", "importlib_resources.", "inspect.", "jinja2.PackageLoader.", "logging.",
+    "marshal.", "os.exec", "os.popen.", "os.posix_spawn", "os.spawn", "os.system.", "pickle.",
+    "pkg_resources.", "pkgutil.", "pty.", "pydoc.", "runpy.", "shelve.", "subprocess.",
+    "sys._current_frames.", "sys._getframe.", "sys.meta_path.", "sys.modules.", "sys.path_hooks.",
+    "timeit.", "torch.load.", "trace.",
 )  # fmt: skip
-_STATIC_OBJECTS = ("importlib.metadata", "importlib.resources", "importlib.util.find_spec")
-_DYNAMIC_BUILTINS = frozenset({"__builtins__", "__import__", "eval", "exec", "globals"})
+_STATIC_OBJECTS = frozenset({"importlib.util.find_spec", "logging.getLogger"})
 _DYNAMIC_WORDS = frozenset({
-    "__builtins__", "__globals__", "__import__", "__loader__", "__path__", "__self__", "__spec__",
-    "__subclasses__", "exec_module", "f_back", "f_globals", "get_code", "get_data", "get_source",
-    "gi_frame", "load_module", "tb_frame",
-    # These read what people read, which else does not count.
-    "__doc__", "addFilter", "addHandler", "description", "getdoc", "Handler",
-    "model_json_schema", "setLogRecordFactory", "use_attribute_docstrings",
+    "__builtins__", "__file__", "__globals__", "__import__", "__loader__", "__path__", "__self__",
+    "__spec__", "__subclasses__", "exec_module", "f_back", "f_globals", "get_code", "get_data",
+    "get_source", "gi_frame", "load_module", "tb_frame",
+    # These may read docstrings, descriptions and log messages, which otherwise do not count.
+    "__doc__", "addFilter", "addHandler", "description", "model_json_schema",
 })  # fmt: skip
-_RESOURCES = (
-    "importlib.metadata", "importlib.resources", "importlib_resources", "jinja2.PackageLoader",
-    "pkg_resources",
-)  # fmt: skip
+_READS = frozenset({"read_text", "read_bytes", "open"})
+_parsed = lru_cache(maxsize=500)(Module)  # one process takes the fingerprints of all stages
 
 
 class Node(NamedTuple):
-    """A name in a module, or one of the signs that stand for more than a name."""
+    """A name in a module, or WHOLE or CONDITIONS."""
 
     module: str
     name: str
 
 
 Target: TypeAlias = "Node | str"  # a project definition, or the dotted name of something else
+Seen: TypeAlias = tuple[object, ...]  # the steps of a search, which imports may lead in circles
 EVERYTHING = Node(WHOLE, WHOLE)  # all files of all packages
 
 
@@ -56,22 +54,19 @@ class Project:
     def __init__(self, packages: Sequence[str]) -> None:
         self._roots = {package: _locate(package) for package in packages}
         self._modules: dict[str, Module | None] = {}
-        self._dotted = re.compile(rf"(?:{'|'.join(packages)})(?:\.\w+)*(?::[\w.]+)?")
-        self.data_files = {package: DataFiles(root) for package, root in self._roots.items()}
+        self._dotted = re.compile(rf"(?:{'|'.join(packages)})(?:[.:]\w+)+")
+        self._files = {n: p for root in self._roots.values() for n, p in data_files(root).items()}
 
     def find(self, function: str) -> list[Node]:
         """Return the definitions behind ``package.module:name``; raises StageError."""
         dotted, _, name = function.partition(":")
         module = self.module(dotted)
-        found = self.lookup(module, name) if module else []
-        nodes = [target for target in found if isinstance(target, Node)]
-        if nodes:
+        found = self.lookup(module, (name,)) if module else []
+        if nodes := [target for target in found if isinstance(target, Node)]:
             return nodes
-        wrong = (
-            f"{module.file} defines no {name or 'function without a name'}"
-            if module
-            else f"there is no module {dotted!r} in {', '.join(self._roots)}"
-        )
+        wrong = f"there is no module {dotted!r} in {', '.join(self._roots)}"
+        if module:
+            wrong = f"{module.file} defines no {name or 'function without a name'}"
         raise StageError(f"{function}: {wrong}. Name the function as package.module:function.")
 
     def module(self, dotted: str) -> Module | None:
@@ -84,64 +79,51 @@ class Project:
         top, *parts = dotted.split(".")
         if top not in self._roots or not all(part.isidentifier() for part in parts):
             return None
-        path, folder = self._roots[top].joinpath(*parts), self._roots[top].parent
-        files = [path / "__init__.py", path.with_name(f"{path.name}.py")]
+        root, package = self._roots[top], dotted.replace(".", "/")
         try:
-            for file in files:
-                if file.is_file():
-                    return read_module(dotted, file, folder)
+            for file in (f"{package}/__init__.py", f"{package}.py"):
+                if (path := root.parent / file).is_file():
+                    return _parsed(dotted, file, path.read_bytes(), path.stem == "__init__")
         except (SyntaxError, ValueError, OSError) as error:
             raise StageError(f"{dotted}: its source cannot be read: {error}") from error
-        name = files[0].relative_to(folder).as_posix()
-        return Module(dotted, name, b"", is_package=True) if path.is_dir() else None
+        is_folder = (root.parent / package).is_dir()
+        return _parsed(dotted, f"{package}/__init__.py", b"", True) if is_folder else None
 
     def statements(self, node: Node) -> list[Statement]:
         module = self.module(node.module)
         return module.statements_of(node.name) if module else []
 
-    def lookup(
-        self, module: Module, name: str, rest: Chain = (), seen: frozenset[object] = frozenset()
-    ) -> list[Target]:
-        """Return all that ``name.rest`` may stand for in a module, in the order of binding."""
-        step = (module.name, name, rest)
+    def lookup(self, module: Module, chain: Chain, seen: Seen = ()) -> list[Target]:
+        """Return all that a chain of names may stand for in a module, in the order of binding."""
+        name, rest, step = chain[0], chain[1:], (module.name, chain)
         if step in seen:
-            return []
+            return [Node(module.name, name)]  # imports in a circle, which define nothing
         targets: list[Target] = []
         for binder in [*module.binders.get(name, ()), *module.binders.get("*", ())]:
             if isinstance(binder, Statement):
                 targets.append(Node(module.name, name))
             else:
-                targets += self.imported(binder, rest, seen | {step})
+                targets += self._imported(binder, rest, (*seen, step))
         return list(dict.fromkeys(targets))
 
-    def imported(
-        self, source: Import, rest: Chain = (), seen: frozenset[object] = frozenset()
-    ) -> list[Target]:
+    def _imported(self, source: Import, rest: Chain = (), seen: Seen = ()) -> list[Target]:
         """Return all that ``rest`` may stand for as attributes of what an import binds."""
         if source.name == "*":
             known = self.module(source.module)
             return [*self.whole(source.module)] if known else [f"{source.module}.*"]
         return self._attribute(source.module, (*filter(None, [source.name]), *rest), seen)
 
-    def _attribute(self, dotted: str, chain: Chain, seen: frozenset[object]) -> list[Target]:
+    def _attribute(self, dotted: str, chain: Chain, seen: Seen = ()) -> list[Target]:
         module = self.module(dotted)
         if module is None:
             return [".".join([dotted, *chain])]
         if not chain:
             return list(self.whole(dotted))
-        step = (dotted, *chain)
-        if step in seen:
-            return []
-        name, *rest = chain
-        if name == "__file__":
-            return [Node(dotted.partition(".")[0], FILES)]
-        targets = self.lookup(module, name, tuple(rest), seen)
-        below = module.is_package and self.module(f"{dotted}.{name}")
-        if below:
-            targets += self._attribute(below.name, tuple(rest), seen | {step})
-        is_circular = (dotted, name, tuple(rest)) in seen
-        is_missing = not (targets or below or is_circular or name in _MODULE_ATTRIBUTES)
-        if is_missing or "__getattr__" in module.binders:
+        name, below = chain[0], f"{dotted}.{chain[0]}"
+        targets = self.lookup(module, chain, seen)
+        if module.is_package and self.module(below):
+            targets += self._attribute(below, chain[1:], seen)
+        if "__getattr__" in module.binders or not (targets or name == "__name__"):
             targets.append(Node(dotted, WHOLE))
         return targets
 
@@ -152,91 +134,61 @@ class Project:
         module = self.module(dotted)
         if module and module.is_package:
             for path in sorted(self._roots[top].joinpath(*parts).iterdir()):
-                is_source = path.suffix in ("", ".py") and path.stem != "__init__"
-                if is_source and self.module(f"{dotted}.{path.stem}"):
+                if path.stem != "__init__" and self.module(f"{dotted}.{path.stem}"):
                     yield from self.whole(f"{dotted}.{path.stem}")
 
-    def everything(self) -> Iterator[Node]:
-        for top in self._roots:
-            yield from self.whole(top)
-            yield Node(top, FILES)
-
-    def meanings(self, node: Node) -> dict[str, tuple[Target, ...]]:
-        """Return what each name in a definition stands for, but for builtins and local names."""
-        found: dict[str, list[Target]] = {}
-        for label, targets in self._meanings_in(node):
-            found.setdefault(label, []).extend(targets)
-        return {
-            label: tuple(dict.fromkeys(found[label])) for label in sorted(found) if found[label]
-        }
-
-    def _meanings_in(self, node: Node) -> Iterator[tuple[str, list[Target]]]:
+    def meanings(self, node: Node) -> Iterator[tuple[str, tuple[Target, ...]]]:
+        """Yield what stands for something else in a definition, with what it stands for."""
+        if node == EVERYTHING:
+            yield WHOLE, tuple(each for package in self._roots for each in self.whole(package))
         module = self.module(node.module)
         if module is None:
             return
-        files = Node(module.name.partition(".")[0], FILES)
         for statement in module.statements_of(node.name):
             for chain in statement.chains:
-                targets = self._meaning(module, statement, chain)
-                if any(_is_of(target, _RESOURCES) for target in targets):
-                    targets.append(files)
-                is_here = chain == ("__file__",) and not self._is_file_of(module, statement)
-                is_own = chain[0] in statement.bound
-                if is_here or any(self._is_computed(t, chain) and not is_own for t in targets):
-                    targets.append(files)
-                is_builtin = not targets and chain[0] in _DYNAMIC_BUILTINS
-                if is_builtin or "sys" in targets or any(map(_is_dynamic, targets)):
-                    targets.append(EVERYTHING)
-                yield ".".join(chain), targets
+                if targets := self._meaning(module, statement, chain):
+                    yield ".".join(chain), tuple(targets)
             for word in _DYNAMIC_WORDS & statement.words:
-                yield word, [EVERYTHING]
-            for text in statement.texts:
-                if self._dotted.fullmatch(text):
-                    yield text, self._named(text)
-        for source in module.imports if node.name == WHOLE else ():
-            yield ".".join(filter(None, source)), self.imported(source)
+                yield word, (EVERYTHING,)
+            for text in filter(self._dotted.fullmatch, statement.texts):
+                yield text, tuple(self._named(text))
+            # Whatever a class or a whole module imports is an attribute, which code may compute.
+            nodes = statement.nodes if node.name == WHOLE else statement.eager
+            for _, source in imports_in(nodes, module.package):
+                yield ".".join(filter(None, source)), tuple(self._imported(source))
 
     def _meaning(self, module: Module, statement: Statement, chain: Chain) -> list[Target]:
-        name, *rest = chain
+        name, rest = chain[0], chain[1:]
         inside = (source for bound, source in statement.imports if bound == name)
-        targets = [t for source in inside for t in self.imported(source, tuple(rest))]
-        return targets + self.lookup(module, name, tuple(rest))
+        targets = [target for source in inside for target in self._imported(source, rest)]
+        targets += self.lookup(module, chain)
+        is_read = name in statement.bound or (len(chain) == 2 and chain[1] in _READS)
+        leads_on = not is_read and any(map(self._is_data_file, targets))
+        is_dynamic = any(map(_is_dynamic, targets or [f"builtins.{name}"]))
+        return [*targets, EVERYTHING] if leads_on or is_dynamic else targets
 
-    def _is_file_of(self, module: Module, statement: Statement) -> bool:
-        """Whether a statement names one data file and does no more."""
-        return bool(statement.data_file) and self.lookup(module, "Path") == ["pathlib.Path"]
-
-    def _is_computed(self, target: Target, chain: Chain) -> bool:
-        """Whether a chain may lead from the path of a data file to another file."""
-        if isinstance(target, str) or not any(s.data_file for s in self.statements(target)):
-            return False
-        name = chain[-2] if len(chain) > 2 else target.name
-        return len(chain) == 1 or chain[-1] not in _READS or name != target.name
+    def _is_data_file(self, target: Target) -> bool:
+        return isinstance(target, Node) and any(s.data_file for s in self.statements(target))
 
     def _named(self, text: str) -> list[Target]:
-        """Return what ``package.module``, ``package.module:name`` in a string stands for."""
-        dotted, _, name = text.partition(":")
-        rest = name.split(".") if name else []
-        while "." in dotted or (dotted and rest):
-            module = self.module(dotted)
-            if module and rest:
-                return self.lookup(module, rest[0], tuple(rest[1:]))
-            if module:
-                return list(self.whole(dotted))
-            dotted, _, last = dotted.rpartition(".")
-            rest.insert(0, last)
-        return []
+        """Return what ``package.module.name`` or ``package.module:name`` in a text stands for."""
+        top, *rest = re.split("[.:]", text)
+        return [target for target in self._attribute(top, tuple(rest)) if target != (top, WHOLE)]
 
-    def files_of(self, statement: Statement, dotted: str) -> Iterator[tuple[str, Path]]:
-        """Yield the data files that a statement of a module names, and what those include."""
-        module = self.module(dotted)
-        file = module.file if module else ""
-        files = self.data_files[dotted.partition(".")[0]]
-        texts = [statement.data_file] if statement.data_file else statement.texts
-        for text in texts:
-            for name, path in files.named(text, file):
-                yield name, path
-                yield from files.included(path)
+    def files_of(self, node: Node) -> dict[str, Path]:
+        """Return the data files that a definition names, and those that these include."""
+        module, found = self.module(node.module), dict[str, Path]()
+        if module is None:
+            return self._files if node == EVERYTHING else {}
+        for statement in module.statements_of(node.name):
+            for text in [statement.data_file] if statement.data_file else statement.texts:
+                if not statement.data_file:
+                    found |= files_named(text, self._files)
+                beside = posixpath.normpath(f"{posixpath.dirname(module.file)}/{text}")
+                path = self._roots[module.name.partition(".")[0]].parent / beside
+                if (statement.data_file or ".." in text) and os.path.isfile(path):
+                    found[beside] = path
+        return with_included(found, self._files)
 
 
 def _locate(package: str) -> Path:
@@ -250,14 +202,7 @@ def _locate(package: str) -> Path:
     raise StageError(f"{package}: no source of a package of this name. Is the project installed?")
 
 
-@cache
-def _is_of(target: Target, names: tuple[str, ...]) -> bool:
-    """Whether a target is one of these objects, or a part of one."""
-    return isinstance(target, str) and any(f"{target}.".startswith(f"{n}.") for n in names)
-
-
-@cache
 def _is_dynamic(target: Target) -> bool:
-    if target == "sys" or str(target).startswith(("os.exec", "os.posix_spawn", "os.spawn")):
-        return True  # sys itself as a value, and new processes
-    return _is_of(target, _DYNAMIC_OBJECTS) and not _is_of(target, _STATIC_OBJECTS)
+    if not isinstance(target, str) or target in _STATIC_OBJECTS:
+        return False
+    return target in ("builtins", "sys") or f"{target}.".startswith(_DYNAMIC_OBJECTS)

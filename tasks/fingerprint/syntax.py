@@ -1,92 +1,69 @@
-"""Questions about syntax trees that need no more than the tree."""
+"""Questions about a syntax tree that the tree alone answers."""
 
 import ast
-import hashlib
+import contextlib
 from collections.abc import Collection, Iterable, Iterator, Set
 from typing import TypeAlias
 
 Chain: TypeAlias = tuple[str, ...]  # a.b.c as ("a", "b", "c")
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 IMPORTS = ast.Import | ast.ImportFrom
-COMPOUND = ast.If | ast.Try | ast.With
-_PLAIN = COMPOUND | FUNCTIONS | IMPORTS | ast.ClassDef | ast.Assign | ast.AnnAssign
-_HOOKS = frozenset({"__init_subclass__", "__pydantic_init_subclass__", "__set_name__"})
 _LOGGING = frozenset(("log", level) for level in ("debug", "info", "warning", "error", "exception"))
 _TYPING_CALLS = frozenset({"cast", "TypeVar", "NewType", "ForwardRef"})
+_NAME_FIELDS = ("id", "name", "asname", "arg", "rest")
 
 
 def prune(tree: ast.Module, known: Set[str]) -> None:
-    """Take from a tree what shapes no byte of a stage's output.
+    """Remove what cannot change a stage's output.
 
-    That is docstrings and other constants that stand alone, ``pass``, what a log says, and of
-    settings their descriptions and those that are ``operational``. ``known`` are those of the names
-    ``Field``, ``operational`` and ``log`` that have their usual meaning in the module.
+    That is docstrings, ``pass``, the constant text of log messages, descriptions of settings, and
+    ``operational`` settings. ``known`` says which of the names ``Field``, ``operational`` and
+    ``log`` have their usual meaning.
     """
     for node in ast.walk(tree):
         for field in ("body", "orelse", "finalbody"):
             if isinstance(block := getattr(node, field, None), list):
-                block[:] = [item for item in block if not _is_idle(item)]
-        if isinstance(node, ast.ClassDef):
-            node.body[:] = [
-                item for item in node.body if not _made_with("operational", item, known)
-            ]
-            for call in filter(None, (_made_with("Field", item, known) for item in node.body)):
-                call.keywords[:] = [keyword for keyword in call.keywords if not _is_words(keyword)]
-        elif isinstance(node, ast.Expr) and "log" in known and isinstance(node.value, ast.Call):
-            call = node.value
-            if chain_of(call.func) in _LOGGING and isinstance(call.args[0], ast.Constant):
-                del call.args[0]
+                block[:] = [item for item in block if not _does_nothing(item)]
+        if isinstance(node, ast.ClassDef) and "operational" in known:
+            node.body[:] = [item for item in node.body if not _is_operational(item)]
+        elif isinstance(node, ast.Call):
+            chain = chain_of(node.func)
+            if chain == ("Field",) and "Field" in known:
+                node.keywords[:] = [
+                    keyword
+                    for keyword in node.keywords
+                    if keyword.arg != "description" or not isinstance(keyword.value, ast.Constant)
+                ]
+            elif chain in _LOGGING and "log" in known:
+                node.args[:1] = [a for a in node.args[:1] if not isinstance(a, ast.Constant)]
 
 
-def _is_idle(node: ast.stmt) -> bool:
+def _does_nothing(node: ast.stmt) -> bool:
     is_constant = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     return is_constant or isinstance(node, ast.Pass)
 
 
-def _made_with(maker: str, item: ast.stmt, known: Set[str]) -> ast.Call | None:
-    """Return the call of a known maker that makes a field of a class."""
-    call = item.value if isinstance(item, ast.AnnAssign) and maker in known else None
-    return call if isinstance(call, ast.Call) and chain_of(call.func) == (maker,) else None
+def _is_operational(node: ast.stmt) -> bool:
+    call = node.value if isinstance(node, ast.AnnAssign) else None
+    return isinstance(call, ast.Call) and chain_of(call.func) == ("operational",)
 
 
-def _is_words(keyword: ast.keyword) -> bool:
-    return keyword.arg == "description" and isinstance(keyword.value, ast.Constant)
-
-
-def has_logger(tree: ast.Module) -> bool:
-    """Whether ``log`` means a logger everywhere in a module, as nothing else is called so."""
-    made = (ast.unparse(node) for node in tree.body if isinstance(node, ast.Assign))
-    if "log = logging.getLogger(__name__)" not in made:
-        return False
-    fields = ("name", "asname", "arg", "rest")
-    return (
-        sum(
-            (isinstance(node, ast.Name) and node.id == "log" and not isinstance(node.ctx, ast.Load))
-            or any(getattr(node, field, None) == "log" for field in fields)
-            for node in ast.walk(tree)
-        )
-        == 1
-    )
-
-
-def digest_of(nodes: Iterable[ast.AST]) -> str:
-    """Return the sha256 of syntax trees, the same for every way to write them down."""
-    text = "\n".join(map(ast.dump, nodes))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+def is_bound_once(name: str, tree: ast.Module) -> bool:
+    """Whether only one node of a tree gives a name a meaning, in any scope."""
+    named = (n for n in ast.walk(tree) if name in [getattr(n, f, None) for f in _NAME_FIELDS])
+    return sum(not isinstance(getattr(node, "ctx", None), ast.Load) for node in named) == 1
 
 
 def eager(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield a statement's nodes that are evaluated as soon as it runs: no bodies of functions."""
-    queue = [node]
-    while queue:
-        node = queue.pop()
-        yield node
-        inner: Iterable[ast.AST] = ast.iter_child_nodes(node)
-        if isinstance(node, FUNCTIONS):
-            inner = [*node.decorator_list, node.args, *filter(None, [node.returns])]
-        elif isinstance(node, ast.Lambda):
-            inner = [node.args]
-        queue.extend(reversed([*inner]))
+    """Yield the nodes of a statement that an import evaluates: all but the bodies of functions."""
+    yield node
+    inner: Iterable[ast.AST] = ast.iter_child_nodes(node)
+    if isinstance(node, FUNCTIONS):
+        inner = [*node.decorator_list, node.args, *filter(None, [node.returns])]
+    elif isinstance(node, ast.Lambda):
+        inner = [node.args]
+    for child in inner:
+        yield from eager(child)
 
 
 def chain_of(node: ast.AST) -> Chain | None:
@@ -98,72 +75,37 @@ def chain_of(node: ast.AST) -> Chain | None:
     return (node.id, *reversed(parts)) if isinstance(node, ast.Name) else None
 
 
-def _last(node: ast.AST) -> str:
-    return (chain_of(node) or ("",))[-1]
-
-
 def chains_in(nodes: Collection[ast.AST]) -> set[Chain]:
     """Return the longest chains among nodes."""
     inner = {node.value for node in nodes if isinstance(node, ast.Attribute)}
     return {chain for node in nodes if node not in inner and (chain := chain_of(node))}
 
 
-def quoted_types(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Yield the nodes of the types that are written as strings: in annotations, ``cast`` ..."""
-    for node in nodes:
-        types = [getattr(node, "annotation", None), getattr(node, "returns", None)]
-        if isinstance(node, ast.Call) and _last(node.func) in _TYPING_CALLS:
-            types += [*node.args, *(keyword.value for keyword in node.keywords)]
-        elif isinstance(node, ast.AnnAssign) and _last(node.annotation) == "TypeAlias":
-            types.append(node.value)
-        for each in filter(None, types):
-            yield from _parsed_strings(each)
+def nodes_in(node: ast.AST) -> list[ast.AST]:
+    """Return all nodes of a tree, with those of types that are written as strings."""
+    nodes = list(ast.walk(node))
+    return nodes + [inner for each in nodes for inner in _quoted_types(each)]
 
 
-def _parsed_strings(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, ast.Subscript) and _last(node.value) == "Literal":
-        return
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        try:
-            parsed = ast.parse(node.value.strip(), mode="eval").body
-        except (SyntaxError, ValueError):
-            return
-        yield from ast.walk(parsed)
-        yield from _parsed_strings(parsed)
-    for child in ast.iter_child_nodes(node):
-        yield from _parsed_strings(child)
-
-
-def is_plain(nodes: Iterable[ast.AST]) -> bool:
-    """Whether a statement with these eager nodes only imports, defines and assigns names.
-
-    What the calls in it do is another question.
-    """
-    for node in nodes:
-        if isinstance(node, ast.stmt):
-            if not isinstance(node, _PLAIN) and type(node).__name__ != "TypeAlias":
-                return False
-            if isinstance(node, ast.ClassDef) and node.keywords:  # such as a metaclass
-                return False
-            if isinstance(node, ast.FunctionDef) and node.name in _HOOKS:  # run by making a class
-                return False
-        elif isinstance(node, ast.Attribute | ast.Subscript):
-            if not isinstance(node.ctx, ast.Load):
-                return False
-        elif isinstance(node, ast.NamedExpr) or getattr(node, "name", "") == "*":  # a star import
-            return False
-    return True
+def _quoted_types(node: ast.AST) -> Iterator[ast.AST]:
+    types: list[ast.AST | None] = [getattr(node, name, None) for name in ("annotation", "returns")]
+    if isinstance(node, ast.AnnAssign) and "TypeAlias" in ast.unparse(node.annotation):
+        types.append(node.value)
+    elif isinstance(node, ast.Call) and (chain_of(node.func) or ("",))[-1] in _TYPING_CALLS:
+        types += ast.iter_child_nodes(node)
+    for part in (part for each in types if each for part in ast.walk(each)):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            with contextlib.suppress(SyntaxError, ValueError):
+                yield from nodes_in(ast.parse(f"_: ({part.value})"))  # may hold strings again
 
 
 def bound_names(node: ast.AST) -> Iterator[str]:
-    """Yield the names of the module's scope that a statement binds or deletes."""
+    """Yield the names of the module's scope that a statement binds or deletes, but for imports."""
     if isinstance(node, ast.ClassDef | FUNCTIONS):
         yield node.name
-    elif isinstance(node, IMPORTS):
-        yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
     elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
         yield node.id
-    elif not isinstance(node, ast.Lambda):
+    elif not isinstance(node, ast.Lambda | IMPORTS):
         for field in ("name", "rest"):  # of exception handlers and of patterns
             if isinstance(name := getattr(node, field, None), str):
                 yield name

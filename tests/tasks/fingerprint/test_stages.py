@@ -88,10 +88,6 @@ def test_of_the_templates_only_the_reports_own_counts() -> None:
     assert found == {"sentiment/reports/templates/report.html.j2"}
 
 
-def _until(reason: str) -> pytest.MarkDecorator:
-    return pytest.mark.xfail(strict=True, reason=f"until {reason}")
-
-
 @pytest.mark.parametrize(
     ("pattern", "new"),
     [
@@ -116,26 +112,22 @@ def _until(reason: str) -> pytest.MarkDecorator:
             r'\1\n    patience: int = operational(3, description="Epochs to wait.")\2',
             id="a new operational setting",
         ),
-        pytest.param(r"(the checkpoint %s is) damaged", r"\1 broken", id="a line of the log"),
+        pytest.param(r"(checkpoint %s is) damaged", r"\1 broken", id="a line of the log"),
         pytest.param(
             r'("MLFLOW_HTTP_REQUEST_MAX_RETRIES": )"1"', r'\1"2"',
             id="how often MLflow's server is tried",
-            marks=_until("train is handed its tracker"),
         ),
         pytest.param(
             r"Training ran (out of )", r"The training ran \1",
             id="what is said when memory runs out",
-            marks=_until("train is handed what names the settings to lower"),
         ),
         pytest.param(
             r"FEWEST_POINTS(.*?) = \d+", r"FEWEST_POINTS\1 = 16",
             id="how a prediction is explained",
-            marks=_until("measure_bundle calls no method of Classifier"),
         ),
         pytest.param(
             r"(: the champion's bundle is) gone", r"\1 lost",
             id="what is said of a missing champion",
-            marks=_until("measure_bundle calls no method of Classifier"),
         ),
     ],
 )  # fmt: skip
