@@ -14,11 +14,7 @@ def data_files(root: Path) -> dict[str, Path]:
 
 
 def files_named(text: str, files: dict[str, Path]) -> dict[str, Path]:
-    """Return the files that a text names.
-
-    Either it contains their name, or one of its parts between slashes is or matches a part of
-    their path.
-    """
+    """Return the files that a text names, by their name, one of their folders or a pattern."""
     found, pieces = {}, text.split("/")
     for name, path in files.items():
         _, *parts = name.split("/")

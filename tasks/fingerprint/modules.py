@@ -36,10 +36,10 @@ class Import(NamedTuple):
 class Statement:
     """One statement at module level, and what it refers to.
 
-    ``eager`` are the nodes that importing the module evaluates, ``chains`` the names with the
-    attributes taken of them, ``imports`` what the imports in it bind, in functions too, ``loads``
-    the modules that these load, and ``words`` the texts, attributes and ``__names__``.
-    ``data_file`` is ``a/b.txt`` of ``NAME = Path(__file__).parent / "a" / "b.txt"``.
+    ``eager`` are the nodes that an import evaluates, ``chains`` the names in it with their
+    attributes, ``imports`` what all imports in it bind, ``loads`` the modules that these load,
+    ``words`` its texts, attributes and ``__names__``, and ``data_file`` is ``a/b.txt`` of
+    ``NAME = Path(__file__).parent / "a" / "b.txt"``.
     """
 
     def __init__(self, node: ast.stmt, package: str, known: set[str]) -> None:
@@ -67,8 +67,7 @@ Binder: TypeAlias = Statement | Import
 class Module:
     """A source file: its statements, and what binds each of its names, in order.
 
-    ``file`` is its path from the folder that holds its top-level package, ``loads`` are the modules
-    that it imports. A star import binds the name ``*``.
+    ``file`` is its path from the folder above its top-level package. A star import binds ``*``.
     """
 
     def __init__(self, name: str, file: str, source: bytes, is_package: bool) -> None:
@@ -76,7 +75,7 @@ class Module:
         self.package = name if is_package else name.rpartition(".")[0]
         self.statements: list[Statement] = []
         self.binders: dict[str, list[Binder]] = {}
-        self.loads: list[str] = []
+        self.loads: list[str] = []  # the modules that it imports
         self.rebinds = False  # whether a second statement gives a name another meaning
         tree = ast.parse(source, file)
         self._known = self._known_names(tree)

@@ -46,9 +46,8 @@ def _taken(project: Project, module: Module, statement: Statement) -> Iterator[T
 
 def _only_defines(project: Project, module: Module, statement: Statement) -> bool:
     """Whether a statement only imports, defines and assigns."""
-    if any(isinstance(node, ast.Global) for node in statement.nodes):
-        return False
-    return all(
+    has_global = any(isinstance(node, ast.Global) for node in statement.nodes)
+    return not has_global and all(
         _is_definition(node) and all(_is_safe(project, module, *use) for use in _uses(node))
         for node in statement.eager
     )
@@ -63,8 +62,7 @@ def _is_definition(node: ast.AST) -> bool:
         return not node.keywords  # such as a metaclass
     if isinstance(node, ast.alias):
         return node.name != "*"
-    is_known = isinstance(node, _STATEMENTS) or type(node).__name__ == "TypeAlias"
-    return is_known or not isinstance(node, ast.stmt | ast.NamedExpr)
+    return isinstance(node, _STATEMENTS) or not isinstance(node, ast.stmt | ast.NamedExpr)
 
 
 def _uses(node: ast.AST) -> Iterator[tuple[ast.expr, bool]]:

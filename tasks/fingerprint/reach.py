@@ -1,16 +1,17 @@
 """The code fingerprint of a stage: hashes of everything that its function is made of.
 
 A definition (function, class or module-level variable) counts when the function reaches it through
-names, over any number of modules. Its hash covers its syntax tree and what the names in it stand
-for. Names are followed one by one through *plain* modules. Importing one of these only imports,
-defines, and assigns each name once, and calls only what ``plain.py`` lists as safe. Besides:
+names, over any number of modules. Its hash covers its syntax tree and what its names stand for.
+Names are followed one by one through *plain* modules. Importing one of these only imports, defines,
+and assigns each name once, and calls only what ``plain.py`` lists as safe. Besides:
 
 - Any other module counts whole once it is loaded, with all that it refers to. So does a module that
   evaluates something of it on import, such as a base class or a decorator.
 - A module used as a value counts whole, and so does one whose ``__getattr__`` may give a name.
 - A plain module's ``if`` and ``try`` statements count once it is loaded, except
   ``if TYPE_CHECKING`` and ``if __name__ == "__main__"``.
-- A data file counts when a text in reached code, or a data file that counts, contains its name.
+- A data file counts when a text in reached code names it, its folder or a pattern for it, or when
+  a data file that counts contains its name.
 - All files count when reached code may find code or data at run time (``eval``, ``importlib``,
   ``subprocess`` ...), or may read docstrings or descriptions. ``__file__`` is harmless only in
   ``NAME = Path(__file__).parent / "a.txt"`` where all other code uses ``NAME.read_text()``.
@@ -51,10 +52,8 @@ def fingerprint(function: str, packages: Sequence[str] = ("sentiment",)) -> Fing
     ``packages`` are the top-level packages whose code counts; of others only names do. Raises
     StageError when there is no such function, or when a file cannot be parsed.
     """
-    project = Project(packages)
-    reach = Reach(project)
-    reach.extend(project.find(function))
-    reach.follow()
+    reach = Reach(Project(packages))
+    reach.follow(function)
     definitions = reach.definitions()
     return Fingerprint(_sha256(definitions), definitions)
 
@@ -68,24 +67,25 @@ class Reach:
         self._queue: list[Node] = []
         self._sources: dict[str, set[str]] = {}  # of the modules loaded
 
-    def extend(self, targets: Iterable[Target]) -> None:
-        for target in targets:
-            if isinstance(target, Node) and target not in self._meanings:
-                self._meanings[target] = sorted(set(self._project.meanings(target)), key=repr)
-                self._queue.append(target)
-
-    def follow(self) -> None:
-        """Follow all names."""
+    def follow(self, function: str) -> None:
+        """Follow all names from a function on."""
+        self._extend(self._project.find(function))
         while self._queue:
             node = self._queue.pop()
             self._load(node.module)
             for _, targets in self._meanings[node]:
-                self.extend(targets)
+                self._extend(targets)
             for statement in self._project.statements(node):
                 for dotted in statement.loads:
                     self._load(dotted)
             if not self._queue:
                 self._take_whole_modules()
+
+    def _extend(self, targets: Iterable[Target]) -> None:
+        for target in targets:
+            if isinstance(target, Node) and target not in self._meanings:
+                self._meanings[target] = sorted(set(self._project.meanings(target)), key=repr)
+                self._queue.append(target)
 
     def _load(self, dotted: str) -> None:
         """Note what importing a module runs: its packages, itself, and its imports."""
@@ -93,7 +93,7 @@ class Reach:
             module = self._project.module(name)
             if module and name not in self._sources:
                 self._sources[name] = sources_of(self._project, module)
-                self.extend([Node(name, CONDITIONS)])
+                self._extend([Node(name, CONDITIONS)])
                 for source in module.loads:
                     self._load(source)
 
@@ -102,7 +102,7 @@ class Reach:
         whole: set[str] = set()
         while more := {n for n, found in self._sources.items() if found & {n, *whole}} - whole:
             whole |= more
-        self.extend(Node(name, WHOLE) for name in sorted(whole))
+        self._extend(Node(name, WHOLE) for name in sorted(whole))
 
     def definitions(self) -> dict[str, str]:
         """Return the hashes of all that was reached, sorted by file and name."""

@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -108,9 +107,8 @@ class Project:
 
     def _imported(self, source: Import, rest: Chain = (), seen: Seen = ()) -> list[Target]:
         """Return all that ``rest`` may stand for as attributes of what an import binds."""
-        if source.name == "*":
-            known = self.module(source.module)
-            return [*self.whole(source.module)] if known else [f"{source.module}.*"]
+        if source.name == "*" and self.module(source.module):
+            return list(self.whole(source.module))
         return self._attribute(source.module, (*filter(None, [source.name]), *rest), seen)
 
     def _attribute(self, dotted: str, chain: Chain, seen: Seen = ()) -> list[Target]:
@@ -163,12 +161,10 @@ class Project:
         targets = [target for source in inside for target in self._imported(source, rest)]
         targets += self.lookup(module, chain)
         is_read = name in statement.bound or (len(chain) == 2 and chain[1] in _READS)
-        leads_on = not is_read and any(map(self._is_data_file, targets))
+        used = (each for t in targets if isinstance(t, Node) for each in self.statements(t))
+        leads_on = not is_read and any(each.data_file for each in used)  # to another file
         is_dynamic = any(map(_is_dynamic, targets or [f"builtins.{name}"]))
         return [*targets, EVERYTHING] if leads_on or is_dynamic else targets
-
-    def _is_data_file(self, target: Target) -> bool:
-        return isinstance(target, Node) and any(s.data_file for s in self.statements(target))
 
     def _named(self, text: str) -> list[Target]:
         """Return what ``package.module.name`` or ``package.module:name`` in a text stands for."""
@@ -184,7 +180,7 @@ class Project:
             for text in [statement.data_file] if statement.data_file else statement.texts:
                 if not statement.data_file:
                     found |= files_named(text, self._files)
-                beside = posixpath.normpath(f"{posixpath.dirname(module.file)}/{text}")
+                beside = os.path.normpath(f"{os.path.dirname(module.file)}/{text}")
                 path = self._roots[module.name.partition(".")[0]].parent / beside
                 if (statement.data_file or ".." in text) and os.path.isfile(path):
                     found[beside] = path
@@ -193,10 +189,7 @@ class Project:
 
 def _locate(package: str) -> Path:
     """Return a top-level package's folder."""
-    try:
-        spec = importlib.util.find_spec(package)  # imports nothing: there is no dot in the name
-    except (ImportError, ValueError):
-        spec = None
+    spec = importlib.util.find_spec(package)  # imports nothing: there is no dot in the name
     if spec and spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations)))
     raise StageError(f"{package}: no source of a package of this name. Is the project installed?")

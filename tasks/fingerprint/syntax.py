@@ -16,9 +16,8 @@ _NAME_FIELDS = ("id", "name", "asname", "arg", "rest")
 def prune(tree: ast.Module, known: Set[str]) -> None:
     """Remove what cannot change a stage's output.
 
-    That is docstrings, ``pass``, the constant text of log messages, descriptions of settings, and
-    ``operational`` settings. ``known`` says which of the names ``Field``, ``operational`` and
-    ``log`` have their usual meaning.
+    That is docstrings, ``pass``, log messages, and of settings the descriptions and those that are
+    ``operational``. ``known`` says which of these functions have their usual meaning.
     """
     for node in ast.walk(tree):
         for field in ("body", "orelse", "finalbody"):
