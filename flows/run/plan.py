@@ -95,8 +95,10 @@ def _unknown(spec: RunSpec, plan: Sequence[Planned], selection: Selection) -> li
 
 def if_changed(stages: Sequence[str]) -> str:
     """Say which outputs decide whether a stage runs."""
-    owners = " or ".join(f"{name}'s" for name in stages)
-    return f"if {owners} output changes"
+    if not stages:
+        return "not known before the earlier stages have run"
+    *others, last = stages
+    return f"if the output of {' or '.join(filter(None, [', '.join(others), last]))} changes"
 
 
 def plan_table(plan: Sequence[Planned]) -> Table:

@@ -103,7 +103,7 @@ def test_a_helper_of_tokenize_that_changes_the_tokens(
     plan = planned(project, server)
     assert plan["ingest"][0] == "cached"
     assert plan["tokenize"] == ("run", "code changed in sentiment/text/cleaning.py")
-    assert plan["vocabulary"] == ("maybe", "if tokenize's output changes")
+    assert plan["vocabulary"] == ("maybe", "if the output of tokenize changes")
     assert ran(run_copy(project, server)) == [
         "tokenize",
         "vocabulary",

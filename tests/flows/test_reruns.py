@@ -387,11 +387,11 @@ def test_plan_says_what_depends_on_what(run: Run, first: Result, plan: Plan) -> 
     planned = plan("tokenize.lowercase=false")
     assert planned["ingest"] == ("cached", "nothing changed")
     assert planned["tokenize"] == ("run", "config tokenize.lowercase True -> False")
-    assert planned["vocabulary"] == ("maybe", "if tokenize's output changes")
-    assert planned["tensors"] == ("maybe", "if tokenize's or vocabulary's output changes")
+    assert planned["vocabulary"] == ("maybe", "if the output of tokenize changes")
+    assert planned["tensors"] == ("maybe", "if the output of tokenize or vocabulary changes")
     # The bundle carries the setting, so the model is made again whatever the tokens are.
     assert planned["train"] == ("run", "config tokenize.lowercase True -> False")
-    assert planned["evaluate"] == ("maybe", "if tokenize's or tensors's or train's output changes")
+    assert planned["evaluate"] == ("maybe", "if the output of tokenize, tensors or train changes")
     assert plan(force=frozenset({"train"}))["train"] == ("run", "forced")
 
 
