@@ -16,6 +16,7 @@ from sentiment.errors import DataError
 from sentiment.progress import OnRead, ignore_share
 
 JSON_LINES = (".jsonl", ".ndjson", ".json")
+MOST_LINES = 1_000  # of one record: more are taken for an unclosed quote
 FIRST_LINES = 1_000  # one of these must hold a JSON object
 
 
@@ -78,18 +79,33 @@ def _csv(path: Path, on_read: OnRead) -> Table:
 
 
 def _csv_records(path: Path, on_read: OnRead) -> Iterator[tuple[list[str] | None, bytes]]:
-    """Yield each record's fields, None if they are not valid CSV, and its bytes."""
+    """Yield each record's fields, None if they are not valid CSV, and its bytes.
+
+    Raises DataError where a quote is not closed: it would take in the rows after it.
+    """
     consumed: list[bytes] = []
+    first, number, at_end = 1, 0, False  # lines: of the record, the last one read
+
+    def unclosed() -> DataError:
+        return DataError(
+            f"{path}: line {first:,}: a quote is opened and not closed. Double the quotes inside a "
+            "quoted field, or close it."
+        )
 
     def lines() -> Iterator[str]:
-        for line in read_lines(path, on_read):
+        nonlocal number, at_end
+        for number, line in enumerate(read_lines(path, on_read), 1):  # noqa: B007
+            if len(consumed) == MOST_LINES:
+                raise unclosed()
             consumed.append(line)
             yield line.decode("utf-8", "surrogateescape") + "\n"
+        at_end = True
 
     csv.field_size_limit(max(csv.field_size_limit(), 1 << 27))
     reader = csv.reader(lines())
     while True:
         consumed.clear()
+        first = number + 1
         fields: list[str] | None
         try:
             fields = next(reader)
@@ -97,6 +113,8 @@ def _csv_records(path: Path, on_read: OnRead) -> Iterator[tuple[list[str] | None
             return
         except csv.Error:
             fields = None
+        if at_end:  # the reader looks for the next line only inside quotes
+            raise unclosed()
         yield fields, b"\n".join(consumed)
 
 

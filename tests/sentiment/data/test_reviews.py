@@ -212,13 +212,6 @@ class TestCsv:
             Review(1, 0, "Thin"),
         ]
 
-    def test_a_quote_never_closed_is_one_reject(self, tmp_path: Path) -> None:
-        records = from_csv(
-            tmp_path, 'label,text\n1,Warm\n0,"Thin\n1,Soft\n1,Light\n' + "x\n" * 9_999
-        )
-        assert records[0] == Review(0, 1, "Warm")
-        assert reasons(records) == [(1, "longer than 10,000 bytes")]
-
     @pytest.mark.parametrize(
         "content",
         ["stars,text\n1,Warm\n", "label,body\n1,Warm\n", "label,text\r1,Warm\r", "\n", ""],
@@ -231,6 +224,18 @@ class TestCsv:
         path = tmp_path / "reviews.csv.gz"
         path.write_bytes(gzip.compress(b"label,text\n1,Warm\n"))
         assert from_file(path) == [Review(0, 1, "Warm")]
+
+    @pytest.mark.parametrize("after", [0, 50, 5_000])
+    def test_an_unclosed_quote_is_an_error_and_takes_in_no_rows(
+        self, tmp_path: Path, after: int
+    ) -> None:
+        rows = "1,Warm\n" * 20 + '0,"Never closed\n' + "1,Lost\n" * after
+        with pytest.raises(DataError, match=r"reviews\.csv: line 22: a quote is opened and not"):
+            from_csv(tmp_path, f"label,text\n{rows}")
+
+    def test_a_quoted_field_may_have_many_lines_and_end_the_file(self, tmp_path: Path) -> None:
+        text = "\n".join(["a line"] * 999)
+        assert from_csv(tmp_path, f'label,text\n1,"{text}"') == [Review(0, 1, text)]
 
     @given(st.lists(st.tuples(st.sampled_from([0, 1]), texts), min_size=1, max_size=5))
     def test_what_the_csv_module_writes_reads_back(
