@@ -1,4 +1,4 @@
-"""Stage ``champion``: measure the champion where it was measured on other test reviews.
+"""Stage ``champion``: measure the champion on this run's test reviews, if that was not done yet.
 
 Not listed as a stage: mostly there is nothing to measure, and then there is no request.
 """
@@ -22,7 +22,7 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
     """Ask for the champion's accuracy on these test reviews, if the verdict depends on it."""
     candidate = candidate_of(spec, done)
     incumbent = incumbent_of(spec, read_registry(spec.store), candidate)
-    if incumbent is None or not is_to_measure(incumbent, candidate):
+    if incumbent is None or not needs_measuring(incumbent, candidate):
         return []
     inputs = {
         "bundle": bundle_manifest(spec.store, incumbent.model).outputs,
@@ -42,7 +42,7 @@ def candidate_of(spec: RunSpec, done: Done) -> Candidate:
 
 
 def incumbent_of(spec: RunSpec, registry: Registry, candidate: Candidate) -> Incumbent | None:
-    """Return the champion that the candidate meets, as far as it is known without measuring."""
+    """Return the champion that the candidate is compared with, as far as it is known already."""
     champion = registry.champion
     if champion is None:
         return None
@@ -61,7 +61,7 @@ def incumbent_of(spec: RunSpec, registry: Registry, candidate: Candidate) -> Inc
     )
 
 
-def is_to_measure(incumbent: Incumbent, candidate: Candidate) -> bool:
+def needs_measuring(incumbent: Incumbent, candidate: Candidate) -> bool:
     """Return whether the verdict depends on an accuracy that is not known."""
     return (
         incumbent.accuracy is None

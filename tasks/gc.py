@@ -8,7 +8,14 @@ from pathlib import Path
 
 from tasks.registry.champion import read_registry
 from tasks.stage import CHECKPOINTS, KEY_LENGTH
-from tasks.store.run_records import is_active, is_held, new_run_id, read_runs, record_lock
+from tasks.store.run_records import (
+    LOCK,
+    is_active,
+    is_held,
+    new_run_id,
+    read_runs,
+    record_lock,
+)
 from tasks.store.store import DISCARDED, FAILED, LOCKS, RUNS, Store
 
 RECORDS = "prefect"
@@ -93,7 +100,9 @@ def _garbage(
                 yield folder
                 record = root / RECORDS / f"{stage}-{key}"
                 yield from (path for path in (record, lock) if path.exists())
-    yield from (path for path, run, _ in _named(root / RUNS, RUN_ID) if run not in runs)
+    for path, run, _ in _named(root / RUNS, RUN_ID):
+        if run not in runs and not is_held(path / LOCK):  # of a run that has just started
+            yield path
     used = {f"{stage}-{key}" for stage, key in results}
     work = rf"(?:{'|'.join(stages)})-{KEY}"
     for kind in (CHECKPOINTS, FAILED):
@@ -101,7 +110,7 @@ def _garbage(
 
 
 def _named(folder: Path, name: str) -> Iterator[tuple[Path, str, str]]:
-    """Yield the folders of this name, and hidden ones: ``.<name>-<kind>`` with their kind."""
+    """Yield path, name and kind of the folders ``<name>`` (no kind) and ``.<name>-<kind>``."""
     form = re.compile(rf"({name})|\.({name})-(\w+)")
     for path in sorted(folder.glob("*")):
         match = form.fullmatch(path.name)

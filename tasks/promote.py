@@ -1,6 +1,6 @@
 """Stage ``promote``: one request, from the model's metrics and those of the champion."""
 
-from tasks.champion import candidate_of, incumbent_of, is_to_measure
+from tasks.champion import candidate_of, incumbent_of, needs_measuring
 from tasks.manifest import Manifest, digest_json
 from tasks.registry.champion import read_registry
 from tasks.run.spec import Done, RunSpec
@@ -17,9 +17,9 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
     candidate = candidate_of(spec, done)
     registry = read_registry(spec.store)
     incumbent = incumbent_of(spec, registry, candidate)
-    if incumbent is not None and is_to_measure(incumbent, candidate):
-        # Unless the champion has changed since it was measured.
-        measured = [m for m in done.get("champion", ()) if _measured(m) == incumbent.digest]
+    if incumbent is not None and needs_measuring(incumbent, candidate):
+        # If the champion has changed since, decide as if there were none: apply_verdict rejects it.
+        measured = [m for m in done.get("champion", ()) if _measured_digest(m) == incumbent.digest]
         incumbent = (
             incumbent.model_copy(update={"accuracy": measured[0].stats["accuracy"]})
             if measured
@@ -34,6 +34,6 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
     return [Request(STAGE, "verdict", {"metrics": evaluated.output("metrics.json")}, settings)]
 
 
-def _measured(measured: Manifest) -> str:
+def _measured_digest(measured: Manifest) -> str:
     """Return the digest of the bundle that was measured, as ``digest_outputs`` makes it."""
     return digest_json([[[file["name"], file["sha256"]] for file in measured.inputs["bundle"]]])

@@ -79,7 +79,7 @@ class Run:
         self.report = report_path(self.spec.store, context.record.run_id)
 
     def go(self) -> RunResult:
-        drive(self.spec, self._answer, until=self.context.selection.until)
+        drive(self.spec, self._run_and_follow, until=self.context.selection.until)
         if self.verdict is not None:
             check_promotion(self.spec, self.done, self.report, self.where_set)
         results = list(self.results.values())
@@ -87,15 +87,15 @@ class Run:
             self.context.reporter.note(f"{'run':<11}nothing new: every stage was cached")
         return summarise(self.spec.store, results, self.done, self.verdict, self.report)
 
-    def _answer(self, stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
+    def _run_and_follow(self, stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
         if stage is ingest.STAGE:
             name_run(self.spec.preset, requests)
-        self._run(stage, requests)
+        self._run_stage(stage, requests)
         for follow in AFTER.get(stage.name, ()):
             follow(self)
         return self.done[stage.name]
 
-    def _run(self, stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
+    def _run_stage(self, stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
         ended = run_stage(self.context, stage, requests)
         self.done[stage.name] = ended.manifests
         if stage.listed:
@@ -111,14 +111,14 @@ class Run:
         (trained,) = self.done["train"]
         point_to(self.spec.store.root, LATEST, f"{trained.stage}/{trained.key}")
 
-    def check_loss(self) -> None:
+    def gate_training(self) -> None:
         """Fail the run if the model learned nothing."""
         check_training(self.spec, self.done["train"][0], self.where_set)
 
     def decide(self) -> None:
         """Carry out the verdict on the model."""
         run, note = self.context.record.run_id, self.context.reporter.note
-        self.verdict = decide_champion(self.spec, self.done, self._run, run)
+        self.verdict = decide_champion(self.spec, self.done, self._run_stage, run)
         note(f"{'promote':<11}{self.verdict.reason}")
 
     def write_report(self) -> None:
@@ -138,10 +138,11 @@ class Run:
         artifacts.publish_report(self.spec.store, self.done, self.report)
 
 
-# What follows a stage, whether it ran or was cached.
+# What follows a stage, whether it ran or was cached. The accuracy gate comes last of all, after the
+# report: see ``Run.go``.
 AFTER: Mapping[str, tuple[Callable[[Run], None], ...]] = {
     "tensors": (Run.publish_data,),
-    "train": (Run.first_card, Run.link_latest, Run.check_loss),
+    "train": (Run.first_card, Run.link_latest, Run.gate_training),
     "evaluate": (Run.publish_metrics,),
     "promote": (Run.decide,),
     "report": (Run.write_report, Run.publish_report),

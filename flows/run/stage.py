@@ -126,7 +126,7 @@ def _announce(
             f"sentiment run --only {name}"
         )
     note(f"{name:<11}to run: {decision.reason}")
-    if name in context.selection.force:
+    if name in context.selection.force or not stage.resumable:
         return
     for request in requests:
         newest = Checkpoints(request.checkpoints(context.spec.store.root), keep=1).newest()
@@ -145,9 +145,9 @@ def at_work(
     title: str = "",
 ) -> Running:
     """Return what is to be watched of a stage that begins: its requests that are not cached."""
-    forced = decision.missing == len(requests)
+    all_run = decision.missing == len(requests)
     found = zip(requests, decision.found, strict=True)
-    busy = [request for request, one in found if forced or one.manifest is None]
+    busy = [request for request, one in found if all_run or one.manifest is None]
     files = [progress_path(root, run, request) for request in busy]
     sizes = [sum(artifact.size for artifact in request.artifacts) for request in busy]
     rows = expected_rows(stage, busy)

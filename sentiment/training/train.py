@@ -98,15 +98,15 @@ def train_in_group(
         denormals_as_zero(),
     ):
         torch.manual_seed(train.seed)
-        learning = EncodedReviews.load(data.train_tensors)
-        held_out = EncodedReviews.load(data.validation_tensors)
+        train_reviews = EncodedReviews.load(data.train_tensors)
+        validation_reviews = EncodedReviews.load(data.validation_tensors)
         words = Vocabulary.load(data.vocabulary)
         model = SentimentLSTM(train.model, len(words))
         vectors = data.vectors
         covered = set_vectors(model, vectors, data.vocabulary) if vectors else None
         model.to(device)
         source = BatchSource(
-            learning,
+            train_reviews,
             padding=train.padding,
             max_length=longest_review(train, tensors),
             device=device,
@@ -114,19 +114,19 @@ def train_in_group(
         if model.ngrams is not None:
             model.ngrams.fit_idf(source)
         validation = BatchSource(
-            held_out, padding=train.padding, max_length=tensors.max_length, device=device
+            validation_reviews, padding=train.padding, max_length=tensors.max_length, device=device
         )
         sentences = SentenceSampler(train.sentences, words, device) if train.sentences else None
         trainer = Trainer(
-            model, train, source, validation, held_out.labels, sentences, group, record
+            model, train, source, validation, validation_reviews.labels, sentences, group, record
         )
         best = trainer.run(Checkpoints(data.checkpoints, keep=train.keep_checkpoints), progress)
-    profile = Profile.of(learning.labels, learning.words, learning.unknown)
+    profile = Profile.of(train_reviews.labels, train_reviews.words, train_reviews.unknown)
     return (
         trainer,
         profile,
         {
-            "rows": len(learning),
+            "rows": len(train_reviews),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "steps": trainer.step,
             "best_step": trainer.best_step,

@@ -27,11 +27,11 @@ from sentiment.training.sentences import SentenceSampler
 from sentiment.training.signals import hold_signals
 
 EXPLODED = 10 * math.log(2)  # nats; always answering 0.5 costs log(2)
-LOWER = "Lower train.learning_rate or train.clip_norm."
+ADVICE = "Lower train.learning_rate or train.clip_norm."
 
 
 @dataclass(frozen=True)
-class Validation:
+class ValidationResult:
     """Loss (in nats) and accuracy on the validation reviews."""
 
     loss: float
@@ -41,7 +41,7 @@ class Validation:
 class Trainer:
     """Trains a model and keeps the weights with the lowest validation loss.
 
-    ``source`` holds the training reviews, ``held_out`` the validation reviews with their ``labels``
+    ``source`` holds the training reviews, ``validation`` those for validation, with ``labels``
     (uint8, shape (reviews,)). In a ``group`` of processes only rank 0 validates, writes
     checkpoints, reports progress and handles signals. ``record`` is called with each row of the
     history, and on resuming with all earlier rows.
@@ -52,7 +52,7 @@ class Trainer:
         model: SentimentLSTM,
         config: TrainConfig,
         source: BatchSource,
-        held_out: BatchSource,
+        validation: BatchSource,
         labels: npt.NDArray[np.uint8],
         sentences: SentenceSampler | None = None,
         group: ProcessGroup = SINGLE_PROCESS,
@@ -61,22 +61,22 @@ class Trainer:
         self.model, self._config, self._group = model, config, group
         self._record = record
         self._leads = group.rank == 0
-        self._source, self._held_out, self._labels = source, held_out, labels
+        self._source, self._validation, self._labels = source, validation, labels
         self._sentences = sentences
         self._optimizer = make_optimizer(model, config)
-        self._epoch_steps = math.ceil(len(source) / config.batch_size)
-        self._steps = self._epoch_steps * config.epochs
+        self._steps_per_epoch = math.ceil(len(source) / config.batch_size)
+        self._total_steps = self._steps_per_epoch * config.epochs
         self._device = next(model.parameters()).device
         self._losses: list[Tensor] = []  # since the last row of the history, on the device
         self._weights: dict[str, Tensor] = {}
         self.step = 0
         self.history: list[dict[str, Any]] = []
-        self.best: Validation | None = None
+        self.best: ValidationResult | None = None
         self.best_step = 0
         self.seconds_before = 0.0  # spent before the checkpoint that training resumed from
         self._began = time.monotonic()
 
-    def run(self, checkpoints: Checkpoints, progress: Progress) -> Validation | None:
+    def run(self, checkpoints: Checkpoints, progress: Progress) -> ValidationResult | None:
         """Train to the end, from the newest checkpoint if there is one, and load the best weights.
 
         Returns their validation result, or None on other ranks than 0. On SIGTERM or SIGINT it
@@ -91,29 +91,29 @@ class Trainer:
         if not self._leads:
             self._restore(checkpoints.load())
             for places in self._batches():
-                self._step(places)
+                self._take_step(places)
             return None
-        with hold_signals() as stop, _naming_the_last(checkpoints):
+        with hold_signals() as stop, _naming_last_checkpoint(checkpoints):
             for places in self._batches():
                 self._group.check()
-                self._step(places)
+                self._take_step(places)
                 due = self.step % self._config.checkpoint_every == 0
-                if stop or (due and self.step < self._steps):
-                    self._check()
+                if stop or (due and self.step < self._total_steps):
+                    self._check_before_saving()
                     checkpoints.save(self.step, *self._state())
                 if stop:
                     break
                 seen = self.step * self._config.batch_size
                 total = self._config.epochs * len(self._source)
                 progress(min(seen, total), total, **self._metrics())
-        if self.best is None or self.step < self._steps:
+        if self.best is None or self.step < self._total_steps:
             raise TrainingError(f"Training was stopped after step {self.step:,}; run it again.")
         self.model.load_state_dict(self._weights)
         return self.best
 
     def _batches(self) -> Iterator[npt.NDArray[np.int64]]:
         """Yield the remaining batches of all epochs."""
-        first, done = divmod(self.step, self._epoch_steps)
+        first, done = divmod(self.step, self._steps_per_epoch)
         for epoch in range(first, self._config.epochs):
             order = training_order(
                 self._source.lengths,
@@ -124,9 +124,9 @@ class Trainer:
             )
             yield from order[done if epoch == first else 0 :]
 
-    def _step(self, places: npt.NDArray[np.int64]) -> None:
+    def _take_step(self, places: npt.NDArray[np.int64]) -> None:
         config = self._config
-        scale = rate_scale(config, self.step, self._steps)
+        scale = rate_scale(config, self.step, self._total_steps)
         for parameters in self._optimizer.param_groups:
             parameters["lr"] = scale * parameters["peak_lr"]
         self.model.train()
@@ -142,38 +142,41 @@ class Trainer:
         if not self._leads:
             self._losses = []
             return
-        every = config.validate_every or self._epoch_steps
-        to_validate = self.step % every == 0 or self.step == self._steps
+        every = config.validate_every or self._steps_per_epoch
+        to_validate = self.step % every == 0 or self.step == self._total_steps
         if to_validate or self.step % config.log_every == 0:
-            self._log(scale * config.learning_rate, to_validate)
+            self._add_to_history(scale * config.learning_rate, to_validate)
 
-    def _check(self) -> None:
+    def _check_before_saving(self) -> None:
         """Raise TrainingError rather than write a checkpoint of a broken model."""
-        scale = rate_scale(self._config, self.step - 1, self._steps)
+        scale = rate_scale(self._config, self.step - 1, self._total_steps)
         rate = scale * self._config.learning_rate
         if self._losses:
             check_loss("training", float(torch.stack(self._losses).mean()), self.step, rate)
         if not all(bool(value.isfinite().all()) for value in self.model.parameters()):
             raise TrainingError(
                 f"Some weights are not finite after step {self.step:,} (learning rate "
-                f"{rate:.2g}). {LOWER}"
+                f"{rate:.2g}). {ADVICE}"
             )
 
-    def _log(self, rate: float, to_validate: bool) -> None:
-        """Add a row to the history. Losses are read only here, to keep the device busy."""
+    def _add_to_history(self, rate: float, to_validate: bool) -> None:
+        """Add a row to the history, validating first if due; keep the best weights.
+
+        Losses are read only here, to keep the device busy.
+        """
         loss = float(torch.stack(self._losses).mean())
         self._losses = []
         check_loss("training", loss, self.step, rate)
         result = None
         if to_validate:
-            result = validate(self.model, self._held_out, self._labels)
+            result = validate(self.model, self._validation, self._labels)
             check_loss("validation", result.loss, self.step, rate)
             if self.best is None or result.loss < self.best.loss:
                 self.best, self.best_step = result, self.step
                 self._weights = {n: v.clone() for n, v in self.model.state_dict().items()}
         row = {
             "step": self.step,
-            "epoch": self.step / self._epoch_steps,
+            "epoch": self.step / self._steps_per_epoch,
             "train_loss": loss,
             "validation_loss": result.loss if result else None,
             "validation_accuracy": result.accuracy if result else None,
@@ -219,7 +222,7 @@ class Trainer:
             return
         tensors, state = checkpoint.tensors, checkpoint.state
         self.step, self.history = state["step"], state["history"]
-        self.best = Validation(**state["best"]) if state["best"] else None
+        self.best = ValidationResult(**state["best"]) if state["best"] else None
         self.best_step = state["best_step"]
         self.seconds_before = state["seconds"]
         self.model.load_state_dict(_under("model.", tensors))
@@ -237,7 +240,7 @@ class Trainer:
 
 
 @contextmanager
-def _naming_the_last(checkpoints: Checkpoints) -> Iterator[None]:
+def _naming_last_checkpoint(checkpoints: Checkpoints) -> Iterator[None]:
     """Add to a TrainingError where training can resume."""
     try:
         yield
@@ -269,7 +272,7 @@ def training_step(
     with autocast(config.precision, batch.ids.device):
         branches = model.branches(batch.ids, batch.lengths)
         loss = loss_of(branches, batch.labels)
-    summed = entropy(branches.detach().float().sum(dim=1), batch.labels)
+    summed = cross_entropy(branches.detach().float().sum(dim=1), batch.labels)
 
     def descend(loss: Tensor, reported: Tensor) -> Tensor:
         optimizer.zero_grad(set_to_none=True)
@@ -283,7 +286,7 @@ def training_step(
     if sentences is not None:
         short = sentences(batch)
         with autocast(config.precision, batch.ids.device):
-            loss = entropy(model.lstm(short.ids, short.lengths), short.labels)
+            loss = cross_entropy(model.lstm(short.ids, short.lengths), short.labels)
         descend(loss, loss.detach())
     return mean
 
@@ -295,19 +298,19 @@ def loss_of(branches: Tensor, labels: Tensor) -> Tensor:
     that no branch relies on another.
     """
     if branches.shape[1] == 1:
-        return entropy(branches[:, 0], labels)
-    alone = torch.stack([entropy(logits, labels) for logits in branches.unbind(dim=1)])
-    return 0.5 * entropy(branches.sum(dim=1), labels) + 0.5 * alone.mean()
+        return cross_entropy(branches[:, 0], labels)
+    alone = torch.stack([cross_entropy(logits, labels) for logits in branches.unbind(dim=1)])
+    return 0.5 * cross_entropy(branches.sum(dim=1), labels) + 0.5 * alone.mean()
 
 
-def entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the mean binary cross-entropy in nats."""
     return nn.functional.binary_cross_entropy_with_logits(logits, labels)
 
 
 def validate(
     model: SentimentLSTM, source: BatchSource, labels: npt.NDArray[np.uint8]
-) -> Validation:
+) -> ValidationResult:
     """Calibrate the model on the validation reviews, then measure it on them.
 
     ``labels`` has shape (reviews,).
@@ -316,7 +319,7 @@ def validate(
     model.scale.copy_(torch.tensor(fit_scale(branches, labels)))
     logits = combine(branches, model)
     correct = (logits >= 0) == (labels == 1)
-    return Validation(binary_cross_entropy(logits, labels), float(correct.mean()))
+    return ValidationResult(binary_cross_entropy(logits, labels), float(correct.mean()))
 
 
 def rate_scale(config: TrainConfig, step: int, steps: int) -> float:
@@ -353,5 +356,5 @@ def check_loss(name: str, loss: float, step: int, rate: float) -> None:
     if not loss <= EXPLODED:
         raise TrainingError(
             f"The {name} loss is {loss:.3g} at step {step:,} (learning rate {rate:.2g}); guessing "
-            f"costs {math.log(2):.2f}. {LOWER}"
+            f"costs {math.log(2):.2f}. {ADVICE}"
         )

@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -84,8 +85,8 @@ class Store:
         try:
             manifest = Manifest.from_json(path.read_bytes())
         except FileNotFoundError:
-            gone = self.folder(request).exists()
-            return Lookup(None, f"{self._short(path)} is missing" if gone else None)
+            incomplete = self.folder(request).exists()
+            return Lookup(None, f"{self._short(path)} is missing" if incomplete else None)
         except (OSError, ValueError, TypeError, KeyError):
             return Lookup(None, f"{self._short(path)} is damaged")
         for artifact in manifest.outputs:
@@ -106,7 +107,8 @@ class Store:
         ):
             return f"{artifact.path} is damaged"
         if touched:  # copied but intact: need not be read next time
-            os.utime(path, ns=(stat.st_atime_ns, artifact.mtime_ns))
+            with suppress(OSError):  # such as in a folder that another user owns
+                os.utime(path, ns=(stat.st_atime_ns, artifact.mtime_ns))
         return None
 
     def discard(self, request: Request, *, verify: bool = False) -> None:

@@ -15,7 +15,7 @@ from tasks.store import Store
 from tests.support.reviews import good_lines, write_bz2
 from tests.support.runs import run_plainly
 
-MakeJob = Callable[..., RunSpec]
+MakeSpec = Callable[..., RunSpec]
 
 
 def leftovers(storage: Path) -> list[Path]:
@@ -23,30 +23,30 @@ def leftovers(storage: Path) -> list[Path]:
     return [path for path in storage.glob("*/.*") if path.parent.name != "locks"]
 
 
-def test_a_missing_folder(make_spec: MakeJob, tmp_path: Path) -> None:
+def test_a_missing_folder(make_spec: MakeSpec, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         run_plainly(make_spec(tmp_path / "nowhere"))
 
 
-def test_a_folder_without_a_training_file(make_spec: MakeJob, data: Path) -> None:
+def test_a_folder_without_a_training_file(make_spec: MakeSpec, data: Path) -> None:
     (data / "train.ft.txt.bz2").unlink()
     with pytest.raises(DataError, match="no training file"):
         run_plainly(make_spec(data))
 
 
-def test_the_same_file_packed_and_unpacked(make_spec: MakeJob, data: Path) -> None:
+def test_the_same_file_packed_and_unpacked(make_spec: MakeSpec, data: Path) -> None:
     (data / "train.ft.txt").write_bytes(bz2.decompress((data / "train.ft.txt.bz2").read_bytes()))
     with pytest.raises(DataError, match="packed and unpacked"):
         run_plainly(make_spec(data))
 
 
-def test_a_file_that_is_not_bz2(make_spec: MakeJob, data: Path) -> None:
+def test_a_file_that_is_not_bz2(make_spec: MakeSpec, data: Path) -> None:
     (data / "train.ft.txt.bz2").write_bytes(b"__label__1 plain text, not packed\n")
     with pytest.raises(ArchiveError, match=r"train\.ft\.txt\.bz2: not valid bz2 data near byte 0"):
         run_plainly(make_spec(data))
 
 
-def test_a_truncated_file_names_the_byte(make_spec: MakeJob, data: Path) -> None:
+def test_a_truncated_file_names_the_byte(make_spec: MakeSpec, data: Path) -> None:
     path = data / "train.ft.txt.bz2"
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
@@ -66,7 +66,7 @@ BAD_LINES = {
 }
 
 
-def test_bad_lines_are_kept_with_their_reason(make_spec: MakeJob, data: Path) -> None:
+def test_bad_lines_are_kept_with_their_reason(make_spec: MakeSpec, data: Path) -> None:
     lines = good_lines(60)
     for place, bad in enumerate(BAD_LINES.values()):
         lines.insert(5 * place + 2, bad)
@@ -81,7 +81,7 @@ def test_bad_lines_are_kept_with_their_reason(make_spec: MakeJob, data: Path) ->
     assert [lines[r["row"]] for r in rejects] == list(BAD_LINES.values())
 
 
-def test_too_many_bad_lines_stop_the_run_and_are_kept(make_spec: MakeJob, data: Path) -> None:
+def test_too_many_bad_lines_stop_the_run_and_are_kept(make_spec: MakeSpec, data: Path) -> None:
     write_bz2(data / "train.ft.txt.bz2", [*good_lines(60), *BAD_LINES.values()])
     spec = make_spec(data)
     with pytest.raises(RejectRateError, match="7 of 67 lines rejected") as caught:
@@ -92,7 +92,7 @@ def test_too_many_bad_lines_stop_the_run_and_are_kept(make_spec: MakeJob, data: 
     assert leftovers(spec.store.root) == []
 
 
-def test_windows_line_ends_and_no_final_newline_are_fine(make_spec: MakeJob, data: Path) -> None:
+def test_windows_line_ends_and_no_final_newline_are_fine(make_spec: MakeSpec, data: Path) -> None:
     plain = run_plainly(make_spec(data), until="ingest")["ingest"]
     content = bz2.decompress((data / "train.ft.txt.bz2").read_bytes())
     windows = content.replace(b"\n", b"\r\n").removesuffix(b"\r\n")
@@ -114,7 +114,7 @@ def test_windows_line_ends_and_no_final_newline_are_fine(make_spec: MakeJob, dat
     ],
 )
 def test_useless_data_is_refused_before_training(
-    make_spec: MakeJob, data: Path, name: str, lines: list[bytes], message: str
+    make_spec: MakeSpec, data: Path, name: str, lines: list[bytes], message: str
 ) -> None:
     write_bz2(data / f"{name}.ft.txt.bz2", lines)
     spec = make_spec(data)
@@ -142,7 +142,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("stage", ["ingest", "tokenize", "vocabulary", "tensors", "train"])
 def test_a_full_disk_leaves_nothing_half_written(
-    make_spec: MakeJob, data: Path, stage: str
+    make_spec: MakeSpec, data: Path, stage: str
 ) -> None:
     spec = make_spec(data)
     names = ["ingest", "tokenize", "vocabulary", "tensors", "train"]

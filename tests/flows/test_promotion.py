@@ -27,7 +27,7 @@ from tasks.store.run_records import RunRecord, new_run_id
 from tests.support.reviews import good_lines, write_bz2, write_small_data
 from tests.support.runs import TINY, collect_garbage, run_plainly
 
-MakeJob = Callable[..., RunSpec]
+MakeSpec = Callable[..., RunSpec]
 Done = dict[str, list[Manifest]]
 
 # On the small data, where a word decides: one epoch guesses, many reach all of it.
@@ -71,7 +71,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
 
 
 @pytest.fixture
-def worse(make_spec: MakeJob, data: Path, once: tuple[Path, Done]) -> tuple[RunSpec, Done]:
+def worse(make_spec: MakeSpec, data: Path, once: tuple[Path, Done]) -> tuple[RunSpec, Done]:
     """Begin with a first run, of a model that guesses."""
     spec = make_spec(data, *GUESSING)
     storage, done = once
@@ -79,7 +79,7 @@ def worse(make_spec: MakeJob, data: Path, once: tuple[Path, Done]) -> tuple[RunS
     return spec, done
 
 
-def test_first_better_worse(make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done]) -> None:
+def test_first_better_worse(make_spec: MakeSpec, data: Path, worse: tuple[RunSpec, Done]) -> None:
     spec, first = worse
     assert verdict(first)["outcome"] == "promoted"
     assert champion(spec.store) == model_of(first)
@@ -102,7 +102,7 @@ def test_first_better_worse(make_spec: MakeJob, data: Path, worse: tuple[RunSpec
 
 
 def test_nothing_new_is_all_cached(
-    make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done]
+    make_spec: MakeSpec, data: Path, worse: tuple[RunSpec, Done]
 ) -> None:
     spec, first = worse
     register = (spec.store.root / CHAMPION).read_bytes()
@@ -118,7 +118,7 @@ def test_nothing_new_is_all_cached(
 
 
 def test_a_gain_that_is_too_small(
-    make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done]
+    make_spec: MakeSpec, data: Path, worse: tuple[RunSpec, Done]
 ) -> None:
     spec, first = worse
     done = run(make_spec(data, *LEARNING, "promote.min_gain=1"))
@@ -128,7 +128,7 @@ def test_a_gain_that_is_too_small(
 
 
 def test_another_limit_asks_anew_and_the_champion_stays(
-    make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done]
+    make_spec: MakeSpec, data: Path, worse: tuple[RunSpec, Done]
 ) -> None:
     spec, first = worse
     done = run(make_spec(data, *GUESSING, "promote.min_gain=0.1"))
@@ -137,7 +137,7 @@ def test_another_limit_asks_anew_and_the_champion_stays(
 
 
 def test_on_other_test_reviews_the_champion_is_measured_first(
-    make_spec: MakeJob, data: Path
+    make_spec: MakeSpec, data: Path
 ) -> None:
     spec = make_spec(data, *LEARNING)
     first = run(spec)
@@ -160,7 +160,7 @@ def test_on_other_test_reviews_the_champion_is_measured_first(
 
 
 def test_a_champion_measured_as_texts_is_as_good_as_it_was(
-    make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done]
+    make_spec: MakeSpec, data: Path, worse: tuple[RunSpec, Done]
 ) -> None:
     """The oracle: the evaluation of the same model on the same reviews, from tensors."""
     better = make_spec(data, *LEARNING, "evaluate.threshold=0.4")  # measured at another threshold
@@ -170,7 +170,7 @@ def test_a_champion_measured_as_texts_is_as_good_as_it_was(
 
 
 def test_the_same_model_on_other_test_reviews_stays_champion(
-    make_spec: MakeJob, data: Path
+    make_spec: MakeSpec, data: Path
 ) -> None:
     write_bz2(data / "validation.ft.txt.bz2", good_lines(20, start=800))
     spec = make_spec(data, *GUESSING)
@@ -183,7 +183,7 @@ def test_the_same_model_on_other_test_reviews_stays_champion(
 
 
 def test_generated_reviews_replace_no_model_of_real_ones(
-    make_spec: MakeJob, worse: tuple[RunSpec, Done]
+    make_spec: MakeSpec, worse: tuple[RunSpec, Done]
 ) -> None:
     spec, first = worse
     done = run(make_spec(None))
@@ -192,7 +192,7 @@ def test_generated_reviews_replace_no_model_of_real_ones(
     assert champion(spec.store) == model_of(first)
 
 
-def test_a_real_model_replaces_a_generated_ones(make_spec: MakeJob, data: Path) -> None:
+def test_a_real_model_replaces_a_generated_ones(make_spec: MakeSpec, data: Path) -> None:
     generated = run(make_spec(None))
     assert verdict(generated)["outcome"] == "promoted"
     done = run(make_spec(data, *LEARNING))
@@ -201,7 +201,7 @@ def test_a_real_model_replaces_a_generated_ones(make_spec: MakeJob, data: Path) 
 
 
 def test_after_a_rollback_the_model_is_not_promoted_again(
-    make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done]
+    make_spec: MakeSpec, data: Path, worse: tuple[RunSpec, Done]
 ) -> None:
     spec, first = worse
     better = make_spec(data, *LEARNING)
@@ -215,7 +215,7 @@ def test_after_a_rollback_the_model_is_not_promoted_again(
 
 
 def test_the_champion_and_the_one_before_it_outlive_gc(
-    make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done]
+    make_spec: MakeSpec, data: Path, worse: tuple[RunSpec, Done]
 ) -> None:
     spec, first = worse
     second = run(make_spec(data, *LEARNING))
@@ -228,7 +228,7 @@ def test_the_champion_and_the_one_before_it_outlive_gc(
 
 
 def test_a_champion_changed_meanwhile_is_met_instead(
-    make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done], monkeypatch: pytest.MonkeyPatch
+    make_spec: MakeSpec, data: Path, worse: tuple[RunSpec, Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another run promotes between the decision and the promotion: it is decided again."""
 
@@ -251,7 +251,7 @@ def test_a_champion_changed_meanwhile_is_met_instead(
 
 
 def test_below_the_least_accuracy_the_run_fails_after_its_report(
-    make_spec: MakeJob, data: Path
+    make_spec: MakeSpec, data: Path
 ) -> None:
     spec = make_spec(data, *GUESSING, "promote.min_accuracy=0.95")
     done = run(spec, until="report")
@@ -274,7 +274,7 @@ def test_below_the_least_accuracy_the_run_fails_after_its_report(
 
 
 def test_a_model_that_learned_nothing_fails_the_run_and_stays(
-    make_spec: MakeJob, data: Path
+    make_spec: MakeSpec, data: Path
 ) -> None:
     spec = make_spec(data, *GUESSING, "train.max_loss=0.2")
     (trained,) = run(spec, until="train")["train"]
@@ -291,7 +291,7 @@ def test_a_model_that_learned_nothing_fails_the_run_and_stays(
 
 @pytest.mark.parametrize("loss", [0.7, float("inf"), float("nan")])
 def test_the_loss_gate_lets_nothing_odd_through(
-    make_spec: MakeJob, data: Path, worse: tuple[RunSpec, Done], loss: float
+    make_spec: MakeSpec, data: Path, worse: tuple[RunSpec, Done], loss: float
 ) -> None:
     from dataclasses import replace
 
@@ -323,7 +323,7 @@ def sentiment(store: Store, *arguments: str) -> str:
     return result.output
 
 
-def test_models_on_the_command_line(make_spec: MakeJob, data: Path) -> None:
+def test_models_on_the_command_line(make_spec: MakeSpec, data: Path) -> None:
     spec = make_spec(data, *GUESSING)
     store = spec.store
     assert "No models yet" in sentiment(store, "list")
@@ -359,7 +359,7 @@ def test_models_on_the_command_line(make_spec: MakeJob, data: Path) -> None:
     assert champion(store) == model_of(second)
 
 
-def test_a_model_is_found_by_any_of_its_names(make_spec: MakeJob, data: Path) -> None:
+def test_a_model_is_found_by_any_of_its_names(make_spec: MakeSpec, data: Path) -> None:
     spec = make_spec(data, *GUESSING)
     done = run(spec, until="train")
     model = model_of(done)
@@ -372,7 +372,7 @@ def test_a_model_is_found_by_any_of_its_names(make_spec: MakeJob, data: Path) ->
             find_model(spec.store, name)
 
 
-def test_latest_is_a_name_too(make_spec: MakeJob, data: Path) -> None:
+def test_latest_is_a_name_too(make_spec: MakeSpec, data: Path) -> None:
     from tasks.store.atomic import point_to
 
     spec = make_spec(data)

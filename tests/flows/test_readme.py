@@ -28,7 +28,7 @@ COMMANDS = [line for page in PAGES for line in console_lines(page.read_text(enco
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("sentiment ")])
 def test_a_shown_command_is_valid(line: str) -> None:
-    _, name, *arguments = shlex.split(line)
+    _, name, *arguments = shlex.split(line, comments=True)
     group = typer.main.get_command(app)
     command = group.commands[name]  # type: ignore[attr-defined]
     while hasattr(command, "commands"):

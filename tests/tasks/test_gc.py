@@ -17,7 +17,7 @@ from tasks.store.atomic import point_to
 from tasks.store.run_records import RunRecord, new_run_id
 from tests.support.runs import collect_garbage, run_plainly
 
-MakeJob = Callable[..., RunSpec]
+MakeSpec = Callable[..., RunSpec]
 
 
 def record(spec: RunSpec, *, until: str, state: str | None = "completed") -> RunRecord:
@@ -35,7 +35,7 @@ def results(store: Store) -> set[str]:
     return {f"{p.parent.name}/{p.name}" for stage in stages for p in store.root.glob(f"{stage}/*")}
 
 
-def test_results_of_the_last_runs_stay(make_spec: MakeJob, data: Path) -> None:
+def test_results_of_the_last_runs_stay(make_spec: MakeSpec, data: Path) -> None:
     first = make_spec(data)
     store = first.store
     record(first, until="vocabulary")
@@ -54,7 +54,7 @@ def test_results_of_the_last_runs_stay(make_spec: MakeJob, data: Path) -> None:
     assert results(store) == both - {obsolete}
 
 
-def test_a_run_that_is_active_keeps_its_results(make_spec: MakeJob, data: Path) -> None:
+def test_a_run_that_is_active_keeps_its_results(make_spec: MakeSpec, data: Path) -> None:
     spec = make_spec(data)
     run = record(spec, until="tokenize", state=None)
     record(make_spec(data, "ingest.shard_size=7"), until="tokenize")
@@ -73,7 +73,7 @@ def _killed(root: Path, stages: dict[str, dict[str, str]]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_run_that_was_killed_counts_as_one_that_failed(make_spec: MakeJob, data: Path) -> None:
+def test_a_run_that_was_killed_counts_as_one_that_failed(make_spec: MakeSpec, data: Path) -> None:
     spec = make_spec(data)
     done = run_plainly(spec, until="tokenize")
     stages = {stage: {m.label: m.key for m in done[stage]} for stage in done}
@@ -89,7 +89,7 @@ def test_a_run_that_was_killed_counts_as_one_that_failed(make_spec: MakeJob, dat
     assert len(list((spec.store.root / "runs").iterdir())) == 1
 
 
-def test_a_run_that_used_nothing_pushes_nothing_out(make_spec: MakeJob, data: Path) -> None:
+def test_a_run_that_used_nothing_pushes_nothing_out(make_spec: MakeSpec, data: Path) -> None:
     """A study whose trials are all known already."""
     spec = make_spec(data)
     record(spec, until="tokenize")
@@ -100,7 +100,7 @@ def test_a_run_that_used_nothing_pushes_nothing_out(make_spec: MakeJob, data: Pa
 
 
 @pytest.mark.parametrize("named", ["link", "champion"])
-def test_a_model_in_use_stays(make_spec: MakeJob, data: Path, named: str) -> None:
+def test_a_model_in_use_stays(make_spec: MakeSpec, data: Path, named: str) -> None:
     spec = make_spec(data)
     record(spec, until="train")
     (model,) = (spec.store.root / "train").iterdir()
@@ -114,7 +114,7 @@ def test_a_model_in_use_stays(make_spec: MakeJob, data: Path, named: str) -> Non
     assert not list((spec.store.root / "tensors").iterdir())
 
 
-def test_a_link_left_half_way_keeps_no_model(make_spec: MakeJob, data: Path) -> None:
+def test_a_link_left_half_way_keeps_no_model(make_spec: MakeSpec, data: Path) -> None:
     spec = make_spec(data)
     record(spec, until="train")
     (model,) = (spec.store.root / "train").iterdir()
@@ -124,7 +124,9 @@ def test_a_link_left_half_way_keeps_no_model(make_spec: MakeJob, data: Path) -> 
     assert not model.exists()
 
 
-def test_a_result_in_use_survives_a_rebuild_that_was_killed(make_spec: MakeJob, data: Path) -> None:
+def test_a_result_in_use_survives_a_rebuild_that_was_killed(
+    make_spec: MakeSpec, data: Path
+) -> None:
     """Killed between its two renames: the next build puts the old result back."""
     spec = make_spec(data)
     record(spec, until="vocabulary")
@@ -136,7 +138,7 @@ def test_a_result_in_use_survives_a_rebuild_that_was_killed(make_spec: MakeJob, 
     assert result.is_dir() and not discarded.exists()
 
 
-def test_records_and_locks_go_with_their_result(make_spec: MakeJob, data: Path) -> None:
+def test_records_and_locks_go_with_their_result(make_spec: MakeSpec, data: Path) -> None:
     spec = make_spec(data)
     run = record(spec, until="ingest")
     root = spec.store.root
@@ -150,7 +152,7 @@ def test_records_and_locks_go_with_their_result(make_spec: MakeJob, data: Path) 
     assert not (root / "runs" / run.run_id).exists()
 
 
-def test_unfinished_work_goes_unless_someone_is_at_it(make_spec: MakeJob, data: Path) -> None:
+def test_unfinished_work_goes_unless_someone_is_at_it(make_spec: MakeSpec, data: Path) -> None:
     spec = make_spec(data)
     record(spec, until="ingest")
     root = spec.store.root
@@ -163,7 +165,7 @@ def test_unfinished_work_goes_unless_someone_is_at_it(make_spec: MakeJob, data: 
 
 
 def test_without_any_completed_run_everything_recorded_stays(
-    make_spec: MakeJob, data: Path
+    make_spec: MakeSpec, data: Path
 ) -> None:
     spec = make_spec(data)
     record(spec, until="tokenize", state="failed")
@@ -180,7 +182,7 @@ FOREIGN = (
 )  # fmt: skip
 
 
-def test_what_the_store_did_not_make_stays(make_spec: MakeJob, data: Path) -> None:
+def test_what_the_store_did_not_make_stays(make_spec: MakeSpec, data: Path) -> None:
     """A storage folder may be a checkout or a home folder."""
     spec = make_spec(data)
     record(spec, until="tokenize")
@@ -206,7 +208,7 @@ def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_runs_with_nothing_new_push_nothing_out(make_spec: MakeJob, data: Path) -> None:
+def test_runs_with_nothing_new_push_nothing_out(make_spec: MakeSpec, data: Path) -> None:
     first = make_spec(data)
     record(first, until="tokenize")
     before = results(first.store)
@@ -217,7 +219,7 @@ def test_runs_with_nothing_new_push_nothing_out(make_spec: MakeJob, data: Path) 
 
 
 def test_a_run_dated_in_the_future_pushes_nothing_out(
-    make_spec: MakeJob, data: Path, monkeypatch: pytest.MonkeyPatch
+    make_spec: MakeSpec, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = make_spec(data)
     record(spec, until="tokenize")
@@ -226,3 +228,16 @@ def test_a_run_dated_in_the_future_pushes_nothing_out(
     record(make_spec(data, "tokenize.urls=keep"), until="tokenize")
     collect_garbage(spec.store)
     assert results(spec.store) > before
+
+
+def test_a_run_that_has_just_started_stays(make_spec: MakeSpec, data: Path) -> None:
+    """Its folder and lock are there before its record is."""
+    spec = make_spec(data)
+    record(spec, until="ingest")
+    folder = spec.store.root / "runs" / new_run_id()
+    folder.mkdir()
+    with FileLock(folder / "run.lock"):
+        collect_garbage(spec.store)
+        assert folder.is_dir()
+    collect_garbage(spec.store)
+    assert not folder.exists()

@@ -24,7 +24,7 @@ from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import SPECIAL, Vocabulary
 from sentiment.training import trainer
 from sentiment.training.sentences import SentenceSampler
-from sentiment.training.trainer import Validation, loss_of, make_optimizer, rate_scale
+from sentiment.training.trainer import ValidationResult, loss_of, make_optimizer, rate_scale
 from tests.support.bundles import MODEL, TRAIN, Trained, history, train_again
 from tests.support.reviews import contents
 
@@ -99,9 +99,9 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(
     losses = iter([0.9, 0.5, 0.5, 0.7])
     weights: list[dict[str, Tensor]] = []
 
-    def scripted(model: SentimentLSTM, *_: Any) -> Validation:
+    def scripted(model: SentimentLSTM, *_: Any) -> ValidationResult:
         weights.append({name: value.clone() for name, value in model.state_dict().items()})
-        return Validation(next(losses), len(weights) / 10)
+        return ValidationResult(next(losses), len(weights) / 10)
 
     monkeypatch.setattr(trainer, "validate", scripted)
     stats = train_again(trained, tmp_path, epochs=4)
