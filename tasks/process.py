@@ -1,8 +1,10 @@
-"""When this process started."""
+"""This process: when it started, and that it ends with the one that started it."""
 
 import os
+import threading
 import time
 from functools import cache
+from multiprocessing import parent_process
 from pathlib import Path
 
 import psutil
@@ -21,3 +23,20 @@ def process_start() -> float:
     except (OSError, AttributeError):
         return psutil.Process().create_time()
     return time.time() - age + 0.02  # a tick of the clock; Python takes longer to start
+
+
+@cache
+def end_with_parent() -> None:
+    """End this process when the one that started it dies, as by kill -9.
+
+    A worker of a process pool would else wait for work for ever: it holds both ends of the queue.
+    """
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="end with parent", daemon=True).start()

@@ -16,6 +16,7 @@ from sentiment.errors import SentimentError
 from sentiment.progress import Progress, silent
 from sentiment.training.signals import run_stoppable
 from tasks.manifest import Manifest
+from tasks.process import end_with_parent
 from tasks.run.progress import ProgressFile
 from tasks.stage import Request, Stage
 from tasks.store.store import RUNS, Store
@@ -61,6 +62,7 @@ def compute(work: TaskInput, listen: Progress = silent) -> dict[str, Any]:
 
     ``listen`` also receives progress and can abort by raising.
     """
+    end_with_parent()
     file = ProgressFile(progress_path(work.root, work.run, work.request))
 
     def progress(done: int, total: int | None = None, **figures: float) -> None:
