@@ -32,7 +32,7 @@ def render_markdown(report: Report) -> str:
         f"{headline['majority_accuracy']}.",
         *([champion] if (champion := sections.champion(report)) else []),
         *([linear] if (linear := sections.baseline(report)) else []),
-        *([f"Promotion: {escape(report.promotion)}."] if report.promotion else []),
+        *([f"Verdict: {escape(report.promotion)}."] if report.promotion else []),
         table(("Measure", "Value"), sections.measures(metrics)),
     ]
     if rows := sections.branches(metrics):

@@ -134,7 +134,8 @@ def run_requests(
     base = stage_task(
         stage, store.root, force=force, does=does, retries=retries, retry_delay=retry_delay
     )
-    tasks = [base.with_options(task_run_name=title or f"{stage.name} {r.label}") for r in requests]
+    names = [title or (f"{stage.name} {r.label}" if stage.mapped else stage.name) for r in requests]
+    tasks = [base.with_options(task_run_name=name) for name in names]
     inputs = [TaskInput(request, store.root, run=run, force=force) for request in requests]
     if not stage.mapped:
         results: list[Any] = [task(work=i) for task, i in zip(tasks, inputs, strict=True)]

@@ -492,8 +492,8 @@ class TestStage:
             *(text[:60] for text in worst),
         ):
             assert text in pages["report.html"]
-        assert "Promotion: champion kept: 50% against 60%." in pages["report.html"]
-        assert "Promotion: champion kept: 50% against 60%." in pages["report.md"]
+        assert "Verdict: champion kept: 50% against 60%." in pages["report.html"]
+        assert "Verdict: champion kept: 50% against 60%." in pages["report.md"]
         assert "## Training" in pages["report.md"]
         assert pages["report.md"].count("**Labelled") == len(worst) == 3
 
