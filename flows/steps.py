@@ -62,7 +62,7 @@ def drive(spec: RunSpec, answer: Answer, *, until: str | None = None) -> dict[st
     ``answer`` is asked for the manifests of one stage after the other.
     """
     spec.check()
-    for module in STAGES:  # before a stage takes its time: an edit meanwhile is not this run's
+    for module in STAGES:  # read before the first stage runs: later edits are not part of this run
         _ = module.STAGE.code
     done: dict[str, list[Manifest]] = {}
     for module in STAGES:

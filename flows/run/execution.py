@@ -118,7 +118,12 @@ class Run:
     def decide(self) -> None:
         """Carry out the verdict on the model."""
         run, note = self.context.record.run_id, self.context.reporter.note
-        self.verdict = decide_champion(self.spec, self.done, self._run_stage, run)
+
+        def run_again(stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
+            note(f"{stage.name:<11}again, since the champion changed in the meantime")
+            return self._run_stage(stage, requests)
+
+        self.verdict = decide_champion(self.spec, self.done, run_again, run)
         note(f"{'promote':<11}{self.verdict.reason}")
 
     def write_report(self) -> None:

@@ -1,5 +1,6 @@
 """Promotion on the pipeline's way: who is champion after which run, and what is run for it."""
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import typer.main
+from rich.console import Console
 from typer.testing import CliRunner
 
 from flows.cli.main import app
@@ -387,3 +389,31 @@ def test_the_commands_that_change_the_champion_ask_why() -> None:
     group = typer.main.get_command(app).commands["models"]  # type: ignore[attr-defined]
     for name in ("promote", "rollback"):
         assert any(p.name == "why" and p.required for p in group.commands[name].params)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_decides_again_when_the_champion_changed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.pipeline import pipeline
+    from flows.ui.reporters import LineReporter, chosen
+
+    calls: list[str] = []
+
+    def apply_late(store: Store, decided: Manifest, trained: Manifest, run_id: str) -> Any:
+        calls.append(decided.key)
+        return apply_verdict(store, decided, trained, run_id) if len(calls) > 1 else None
+
+    monkeypatch.setattr("flows.steps.apply_verdict", apply_late)
+    lines = io.StringIO()
+    token = chosen.set(LineReporter(Console(file=lines, width=200)))
+    try:
+        result = pipeline(
+            data=str(data), storage=str(tmp_path / "s"), overrides=list(TINY), until="promote"
+        )
+    finally:
+        chosen.reset(token)
+    assert len(calls) == 2
+    assert result["promotion"]["outcome"] == "promoted"
+    assert "promote    again, since the champion changed in the meantime" in lines.getvalue()
+    assert [stage["stage"] for stage in result["stages"]].count("promote") == 1
