@@ -200,7 +200,7 @@ class _Search:
     def _train(self, spec: RunSpec, title: str, callback: PruningCallback) -> Manifest:
         """Take a trial through the stages up to ``train``; raises TrialPruned."""
 
-        def compute_trial(work: TaskInput) -> dict[str, Any] | State[Any]:
+        def compute_trial(work: TaskInput) -> str | State[Any]:
             try:
                 return compute(work, callback)
             except optuna.TrialPruned as pruned:  # not a failure, so not a red task in the UI

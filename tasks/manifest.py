@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,17 +56,22 @@ class Manifest:
         return next(artifact for artifact in self.outputs if artifact.name == name)
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+        """Return the manifest as JSON, with a digest of all of it."""
+        content = json.loads(json.dumps(asdict(self)))  # as it will be read
+        content["digest"] = digest_json(content)
+        return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Manifest":
-        """Raises ValueError, TypeError or KeyError for anything else than a manifest."""
-        return cls.from_dict(json.loads(text))
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "Manifest":
-        outputs = tuple(Artifact(**artifact) for artifact in content["outputs"])
-        return cls(**{**content, "outputs": outputs})
+        """Read what ``to_json`` wrote; raises ValueError for anything else."""
+        try:
+            content = json.loads(text)
+            if content.pop("digest") != digest_json(content):
+                raise ValueError("it was changed after it was written")
+            content["outputs"] = tuple(Artifact(**artifact) for artifact in content["outputs"])
+            return cls(**content)
+        except (TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ValueError("not a manifest") from error
 
 
 def digest_file(path: Path) -> str:

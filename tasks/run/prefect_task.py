@@ -1,8 +1,7 @@
-"""The Prefect task around a stage. Prefect keeps a record; the store decides and has the files."""
+"""The Prefect task around a stage. Prefect keeps a record; the store has the result."""
 
 import errno
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,13 @@ from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.task_runners import TaskRunner
 
-from sentiment.errors import SentimentError
+from sentiment.errors import SentimentError, StageError
 from sentiment.progress import Progress, silent
 from sentiment.training.signals import run_stoppable
 from tasks.manifest import Manifest
 from tasks.process import end_with_parent
 from tasks.run.progress import ProgressFile
-from tasks.stage import Request, Stage
+from tasks.stage import RUN_AGAIN, Request, Stage
 from tasks.store.store import RUNS, Store
 
 RECORDS = "prefect"  # folder of Prefect's own records under the storage root
@@ -57,8 +56,8 @@ def cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     return key
 
 
-def compute(work: TaskInput, listen: Progress = silent) -> dict[str, Any]:
-    """Compute a request in the store and return its manifest as a JSON object.
+def compute(work: TaskInput, listen: Progress = silent) -> str:
+    """Compute a request in the store and return its folder there.
 
     ``listen`` also receives progress and can abort by raising.
     """
@@ -74,7 +73,7 @@ def compute(work: TaskInput, listen: Progress = silent) -> dict[str, Any]:
     )
     # Prefect marks a run as cancelled, not crashed, only while its own signal handler is in place.
     built = run_stoppable(build) if work.request.stage.resumable else build()
-    return asdict(built.manifest)
+    return f"{built.manifest.stage}/{built.manifest.key}"
 
 
 def is_transient(_task: Any, _task_run: Any, state: State[Any]) -> bool:
@@ -95,7 +94,7 @@ def stage_task(
     does: Callable[..., Any] = compute,
     retries: int = 0,
     retry_delay: float = 0,
-) -> Task[..., dict[str, Any]]:
+) -> Task[..., str]:
     """Return the Prefect task that computes a request, by ``compute`` or a function like it.
 
     After a transient error it is retried up to ``retries`` times, ``retry_delay`` seconds later.
@@ -137,16 +136,28 @@ def run_requests(
     names = [title or (f"{stage.name} {r.label}" if stage.mapped else stage.name) for r in requests]
     tasks = [base.with_options(task_run_name=name) for name in names]
     inputs = [TaskInput(request, store.root, run=run, force=force) for request in requests]
-    if not stage.mapped:
-        results: list[Any] = [task(work=i) for task, i in zip(tasks, inputs, strict=True)]
-        # A state that a task returns is handed on as it is.
-        ended = [result.result() if isinstance(result, State) else result for result in results]
-        return [Manifest.from_dict(each) for each in ended]
-    with runner:
-        futures = [
-            runner.submit(task, parameters={"work": i})
-            for task, i in zip(tasks, inputs, strict=True)
-        ]
-        for future in futures:
-            future.wait()
-        return [Manifest.from_dict(future.result()) for future in futures]
+    if stage.mapped:
+        with runner:
+            futures = [
+                runner.submit(task, parameters={"work": i})
+                for task, i in zip(tasks, inputs, strict=True)
+            ]
+            for future in futures:
+                future.wait()
+            for future in futures:
+                future.result()
+    else:
+        ended: list[Any] = [task(work=i) for task, i in zip(tasks, inputs, strict=True)]
+        for state in ended:  # a state that a task returns is handed on as it is
+            if isinstance(state, State):
+                state.result()
+    return [_result(store, request) for request in requests]
+
+
+def _result(store: Store, request: Request) -> Manifest:
+    """Return what the store has for a request that was computed, whatever Prefect's record says."""
+    found = store.find(request)
+    if found.manifest is None:
+        damage = found.damage or f"{store.folder(request)} is gone"
+        raise StageError(f"{damage}, though it was there a moment ago. {RUN_AGAIN}")
+    return found.manifest

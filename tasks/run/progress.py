@@ -27,7 +27,7 @@ class ProgressFile:
         self._written = now
         with suppress(StorageError):  # the stage itself reports a full disk
             content = json.dumps({"done": done, "total": total, "figures": figures})
-            write_atomically(self._path, content)
+            write_atomically(self._path, content, durable=False)
 
 
 @dataclass(frozen=True)

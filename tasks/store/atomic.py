@@ -43,14 +43,15 @@ def writing_to(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str, *, durable: bool = True) -> None:
     """Replace a file's content in one step, creating its folder if needed.
 
-    Raises StorageError and keeps the old content if that fails.
+    What is not ``durable`` may be lost in a power cut. Raises StorageError, and keeps the old
+    content, if the new one cannot be written.
     """
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as unfinished:
+        with replacing(path, durable=durable) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
 
 

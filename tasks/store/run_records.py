@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from tasks.manifest import Manifest
 from tasks.store.atomic import write_atomically, writing_to
-from tasks.store.store import LOCKS, MANIFEST, RUNS, Store
+from tasks.store.store import LOCKS, RUNS, Store
 
 LOCK = "run.lock"
 
@@ -105,11 +106,8 @@ def previous_manifests(
             continue
         manifests = {}
         for label, key in results.items():
-            try:
-                content = (store.root / stage / key / MANIFEST).read_bytes()
-                manifests[label] = Manifest.from_json(content)
-            except (OSError, ValueError, TypeError, KeyError):
-                continue
+            with suppress(OSError, ValueError):
+                manifests[label] = store.read(stage, key)
         if manifests:
             return manifests
     return {}

@@ -1,7 +1,9 @@
 """The store: results of stages under their keys, complete or absent.
 
 ``<root>/<stage>/<key>/`` holds a result's files and its ``manifest.json``. A stage writes to a
-folder beside it, which is renamed into place under a lock that dies with its owner.
+folder beside it, which is renamed into place under a lock that dies with its owner. By then all of
+it is on the disk. A manifest counts only in the folder, and with the content, that it was written
+for.
 """
 
 import os
@@ -20,6 +22,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from sentiment.errors import SentimentError, StageError, StorageError
+from sentiment.files import flush
 from sentiment.progress import Progress, silent
 from tasks.manifest import Artifact, Manifest, digest_file
 from tasks.stage import Request
@@ -75,6 +78,28 @@ class Store:
     def folder(self, request: Request) -> Path:
         return self.root / request.stage.name / request.key
 
+    def read(self, stage: str, key: str) -> Manifest:
+        """Return a result's manifest; its files are not looked at.
+
+        Raises FileNotFoundError if there is none, ValueError if it is not as it was written, or was
+        written for another result.
+        """
+        manifest = Manifest.from_json((self.root / stage / key / MANIFEST).read_bytes())
+        own = f"{manifest.stage}/{manifest.key}"
+        if own != f"{stage}/{key}":
+            raise ValueError(f"it belongs to {own}")
+        if any(artifact.path != f"{own}/{artifact.name}" for artifact in manifest.outputs):
+            raise ValueError("it names files of other folders")
+        return manifest
+
+    def results(self, stage: str) -> list[Manifest]:
+        """Return the manifests of a stage's results, oldest first; unreadable ones are skipped."""
+        found = []
+        for path in (self.root / stage).glob(f"*/{MANIFEST}"):
+            with suppress(OSError, ValueError):
+                found.append(self.read(stage, path.parent.name))
+        return sorted(found, key=lambda manifest: (manifest.created, manifest.key))
+
     def find(self, request: Request, *, verify: bool = False) -> Lookup:
         """Look up a result: usable if its manifest is there and its files match it.
 
@@ -83,12 +108,12 @@ class Store:
         """
         path = self.folder(request) / MANIFEST
         try:
-            manifest = Manifest.from_json(path.read_bytes())
+            manifest = self.read(request.stage.name, request.key)
         except FileNotFoundError:
             incomplete = self.folder(request).exists()
             return Lookup(None, f"{self._short(path)} is missing" if incomplete else None)
-        except (OSError, ValueError, TypeError, KeyError):
-            return Lookup(None, f"{self._short(path)} is damaged")
+        except (OSError, ValueError) as error:
+            return Lookup(None, f"{self._short(path)} is damaged ({error})")
         for artifact in manifest.outputs:
             damage = self._damage(artifact, verify)
             if damage:
@@ -166,12 +191,15 @@ class Store:
             seconds = time.monotonic() - started + stats.get("seconds_before", 0)
             manifest = self._manifest(request, work, folder, stats, run=run, seconds=seconds)
             (work / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+            for path in (*work.rglob("*"), work):
+                flush(path)
             if folder.exists():
                 folder.rename(_discarded(folder))
                 work.rename(folder)
                 shutil.rmtree(_discarded(folder), ignore_errors=True)
             else:
                 work.rename(folder)
+            flush(folder.parent)
             return manifest
         except SentimentError as error:
             self._keep_attachment(request, error)

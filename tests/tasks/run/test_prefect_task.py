@@ -11,7 +11,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from sentiment.data.archives import read_blocks
 from sentiment.errors import DataError, SentimentError, StageError, StorageError
-from tasks.run.prefect_task import is_transient, run_requests
+from tasks.run.prefect_task import RECORDS, is_transient, run_requests
 from tasks.stage import Request, Stage
 from tasks.store import Store
 from tasks.store.atomic import writing_to
@@ -67,6 +67,30 @@ def test_a_stage_that_cannot_read_blames_no_disk(
     request = Request(Stage("failing", "tests.support.failing:work", reads=()), "all", {})
     with pytest.raises(StageError, match=r"^reviews/gone.bz2: No such file or directory\.$"):
         Store(tmp_path).build(request)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_cached_task_gives_what_the_store_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect's record may be of an earlier result, or changed."""
+    monkeypatch.setattr(failing, "failures", [])
+    monkeypatch.setattr(failing, "calls", 0)
+    monkeypatch.setattr("tasks.stage.read_code", lambda _function: {})
+    stage = Stage("failing", "tests.support.failing:work", reads=())
+    request = Request(stage, "all", {})
+
+    @flow
+    def run() -> list[Any]:
+        return run_requests(
+            stage, [request], store=Store(tmp_path), runner=ThreadPoolTaskRunner(), run="r"
+        )
+
+    first = run()
+    (record,) = (tmp_path / RECORDS).iterdir()
+    record.write_text(record.read_text().replace(request.key, "0" * 16))
+    assert run() == first
+    assert failing.calls == 1
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sentiment.errors import DataError, StageError
 from sentiment.progress import Progress, silent
@@ -130,6 +132,8 @@ def test_the_manifest_says_what_the_key_is_made_of(store: Store, source: Artifac
     assert list(manifest.libraries) == ["filelock"]
     assert manifest.outputs[0].sha256 == digest_file(output(store, manifest))
     assert Manifest.from_json(manifest.to_json()) == manifest
+    numbered = replace(manifest, stats={str(n): n / 7 for n in range(12)})
+    assert Manifest.from_json(numbered.to_json()) == numbered
 
 
 def test_only_what_shapes_the_output_is_in_the_key(source: Artifact, tmp_path: Path) -> None:
@@ -198,6 +202,71 @@ def test_a_flip_that_keeps_the_time_is_found_by_verify(store: Store, source: Art
     assert store.find(request(source), verify=True).manifest is None
     store.discard(request(source), verify=True)
     assert store.build(request(source)).computed
+
+
+@pytest.mark.parametrize("swapped", ["manifest", "folder"])
+def test_another_result_s_manifest_is_found_out(
+    store: Store, source: Artifact, swapped: str
+) -> None:
+    calm, wild = request(source), request(source, word="wild")
+    store.build(calm)
+    store.build(wild)
+    if swapped == "manifest":
+        shutil.copyfile(store.folder(wild) / MANIFEST, store.folder(calm) / MANIFEST)
+    else:
+        shutil.rmtree(store.folder(calm))
+        shutil.copytree(store.folder(wild), store.folder(calm))
+    assert store.find(calm).damage == (
+        f"shout/{calm.key}/manifest.json is damaged (it belongs to shout/{wild.key})"
+    )
+    again = store.build(calm)
+    assert again.computed
+    assert output(store, again.manifest).read_text() == "HELLO calm"
+
+
+@pytest.mark.parametrize("change", [('"length": 10', '"length": 99'), ("calm", "cald")])
+def test_a_changed_manifest_is_found_out(
+    store: Store, source: Artifact, change: tuple[str, str]
+) -> None:
+    store.build(request(source))
+    path = store.folder(request(source)) / MANIFEST
+    path.write_text(path.read_text().replace(*change))
+    assert "it was changed after it was written" in (store.find(request(source)).damage or "")
+
+
+def test_a_manifest_that_names_files_elsewhere_is_found_out(store: Store, source: Artifact) -> None:
+    manifest = store.build(request(source)).manifest
+    (artifact,) = manifest.outputs
+    moved = replace(manifest, outputs=(replace(artifact, path="elsewhere/loud.txt"),))
+    (store.folder(request(source)) / MANIFEST).write_text(moved.to_json())
+    assert "it names files of other folders" in (store.find(request(source)).damage or "")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", "null", '{"digest": 1}', "[" * 100_000, '{"outputs": []}', "\xff"]
+)
+def test_what_is_no_manifest_is_damage(store: Store, source: Artifact, content: str) -> None:
+    store.build(request(source))
+    (store.folder(request(source)) / MANIFEST).write_text(content)
+    assert "is damaged" in (store.find(request(source)).damage or "")
+    assert store.results("shout") == []
+
+
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_one_flipped_bit_of_a_manifest_is_found_or_means_nothing(
+    store: Store, source: Artifact, place: float, bit: int
+) -> None:
+    manifest = store.build(request(source)).manifest
+    path = store.folder(request(source)) / MANIFEST
+    content = path.read_bytes()
+    flipped = bytearray(content)
+    flipped[int(place * len(content))] ^= 1 << bit
+    try:
+        path.write_bytes(flipped)
+        assert store.find(request(source)).manifest in (None, manifest)
+    finally:
+        path.write_bytes(content)
 
 
 def test_discard_leaves_a_whole_result(store: Store, source: Artifact) -> None:
