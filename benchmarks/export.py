@@ -28,7 +28,8 @@ from benchmarks.support.command import execute
 from benchmarks.support.machine import describe_machine, machine_lines
 from sentiment.errors import DataError, ModelError
 from sentiment.evaluation.metrics import wilson_interval
-from sentiment.model.bundle import WEIGHTS, Bundle
+from sentiment.model.bundle import Bundle
+from sentiment.model.bundle_files import WEIGHTS
 from sentiment.model.export import Probability, export_onnx
 from sentiment.scoring.inputs import ScoreConfig, read_entries
 from sentiment.text.tokenize import tokenize_texts

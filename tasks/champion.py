@@ -4,8 +4,8 @@ Not listed as a stage: mostly there is nothing to measure, and then there is no 
 """
 
 from sentiment.evaluation.promotion import Candidate, Incumbent
-from tasks.manifest import digest_json, digest_outputs
-from tasks.registry.champion import Registry, bundle_manifest, read_registry
+from tasks.manifest import digest_json
+from tasks.registry.champion import Registry, bundle_of, digest_of, read_registry
 from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage, reviews_of
 
@@ -25,7 +25,7 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
     if incumbent is None or not needs_measuring(incumbent, candidate):
         return []
     inputs = {
-        "bundle": bundle_manifest(spec.store, incumbent.model).outputs,
+        "bundle": bundle_of(spec.store, incumbent.model).outputs,
         "test_reviews": reviews_of("test", done["ingest"]),
     }
     return [Request(STAGE, "accuracy", inputs, {"threshold": candidate.threshold})]
@@ -33,8 +33,9 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
 
 def candidate_of(spec: RunSpec, done: Done) -> Candidate:
     """Return the model of a run, and what it is judged on."""
+    (trained,) = done["train"]
     return Candidate(
-        digest=digest_outputs(done["train"]),
+        digest=digest_of(trained),
         tests=digest_json([shard.sha256 for shard in reviews_of("test", done["ingest"])]),
         threshold=spec.config.evaluate.threshold,
         generated=spec.generated,

@@ -1,7 +1,8 @@
 """Stage ``promote``: one request, from the model's metrics and those of the champion."""
 
+from sentiment.model.bundle_files import SUMS
 from tasks.champion import candidate_of, incumbent_of, needs_measuring
-from tasks.manifest import Manifest, digest_json
+from tasks.manifest import Manifest
 from tasks.registry.champion import read_registry
 from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage
@@ -35,5 +36,5 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
 
 
 def _measured_digest(measured: Manifest) -> str:
-    """Return the digest of the bundle that was measured, as ``digest_outputs`` makes it."""
-    return digest_json([[[file["name"], file["sha256"]] for file in measured.inputs["bundle"]]])
+    """Return the digest of the bundle that was measured."""
+    return next(file["sha256"] for file in measured.inputs["bundle"] if file["name"] == SUMS)

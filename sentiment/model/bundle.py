@@ -1,22 +1,33 @@
 """A model bundle: a folder with everything needed to score a text.
 
 ``model.safetensors`` holds the weights, ``config.json`` the settings, ``vocabulary.parquet`` the
-words, ``profile.json`` what the training reviews were like (older bundles lack it),
-``history.parquet`` the training history. Nothing in it is code or a pickle.
+words, ``profile.json`` what the training reviews were like (optional), ``history.parquet`` the
+training history, ``SHA256SUMS`` the checksums of what is read here. Nothing in it is code or a
+pickle, and loading it takes no more memory than its files do.
 """
 
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from sentiment.errors import DataError, ModelError
-from sentiment.model.config import TrainConfig
+from sentiment.model.bundle_files import (
+    CONFIG,
+    PROFILE,
+    VOCABULARY,
+    WEIGHTS,
+    check_bundle,
+    write_checksums,
+)
+from sentiment.model.config import ModelConfig, TrainConfig
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.model.profile import Profile
 from sentiment.settings import Settings
@@ -25,10 +36,6 @@ from sentiment.text.tensors import TensorsConfig
 from sentiment.text.vocabulary import Vocabulary
 
 FORMAT = 3
-WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocabulary.parquet"
-PROFILE = "profile.json"
-
-CARD = "README.md"  # of a bundle in a storage folder; rewritten once the model is measured
 
 
 class BundleConfig(Settings):
@@ -42,34 +49,76 @@ class BundleConfig(Settings):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle in memory."""
+    """A bundle in memory; ``digest`` is the sha256 of its ``SHA256SUMS``."""
 
     config: BundleConfig
     vocabulary: Vocabulary
     model: SentimentLSTM
-    profile: Profile | None = None
+    profile: Profile | None
+    digest: str
 
     @classmethod
     def load(cls, folder: Path) -> "Bundle":
         """Read a bundle; raise ModelError if it is missing, damaged or of another version."""
-        missing = [name for name in (WEIGHTS, CONFIG, VOCABULARY) if not (folder / name).is_file()]
-        if missing:
-            raise ModelError(
-                f"{folder}: not a model bundle, {' and '.join(missing)} missing. "
-                "Train one with `sentiment run`."
-            )
+        digest = check_bundle(folder)
         try:
             config = _read_config(folder / CONFIG)
-            vocabulary = Vocabulary.load(folder / VOCABULARY)
-            model = SentimentLSTM(config.train.model, len(vocabulary))
-            model.load_state_dict(load_file(folder / WEIGHTS))
+            model = _read_model(folder / WEIGHTS, config.train.model)
+            vocabulary = _read_vocabulary(folder / VOCABULARY, model.embedding.num_embeddings)
             written = (folder / PROFILE).read_bytes() if (folder / PROFILE).exists() else None
             profile = Profile.model_validate_json(written) if written is not None else None
         except (DataError, ValueError, SafetensorError, RuntimeError, OSError) as error:
             raise ModelError(
                 f"{folder}: damaged model bundle ({error}). Train the model again."
             ) from error
-        return cls(config, vocabulary, model.eval(), profile)
+        return cls(config, vocabulary, model.eval(), profile, digest)
+
+
+def _read_model(path: Path, config: ModelConfig) -> SentimentLSTM:
+    """Read a model's weights; ValueError unless they are finite and of the settings' shapes.
+
+    The shapes are compared before memory is taken for them: a few bytes of settings, perhaps a
+    stranger's, could ask for any amount.
+    """
+    with safe_open(path, framework="pt") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        found = {name: (part.get_dtype(), *part.get_shape()) for name, part in slices.items()}
+    words = found.get("embedding.weight", ("", 0))[1]
+    if config.layers > len(found):  # each has several
+        raise ValueError(f"{path.name}: {config.layers:,} layers in {len(found)} weights")
+    with torch.device("meta"):
+        model = SentimentLSTM(config, int(words))
+    expected = {name: ("F32", *value.shape) for name, value in model.state_dict().items()}
+    for name in sorted({*found, *expected}):
+        if found.get(name) != expected.get(name):
+            raise ValueError(
+                f"{path.name}: {name} is {_shape(found.get(name))} instead of "
+                f"{_shape(expected.get(name))}"
+            )
+    weights = load_file(path)
+    if broken := [name for name, value in weights.items() if not value.isfinite().all()]:
+        raise ValueError(f"{path.name}: {broken[0]} holds values that are not finite")
+    model.to_empty(device="cpu").load_state_dict(weights)
+    return model
+
+
+def _read_vocabulary(path: Path, size: int) -> Vocabulary:
+    """Read the words of an embedding of ``size`` rows; ValueError unless all are different.
+
+    As a dictionary, a long word that fills the file a million times takes its memory once.
+    """
+    rows = pq.read_metadata(path).num_rows
+    if rows != size:
+        raise ValueError(f"{path.name} has {rows:,} words, the embedding {size:,}")
+    read = pq.read_table(path, columns=["word"], read_dictionary=["word"])["word"]
+    words = read.unify_dictionaries().combine_chunks()
+    if words.null_count or len(words.dictionary) < rows:
+        raise ValueError(f"{path.name}: a word is missing or occurs twice")
+    return Vocabulary(words.cast(pa.string()))
+
+
+def _shape(weight: tuple[str | int, ...] | None) -> str:
+    return f"{weight[0]} {list(weight[1:])}" if weight else "missing"
 
 
 def _read_config(path: Path) -> BundleConfig:
@@ -92,15 +141,6 @@ def _read_config(path: Path) -> BundleConfig:
         raise ValueError(f"{path.name}: {'; '.join(faults)}") from error
 
 
-def digest_bundle(folder: Path) -> str:
-    """Return the sha256, in hexadecimal, of the files that determine a text's probability."""
-    digest = hashlib.sha256()
-    for name in (WEIGHTS, CONFIG, VOCABULARY):
-        with (folder / name).open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
 def save_bundle(
     folder: Path,
     config: BundleConfig,
@@ -108,7 +148,7 @@ def save_bundle(
     model: SentimentLSTM,
     profile: Profile | None = None,
 ) -> None:
-    """Write weights, settings, a copy of the vocabulary and the profile into ``folder``."""
+    """Write weights, settings, a copy of the vocabulary, the profile and their checksums."""
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     save_file(weights, folder / WEIGHTS)
     # Only settings that shape the model: how often a checkpoint is written must change no byte.
@@ -117,3 +157,4 @@ def save_bundle(
     shutil.copyfile(vocabulary, folder / VOCABULARY)
     if profile is not None:
         (folder / PROFILE).write_text(profile.model_dump_json() + "\n", encoding="utf-8")
+    write_checksums(folder)

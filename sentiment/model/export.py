@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from sentiment.errors import ModelError, StorageError
-from sentiment.model.bundle import CARD, CONFIG, VOCABULARY, Bundle, digest_bundle
+from sentiment.model.bundle import Bundle
+from sentiment.model.bundle_files import CARD, CONFIG, VOCABULARY
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.vocabulary import PAD, UNKNOWN
 
@@ -76,7 +77,7 @@ def _export(bundle: Bundle, folder: Path, out: Path, int8: bool) -> list[Path]:
         model = onnx.load(graph)
         metadata = {
             "format": FORMAT,
-            "bundle": digest_bundle(folder),
+            "bundle": bundle.digest,
             "vocabulary": hashlib.sha256((folder / VOCABULARY).read_bytes()).hexdigest(),
             "padding": bundle.config.train.padding,
             "max_length": bundle.config.tensors.max_length,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sentiment.errors import ModelError, StorageError
+from sentiment.model.bundle_files import bundle_digest
 
 CHAMPION = "models/champion.json"  # the champion and its predecessors; written atomically
 CHAMPION_FORMAT = 1
@@ -14,8 +15,8 @@ LATEST = "models/latest"  # link to the bundle of the last run that trained or r
 def model_in_use(storage: Path) -> Path:
     """Return the champion's bundle, or the latest model's if there is no champion.
 
-    Raises ModelError if there is neither or the champion's bundle is gone, StorageError if the
-    champion file is damaged.
+    Raises ModelError if there is neither, or if the champion's bundle is gone or is another than
+    the one that was promoted; StorageError if the champion file is damaged.
     """
     storage = storage.resolve()
     champions = read_champions(storage)
@@ -29,12 +30,18 @@ def model_in_use(storage: Path) -> Path:
         return latest
     try:
         champion = storage / str(champions["champion"]["model"])
+        digest = champions["champion"]["digest"]
     except (TypeError, KeyError) as error:
         raise unreadable(storage / CHAMPION, error) from error
-    if not champion.is_dir():
+    try:
+        found = bundle_digest(champion)
+    except OSError:
+        found = None
+    if found != digest:
         raise ModelError(
-            f"{champion}: the champion's bundle is gone. `sentiment models list` lists the models, "
-            "`sentiment models promote` makes one the champion."
+            f"{champion}: the champion's bundle is {'not the one promoted' if found else 'gone'}. "
+            "`sentiment models list` lists the models, `sentiment models promote` makes one the "
+            "champion."
         )
     return champion
 

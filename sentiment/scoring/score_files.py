@@ -14,9 +14,8 @@ from sentiment.classifier import Classifier
 from sentiment.errors import ConfigError, DataError, StorageError
 from sentiment.evaluation.metrics import metrics_from_counts
 from sentiment.files import replacing
-from sentiment.model.bundle import Bundle, digest_bundle
+from sentiment.model.bundle import Bundle
 from sentiment.model.devices import arithmetic, choose_device, keep_freed_memory
-from sentiment.model.profile import Profile
 from sentiment.progress import Progress, silent
 from sentiment.scoring.drift import drift
 from sentiment.scoring.inputs import ScoreConfig
@@ -50,7 +49,6 @@ def score_files(
     bundle = Bundle.load(model)
     device = choose_device("auto")
     classifier = Classifier(bundle, device)
-    digest = digest_bundle(model)
     started = time.monotonic()
     done = 0
 
@@ -65,10 +63,10 @@ def score_files(
         with FileLock(out / ".lock", timeout=0), arithmetic("float32", device):
             for file in files:
                 folder = out / file.name
-                _prepare(folder, _manifest(file, digest, config), force)
+                _prepare(folder, _manifest(file, bundle.digest, config), force)
                 scoring = FileScoring(file, folder, classifier, config, advance)
                 tallies[file] = scoring.run()
-            summary = _summary(tallies, model, digest, bundle.profile, config)
+            summary = _summary(tallies, model, bundle, config)
             _write(out / SUMMARY, summary)
     except Timeout:
         raise StorageError(f"{out}: another process is scoring into this folder.") from None
@@ -148,8 +146,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 def _summary(
     tallies: dict[Path, Tally],
     model: Path,
-    digest: str,
-    training: Profile | None,
+    bundle: Bundle,
     config: ScoreConfig,
 ) -> dict[str, Any]:
     total = sum(tallies.values(), Tally())
@@ -158,11 +155,11 @@ def _summary(
     if labelled:
         metrics = {**metrics_from_counts(total.confusion), "loss": total.loss / labelled}
     moved = None
-    if training is not None and total.profile.reviews:
-        moved = drift(training, total.profile, config.drift)
+    if bundle.profile is not None and total.profile.reviews:
+        moved = drift(bundle.profile, total.profile, config.drift)
     return {
         "model": os.fspath(model),
-        "model_digest": digest,
+        "model_digest": bundle.digest,
         **total.summary(),
         "other_labels": total.other_labels,
         "metrics": metrics,

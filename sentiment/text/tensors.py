@@ -30,7 +30,9 @@ ENCODED = pa.schema(
 class TensorsConfig(Settings):
     """How much of a review the model reads."""
 
-    max_length: int = Field(200, ge=1, description="Tokens kept of each review, from its start.")
+    max_length: int = Field(
+        200, ge=1, le=65_536, description="Tokens kept of each review, from its start."
+    )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Not an output of ``train``: test metrics come later, and rewording the card must
 
 import json
 
-from sentiment.model.bundle import CARD, CONFIG
+from sentiment.model.bundle_files import CARD, CONFIG
 from sentiment.reports.model_card import render_first_card
 from sentiment.reports.sections import GENERATED_NOTE
 from tasks.manifest import Manifest

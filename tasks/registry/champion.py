@@ -12,12 +12,13 @@ from typing import Any, Literal
 
 from sentiment.errors import ModelError
 from sentiment.evaluation.promotion import Candidate, Incumbent, PromoteConfig, Verdict
+from sentiment.model.bundle_files import SUMS, check_bundle
 from sentiment.model.registry import CHAMPION, CHAMPION_FORMAT, read_champions, unreadable
 from sentiment.settings import Settings
-from tasks.manifest import Manifest, digest_file, digest_outputs
+from tasks.manifest import Manifest
 from tasks.store.atomic import write_atomically
 from tasks.store.run_records import record_lock
-from tasks.store.store import MANIFEST, Store
+from tasks.store.store import Store
 
 
 class Measured(Settings):
@@ -33,7 +34,7 @@ class Measured(Settings):
 class Entry(Settings):
     """One change of champion.
 
-    ``model`` is the bundle's path under the storage root, ``digest`` the digest of its bytes. A run
+    ``model`` is the bundle's path under the storage root, ``digest`` the bundle's digest. A run
     that promotes also records its id, its limits and the champion it met.
     """
 
@@ -133,7 +134,8 @@ def promote_by_hand(
     """Make a model (its path under the root) the champion; raises ModelError if it cannot be."""
     with record_lock(store):  # so that `gc` removes nothing
         registry = read_registry(store)
-        digest = verify_bundle(store, model)
+        bundle_of(store, model)
+        digest = check_bundle(store.root / model)
         if registry.champion is not None and registry.champion.digest == digest:
             raise ModelError(f"{model} is the champion already.")
         entry = Entry(
@@ -153,7 +155,8 @@ def roll_back(store: Store, *, who: str, why: str) -> Entry:
         if len(line) < 2:
             raise ModelError("There is no champion to roll back to.")
         before = line[-2]
-        if verify_bundle(store, before.model) != before.digest:
+        bundle_of(store, before.model)
+        if check_bundle(store.root / before.model) != before.digest:
             raise ModelError(f"{before.model} is no longer the model that was champion.")
         entry = Entry(
             model=before.model,
@@ -178,25 +181,21 @@ def measured_in(promotion: dict[str, Any]) -> Measured:
     )
 
 
-def bundle_manifest(store: Store, model: str) -> Manifest:
-    """Return the manifest of a model; raises ModelError if the model is gone."""
+def bundle_of(store: Store, model: str) -> Manifest:
+    """Return the manifest of a model; raises ModelError if the model is gone or damaged."""
+    stage, _, key = model.partition("/")
     try:
-        return Manifest.from_json((store.root / model / MANIFEST).read_bytes())
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return store.read(stage, key)
+    except (OSError, ValueError) as error:
         raise ModelError(
             f"{store.root / model}: not a complete model bundle. `sentiment models list` shows "
             "the models, `sentiment models promote` makes one the champion."
         ) from error
 
 
-def verify_bundle(store: Store, model: str) -> str:
-    """Read a model's files and return their digest; raises ModelError if one is damaged."""
-    manifest = bundle_manifest(store, model)
-    for artifact in manifest.outputs:
-        path = store.root / artifact.path
-        if not path.is_file() or digest_file(path) != artifact.sha256:
-            raise ModelError(f"{path} is missing or damaged. Train the model again.")
-    return digest_outputs([manifest])
+def digest_of(trained: Manifest) -> str:
+    """Return the digest of the bundle that ``train`` wrote."""
+    return trained.output(SUMS).sha256
 
 
 def user() -> str:

@@ -1,24 +1,23 @@
 """The trained models of a storage folder."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sentiment.errors import ModelError
 from sentiment.model.registry import LATEST
-from tasks.manifest import Manifest, digest_outputs
-from tasks.registry.champion import Measured, measured_in, read_registry
-from tasks.store.store import MANIFEST, Store
+from tasks.registry.champion import Measured, digest_of, measured_in, read_registry
+from tasks.store.store import Store
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model bundle: its path under the root, when and by which run it was trained.
+    """A model bundle: its path under the root, its digest, when and by which run it was trained.
 
     ``measured`` is the latest evaluation. ``champion``: is the champion; ``was``: is or was one;
     ``latest``: the last run trained it or found it cached.
     """
 
     model: str
+    digest: str
     created: str
     run: str
     measured: Measured | None
@@ -35,15 +34,16 @@ def list_models(store: Store) -> list[Model]:
     latest = (store.root / LATEST).resolve()
     measured = {
         promotion.stats["candidate"]["digest"]: measured_in(promotion.stats)
-        for promotion in _manifests(store, "promote")
+        for promotion in store.results("promote")
     }
     models = []
-    for trained in _manifests(store, "train"):
-        digest = digest_outputs([trained])
+    for trained in store.results("train"):
+        digest = digest_of(trained)
         model = f"{trained.stage}/{trained.key}"
         models.append(
             Model(
                 model=model,
+                digest=digest,
                 created=trained.created,
                 run=trained.run,
                 measured=measured.get(digest),
@@ -72,14 +72,3 @@ def find_model(store: Store, name: str) -> Model:
 
 def _key(model: Model) -> str:
     return model.model.rpartition("/")[2]
-
-
-def _manifests(store: Store, stage: str) -> Iterator[Manifest]:
-    """Yield the complete results of a stage, oldest first."""
-    manifests = []
-    for path in (store.root / stage).glob(f"*/{MANIFEST}"):
-        try:
-            manifests.append(Manifest.from_json(path.read_bytes()))
-        except (OSError, ValueError, TypeError, KeyError):
-            continue
-    yield from sorted(manifests, key=lambda manifest: (manifest.created, manifest.key))

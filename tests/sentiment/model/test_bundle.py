@@ -2,17 +2,23 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from sentiment.errors import ModelError
-from sentiment.model.bundle import FORMAT, Bundle, BundleConfig, digest_bundle, save_bundle
+from sentiment.model.bundle import FORMAT, Bundle, BundleConfig, save_bundle
+from sentiment.model.bundle_files import SUMS, bundle_digest, check_bundle, write_checksums
 from sentiment.model.config import ModelConfig, TrainConfig
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.cleaning import TokenizeConfig
@@ -22,6 +28,7 @@ from tests.support.bundles import TENSORS, TOKENIZE, TRAIN, Trained
 from tests.support.reviews import contents
 
 FILES = ("model.safetensors", "config.json", "vocabulary.parquet")
+LOADED = (*FILES, "profile.json")
 
 
 @pytest.fixture
@@ -31,7 +38,7 @@ def bundle(trained: Trained, tmp_path: Path) -> Path:
 
 
 def test_a_bundle_holds_what_it_says(trained: Trained) -> None:
-    assert set(contents(trained.bundle)) == {*FILES, "profile.json", "history.parquet"}
+    assert set(contents(trained.bundle)) == {*LOADED, SUMS, "history.parquet"}
 
 
 def test_settings_and_words_read_back(trained: Trained) -> None:
@@ -73,10 +80,10 @@ def test_weights_read_back_bit_for_bit(
 
 def test_the_same_model_gives_the_same_bytes(trained: Trained, tmp_path: Path) -> None:
     loaded = Bundle.load(trained.bundle)
-    save_bundle(tmp_path, loaded.config, trained.vocabulary, loaded.model)
+    save_bundle(tmp_path, loaded.config, trained.vocabulary, loaded.model, loaded.profile)
     again = contents(tmp_path)
     assert again == {name: contents(trained.bundle)[name] for name in again}
-    assert set(again) == set(FILES)
+    assert set(again) == {*LOADED, SUMS}
 
 
 def test_the_profile_counts_the_training_reviews(trained: Trained) -> None:
@@ -88,15 +95,102 @@ def test_the_profile_counts_the_training_reviews(trained: Trained) -> None:
 
 def test_a_bundle_without_a_profile_can_be_used(bundle: Path) -> None:
     (bundle / "profile.json").unlink()
+    write_checksums(bundle)
     assert Bundle.load(bundle).profile is None
 
 
-def test_the_digest_is_that_of_what_decides_a_probability(bundle: Path) -> None:
-    digest = digest_bundle(bundle)
+def test_the_digest_is_that_of_the_files_that_are_loaded(bundle: Path) -> None:
+    digest = bundle_digest(bundle)
     (bundle / "history.parquet").unlink()
-    assert digest_bundle(bundle) == digest
+    assert Bundle.load(bundle).digest == check_bundle(bundle) == digest
     change_config(bundle, lambda config: config["tensors"].update(max_length=3))
-    assert digest_bundle(bundle) != digest
+    assert Bundle.load(bundle).digest != digest
+
+
+def test_other_tools_can_check_a_bundle(bundle: Path) -> None:
+    done = subprocess.run(["sha256sum", "-c", SUMS], cwd=bundle, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [f"{name}: OK" for name in sorted(LOADED)]
+    digest = subprocess.run(["sha256sum", SUMS], cwd=bundle, capture_output=True, text=True)
+    assert digest.stdout.split()[0] == Bundle.load(bundle).digest
+
+
+@pytest.mark.parametrize("name", [*LOADED, SUMS])
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_one_flipped_bit_is_an_error(bundle: Path, name: str, place: float, bit: int) -> None:
+    path = bundle / name
+    content = path.read_bytes()
+    flipped = bytearray(content)
+    flipped[int(place * len(content))] ^= 1 << bit
+    try:
+        path.write_bytes(flipped)
+        with pytest.raises(ModelError, match="damaged model bundle"):
+            check_bundle(bundle)
+    finally:
+        path.write_bytes(content)
+
+
+def test_a_file_of_another_model_is_an_error(bundle: Path, trained: Trained) -> None:
+    loaded = Bundle.load(bundle)
+    network = SentimentLSTM(TRAIN.model, len(loaded.vocabulary))
+    other = bundle.with_name("other")
+    other.mkdir()
+    save_bundle(other, loaded.config, trained.vocabulary, network)
+    shutil.copyfile(other / "model.safetensors", bundle / "model.safetensors")
+    with pytest.raises(ModelError, match=r"model\.safetensors is not the file that SHA256SUMS"):
+        Bundle.load(bundle)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(bundle: Path, value: float) -> None:
+    weights = load_file(bundle / "model.safetensors")
+    weights["head.weight"][0, 0] = value
+    save_file(weights, bundle / "model.safetensors")
+    write_checksums(bundle)
+    with pytest.raises(ModelError, match=r"head\.weight holds values that are not finite"):
+        Bundle.load(bundle)
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        ({"hidden_size": 20_000}, r"head.weight is F32 \[1, 32\] instead of F32 \[1, 80000\]"),
+        ({"embedding_size": 10**7}, "embedding.weight is F32"),
+        ({"embedding_size": 10**12}, "embedding.weight is F32"),
+        ({"ngrams": {"buckets": 10**9}}, "ngrams.bias is missing"),
+        ({"layers": 10**6}, "1,000,000 layers in 12 weights"),
+    ],
+)
+def test_settings_take_no_memory_that_the_weights_do_not(
+    bundle: Path, model: dict[str, Any], problem: str
+) -> None:
+    change_config(bundle, lambda config: config["train"]["model"].update(model))
+    before = psutil.Process().memory_info().rss
+    with pytest.raises(ModelError, match=problem):
+        Bundle.load(bundle)
+    assert psutil.Process().memory_info().rss - before < 2**27
+
+
+def test_a_long_word_many_times_takes_its_memory_once(bundle: Path) -> None:
+    rows = len(Bundle.load(bundle).vocabulary)
+    words = ["_PAD", "_UNK", *["x" * 2**22] * (rows - 2)]
+    table = pa.table([words, [1] * rows], schema=VOCABULARY)
+    pq.write_table(table, bundle / "vocabulary.parquet", compression="zstd")
+    write_checksums(bundle)
+    pool = pa.default_memory_pool()
+    before, peak = pool.bytes_allocated(), pool.max_memory()
+    with pytest.raises(ModelError, match="a word is missing or occurs twice"):
+        Bundle.load(bundle)
+    assert pool.max_memory() == peak or pool.max_memory() - before < 2**26
+
+
+def test_a_row_without_a_word_is_an_error(bundle: Path) -> None:
+    words = pq.read_table(bundle / "vocabulary.parquet").to_pydict()
+    words["word"][-1] = None
+    pq.write_table(pa.table(words, schema=VOCABULARY), bundle / "vocabulary.parquet")
+    write_checksums(bundle)
+    with pytest.raises(ModelError, match="a word is missing or occurs twice"):
+        Bundle.load(bundle)
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
@@ -162,6 +256,7 @@ def test_a_config_without_a_format_is_an_error(bundle: Path) -> None:
 @pytest.mark.parametrize("content", ["[]", "null", "3", '"text"', "[{}]"])
 def test_a_config_that_is_no_object_is_an_error(bundle: Path, content: str) -> None:
     (bundle / "config.json").write_text(content)
+    write_checksums(bundle)
     with pytest.raises(ModelError, match="damaged model bundle"):
         Bundle.load(bundle)
 
@@ -203,6 +298,7 @@ def test_an_unknown_setting_is_named(bundle: Path) -> None:
 )
 def test_a_vocabulary_that_does_not_fit_is_an_error(bundle: Path, vocabulary: pa.Table) -> None:
     pq.write_table(vocabulary, bundle / "vocabulary.parquet")
+    write_checksums(bundle)
     with pytest.raises(ModelError, match="damaged model bundle"):
         Bundle.load(bundle)
 
@@ -212,3 +308,4 @@ def change_config(bundle: Path, change: Callable[[dict[str, Any]], Any]) -> None
     config = json.loads(path.read_text())
     change(config)
     path.write_text(json.dumps(config))
+    write_checksums(bundle)

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from sentiment.errors import ModelError, StorageError
-from sentiment.model.bundle import CONFIG, VOCABULARY, Bundle, digest_bundle
+from sentiment.model.bundle import Bundle
+from sentiment.model.bundle_files import CONFIG, VOCABULARY, bundle_digest
 from sentiment.model.config import ModelConfig
 from sentiment.model.export import Probability, export_onnx, write_graph
 from sentiment.model.lstm import SentimentLSTM
@@ -88,7 +89,7 @@ def test_vocabulary_settings_and_digests_come_with_it(trained: Trained, tmp_path
         copy = tmp_path / "out" / f"small.{name}"
         assert copy.read_bytes() == (trained.bundle / name).read_bytes()
     metadata = {entry.key: entry.value for entry in onnx.load(written[0]).metadata_props}
-    assert metadata["bundle"] == digest_bundle(trained.bundle)
+    assert metadata["bundle"] == bundle_digest(trained.bundle)
     words = (trained.bundle / VOCABULARY).read_bytes()
     assert metadata["vocabulary"] == hashlib.sha256(words).hexdigest()
     assert (metadata["format"], metadata["padding"], metadata["max_length"]) == ("1", "right", "40")

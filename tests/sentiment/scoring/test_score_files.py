@@ -19,6 +19,7 @@ from sentiment import Classifier
 from sentiment.errors import ArchiveError, ConfigError, DataError, ModelError, StorageError
 from sentiment.evaluation.metrics import measure
 from sentiment.model.bundle import Bundle
+from sentiment.model.bundle_files import write_checksums
 from sentiment.scoring.inputs import ScoreConfig
 from sentiment.scoring.parts import SCORES, Tally
 from sentiment.scoring.score_files import score_files
@@ -169,6 +170,7 @@ def test_other_scores_are_not_mixed_in(
         settings = json.loads((model / "config.json").read_text())
         settings["tensors"]["max_length"] = 39
         (model / "config.json").write_text(json.dumps(settings))
+        write_checksums(model)
 
     def again(force: bool) -> dict[str, Any]:
         return score_files([source], tmp_path / "out", model=model, config=config, force=force)
@@ -247,6 +249,7 @@ def test_a_bundle_without_a_profile_gives_no_drift(
     for name, content in contents(trained.bundle).items():
         if name != "profile.json":
             (model / name).write_bytes(content)
+    write_checksums(model)
     assert score_files([source], tmp_path / "o", model=model, config=SMALL)["drift"] is None
 
 

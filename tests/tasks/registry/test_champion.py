@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from sentiment.errors import ModelError, StorageError
 from sentiment.evaluation.promotion import Candidate, Incumbent, PromoteConfig, judge
+from sentiment.model.bundle_files import CONFIG, VOCABULARY, WEIGHTS, write_checksums
 from sentiment.model.registry import CHAMPION, LATEST, model_in_use
-from tasks.manifest import Artifact, Manifest, digest_file, digest_outputs
+from tasks.manifest import Artifact, Manifest, digest_file
 from tasks.registry.champion import (
     Entry,
     Registry,
     apply_verdict,
+    digest_of,
     promote_by_hand,
     read_registry,
     roll_back,
@@ -40,28 +42,30 @@ def bare(stage: str, key: str, **about: Any) -> Manifest:
 
 
 def add_model(store: Store, key: str) -> str:
-    """Write a model of one file, with its manifest; return its path under the root."""
-    path = store.root / "train" / key / "model.safetensors"
-    path.parent.mkdir(parents=True)
-    path.write_text(key)
-    stat = path.stat()
-    artifact = Artifact(
-        path.name, f"train/{key}/{path.name}", digest_file(path), stat.st_size, stat.st_mtime_ns
-    )
-    manifest = bare("train", key, outputs=(artifact,))
-    (path.parent / MANIFEST).write_text(manifest.to_json())
+    """Write a bundle without a model, and its manifest; return its path under the root."""
+    folder = store.root / "train" / key
+    folder.mkdir(parents=True)
+    for name in (WEIGHTS, CONFIG, VOCABULARY):
+        (folder / name).write_text(key)
+    write_checksums(folder)
+    outputs = [
+        Artifact(path.name, f"train/{key}/{path.name}", digest_file(path), path.stat().st_size, 0)
+        for path in sorted(folder.iterdir())
+    ]
+    manifest = bare("train", key, outputs=tuple(outputs))
+    (folder / MANIFEST).write_text(manifest.to_json())
     return f"train/{key}"
 
 
 def trained_as(store: Store, key: str) -> Manifest:
-    return Manifest.from_json((store.root / "train" / key / MANIFEST).read_bytes())
+    return store.read("train", key)
 
 
 def decided(store: Store, key: str, accuracy: float) -> Manifest:
     """Decide on a model against the champion that there is now."""
     trained = trained_as(store, key)
     candidate = Candidate(
-        digest=digest_outputs([trained]),
+        digest=digest_of(trained),
         tests="t",
         threshold=0.5,
         generated=False,
@@ -271,6 +275,14 @@ def test_a_damaged_file_is_named(store: Store, content: str) -> None:
     for read in (lambda: read_registry(store), lambda: model_in_use(store.root)):
         with pytest.raises(StorageError, match=r"champion\.json: cannot be read"):
             read()
+
+
+def test_a_bundle_in_the_champion_s_place_is_refused(store: Store) -> None:
+    run(store, "a1", 0.7)
+    shutil.rmtree(store.root / "train" / "a1")
+    shutil.copytree(store.root / "train" / "b2", store.root / "train" / "a1")
+    with pytest.raises(ModelError, match="the champion's bundle is not the one promoted"):
+        model_in_use(store.root)
 
 
 def test_a_file_holds_the_champion_and_those_before_it(store: Store) -> None:
