@@ -18,7 +18,7 @@ from flows.ui.progress_bars import progress_artifact
 from flows.ui.reporters import Reporter, Running, watch
 from flows.ui.run_summary import StageResult
 from sentiment.errors import StageError
-from sentiment.training.checkpoints import Checkpoints
+from sentiment.training.checkpoints import Checkpoints, step_of
 from tasks import train
 from tasks.manifest import Manifest, digest_outputs
 from tasks.run.prefect_task import compute, progress_path, run_requests
@@ -131,8 +131,7 @@ def _announce(
     for request in requests:
         newest = Checkpoints(request.checkpoints(context.spec.store.root), keep=1).newest()
         if newest is not None:
-            step = int(newest.stem.removeprefix("step-"))
-            note(f"{name:<11}resuming from the checkpoint at step {step:,}")
+            note(f"{name:<11}resuming from the checkpoint at step {step_of(newest):,}")
 
 
 def at_work(

@@ -2,6 +2,8 @@
 
 import errno
 import random
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +33,48 @@ def test_the_newest_comes_back_and_old_ones_go(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("damage", [b"", b"short", None])
+def cut(content: bytes) -> bytes:
+    return content[:-4]
+
+
+def flip_a_weight(content: bytes) -> bytes:
+    return content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+
+
+def raise_the_step(content: bytes) -> bytes:
+    return content.replace(rb"{\"step\": 2}", rb"{\"step\": 7}")
+
+
+@pytest.mark.parametrize("damage", [bytes.upper, cut, flip_a_weight, raise_the_step, lambda _: b""])
 def test_a_damaged_one_gives_way_to_the_one_before(
-    tmp_path: Path, damage: bytes | None, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     checkpoints = Checkpoints(tmp_path, keep=3)
     for step in (1, 2):
         checkpoints.save(step, {"a": torch.ones(9)}, {"step": step})
     newest = checkpoints.newest()
     assert newest is not None
-    newest.write_bytes(newest.read_bytes()[:-4] if damage is None else damage)
+    content = newest.read_bytes()
+    assert damage(content) != content
+    newest.write_bytes(damage(content))
     loaded = checkpoints.load()
     assert loaded is not None and loaded.state == {"step": 1}
     assert not newest.exists()
-    assert f"{newest.name} is damaged" in caplog.text
+    assert f"{newest.name} cannot be used (its content is not what" in caplog.text
+
+
+def test_one_of_another_training_gives_way_to_the_one_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine, other = Checkpoints(tmp_path / "mine", keep=3), Checkpoints(tmp_path / "other", keep=3)
+    mine.save(1, {"a": torch.ones(9)}, {"step": 1})
+    other.save(2, {"a": torch.zeros(9)}, {"step": 2})
+    foreign = other.newest()
+    assert foreign is not None
+    shutil.copy(foreign, tmp_path / "mine")
+    loaded = mine.load()
+    assert loaded is not None and loaded.state == {"step": 1}
+    assert "it belongs to other" in caplog.text
 
 
 def test_one_that_the_system_cannot_read_is_kept(
@@ -59,7 +89,9 @@ def test_one_that_the_system_cannot_read_is_kept(
 
     with monkeypatch.context() as patch:
         patch.setattr("sentiment.training.checkpoints.safe_open", broken)
-        with pytest.raises(StorageError, match=r"step-0*2\.safetensors.*Input/output") as raised:
+        with pytest.raises(
+            StorageError, match=r"step-0*2\.\w{16}\.safetensors.*Input/output"
+        ) as raised:
             checkpoints.load()
     assert isinstance(raised.value.__cause__, OSError)  # for those who may try again
     loaded = checkpoints.load()
