@@ -1,10 +1,14 @@
-"""Writing files that appear whole or not at all, also after a power cut."""
+"""Files: written whole or not at all, on the disk when they appear; and whether others write."""
 
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
+
+TICK_NS = 20_000_000  # longer than a tick of the clock that gives files their times
 
 
 @contextmanager
@@ -34,3 +38,31 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class FileState(NamedTuple):
+    """A file's size, time of its last change, and number. They change when it is written."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+def file_state(path: Path) -> FileState:
+    """Return a file's state. A write after this call makes it another one.
+
+    So this waits a moment if the file has just been written: the clock of its time is a coarse one.
+    """
+    while True:
+        stat = path.stat()
+        if not 0 <= time.time_ns() - stat.st_mtime_ns < TICK_NS:
+            return FileState(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        time.sleep(TICK_NS / 1e9)
+
+
+def is_in_state(path: Path, state: FileState) -> bool:
+    """Return whether a file is still there and has not been written since."""
+    try:
+        return file_state(path) == state
+    except OSError:
+        return False

@@ -9,6 +9,7 @@ from pathlib import Path
 from sentiment.data.archives import DECODERS
 from sentiment.data.tables import JSON_LINES
 from sentiment.errors import DataError
+from sentiment.files import file_state
 from tasks.manifest import Artifact, digest_file
 from tasks.store.atomic import write_atomically
 
@@ -89,14 +90,14 @@ def digest_files(paths: Iterable[Path], storage: Path) -> list[Artifact]:
     artifacts, fresh = [], {}
     for path in (path.resolve() for path in paths):
         try:
-            stat = path.stat()
-            state = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+            now = file_state(path)
+            state = list(now)
             entry = known.get(str(path))
             digest = entry[1] if entry and entry[0] == state else digest_file(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
         fresh[str(path)] = [state, digest]
-        artifacts.append(Artifact(path.name, str(path), digest, stat.st_size, stat.st_mtime_ns))
+        artifacts.append(Artifact(path.name, str(path), digest, now.size, now.mtime_ns))
     if any(known.get(path) != entry for path, entry in fresh.items()):
         write_atomically(memory, json.dumps({**known, **fresh}, indent=1))
     return artifacts

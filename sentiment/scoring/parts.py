@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from sentiment.classifier import LABELS, Classifier
+from sentiment.errors import DataError
 from sentiment.evaluation.metrics import confusion_counts, cross_entropy
-from sentiment.files import replacing
+from sentiment.files import FileState, is_in_state, replacing
 from sentiment.model.profile import Profile
 from sentiment.model.texts import WINDOW, Scores
 from sentiment.scoring.inputs import OTHER, Entry, ScoreConfig, read_entries
@@ -79,12 +80,14 @@ class FileScoring:
     def __init__(
         self,
         file: Path,
+        state: FileState,
         folder: Path,
         classifier: Classifier,
         config: ScoreConfig,
         advance: Callable[[int], None],
     ) -> None:
-        self._file, self._folder, self._classifier = file, folder, classifier
+        self._file, self._state, self._folder = file, state, folder
+        self._classifier = classifier
         self._config, self._advance = config, advance
         fields = [SCORES.field("row"), pa.field("text", pa.string()), *list(SCORES)[1:]]
         self._schema = pa.schema(fields) if config.with_text else SCORES
@@ -119,7 +122,16 @@ class FileScoring:
                 tally += counted
                 self._advance(len(window))
             writer.add_key_value_metadata({TALLY: tally.model_dump_json()})
+            self._check_unchanged()
         return tally
+
+    def _check_unchanged(self) -> None:
+        """Raise DataError if the file was written, so that no part mixes old rows with new ones."""
+        if not is_in_state(self._file, self._state):
+            raise DataError(
+                f"{self._file}: changed while it was read. When the file is complete, run the same "
+                "command again with --force."
+            )
 
     def _score(self, window: list[Entry], row: int) -> tuple[pa.Table, Tally]:
         places = np.array([n for n, entry in enumerate(window) if entry.text is not None], np.int64)

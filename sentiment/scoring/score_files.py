@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from sentiment.classifier import Classifier
 from sentiment.errors import ConfigError, DataError, StorageError
 from sentiment.evaluation.metrics import metrics_from_counts
-from sentiment.files import replacing
+from sentiment.files import FileState, file_state, replacing
 from sentiment.model.bundle import Bundle
 from sentiment.model.devices import arithmetic, choose_device, keep_freed_memory
 from sentiment.progress import Progress, silent
@@ -42,7 +42,8 @@ def score_files(
     ``force`` they are removed first. The result also has ``seconds`` and ``rows_per_second`` of
     this call.
 
-    Raises StorageError if ``out`` cannot be written, DataError if an input cannot be used.
+    Raises StorageError if ``out`` cannot be written, DataError if an input cannot be used or
+    changes meanwhile.
     """
     _check(files, out)
     keep_freed_memory()
@@ -63,8 +64,9 @@ def score_files(
         with FileLock(out / ".lock", timeout=0), arithmetic("float32", device):
             for file in files:
                 folder = out / file.name
-                _prepare(folder, _manifest(file, bundle.digest, config), force)
-                scoring = FileScoring(file, folder, classifier, config, advance)
+                state = file_state(file)
+                _prepare(folder, _manifest(state, bundle.digest, config), force)
+                scoring = FileScoring(file, state, folder, classifier, config, advance)
                 tallies[file] = scoring.run()
             summary = _summary(tallies, model, bundle, config)
             _write(out / SUMMARY, summary)
@@ -105,10 +107,9 @@ def _check(files: Sequence[Path], out: Path) -> None:
         )
 
 
-def _manifest(file: Path, model: str, config: ScoreConfig) -> dict[str, Any]:
-    state = file.stat()
+def _manifest(state: FileState, model: str, config: ScoreConfig) -> dict[str, Any]:
     return {
-        "input": {"size": state.st_size, "modified_ns": state.st_mtime_ns},
+        "input": {"size": state.size, "modified_ns": state.mtime_ns},
         "model": model,
         "settings": config.output_settings(),
     }

@@ -27,6 +27,7 @@ from sentiment.progress import Progress, silent
 from tasks.manifest import Artifact, Manifest, digest_file
 from tasks.stage import Request
 from tasks.store.atomic import computing_in, writing_to
+from tasks.store.inputs import unchanged
 from tasks.store.machine import describe_machine
 
 MANIFEST = "manifest.json"
@@ -185,7 +186,11 @@ class Store:
             started = time.monotonic()
             arguments = request.arguments(self.root)
             function = request.load()
-            with computing_in(self.root), request.stage.open_session(arguments) as more:
+            with (
+                computing_in(self.root),
+                unchanged(request.artifacts),
+                request.stage.open_session(arguments) as more,
+            ):
                 stats = function(**arguments, **more, out=work, progress=progress)
             # Work done before a stage resumed from a checkpoint counts too.
             seconds = time.monotonic() - started + stats.get("seconds_before", 0)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sentiment.files import replacing
+from sentiment.files import file_state, is_in_state, replacing
 
 
 def test_the_new_content_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -25,3 +25,22 @@ def test_a_failure_keeps_the_old_content_and_leaves_nothing_else(tmp_path: Path)
         raise KeyboardInterrupt
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_right_after_another_one_changes_the_state(tmp_path: Path) -> None:
+    """The clock of a file's time has coarse ticks."""
+    path = tmp_path / "file"
+    for _ in range(20):
+        path.write_bytes(b"1")
+        state = file_state(path)
+        assert is_in_state(path, state)
+        path.write_bytes(b"2")
+        assert not is_in_state(path, state)
+
+
+def test_a_file_that_is_gone_is_in_no_state(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("1")
+    state = file_state(path)
+    path.unlink()
+    assert not is_in_state(path, state)

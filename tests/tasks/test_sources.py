@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sentiment.data.ingest import IngestConfig
+from sentiment.data.ingest import REPORT_EVERY, IngestConfig
 from sentiment.errors import ConfigError, DataError
 from tasks import ingest
 from tasks.run.config import PipelineConfig
@@ -139,3 +139,49 @@ def test_digests_are_remembered_until_a_file_changes(
     assert read[2:] == ["train.txt"]
     (storage / DIGESTS).write_text("damaged")
     assert digest_files(paths(data), storage)[0].sha256 == "test.txt"
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    """A file of more reviews than ``ingest`` reads before it first reports its progress."""
+    path = tmp_path / "data" / "train.txt"
+    path.parent.mkdir()
+    path.write_bytes(b"__label__2 A: lovely lamp\n" * 4 * REPORT_EVERY)
+    return path
+
+
+def overwrite(path: Path) -> None:
+    """Rewrite a file in place, with as many bytes."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.write((b"__label__1 A: rusted lamp\n" * 4 * REPORT_EVERY)[:size])
+
+
+@pytest.mark.parametrize("moment", ["before it is read", "while it is read"])
+def test_an_input_that_changes_after_its_digest_was_taken_gives_no_result(
+    reviews: Path, tmp_path: Path, moment: str
+) -> None:
+    (request,) = ingest_requests(tmp_path)
+    if moment == "before it is read":
+        overwrite(reviews)
+
+    def progress(done: int, total: int | None = None, **figures: float) -> None:
+        if done == REPORT_EVERY and moment == "while it is read":
+            overwrite(reviews)
+
+    store = Store(tmp_path / "s")
+    with pytest.raises(DataError, match=rf"^{reviews}: changed while it was read\. Run the same"):
+        store.build(request, progress=progress)
+    assert store.find(request).manifest is None
+    (again,) = ingest_requests(tmp_path)
+    assert again.key != request.key
+    assert store.build(again).manifest.stats["rows"]["train"]["negative"] > 0
+
+
+def test_a_result_of_an_input_with_another_time_and_the_same_content_is_kept(
+    reviews: Path, tmp_path: Path
+) -> None:
+    """As on another machine, which has a copy."""
+    (request,) = ingest_requests(tmp_path)
+    os.utime(reviews, ns=(1, 1))
+    assert Store(tmp_path / "s").build(request).computed

@@ -182,6 +182,27 @@ def test_other_scores_are_not_mixed_in(
     assert again(False)["rows"] == summary["rows"]
 
 
+def test_an_input_that_changes_while_it_is_scored_gives_no_part_of_mixed_rows(
+    score: Any, trained: Trained, tmp_path: Path
+) -> None:
+    path = tmp_path / "plain.txt"
+    lines = "".join(f"{text}\n" for text in TEXTS * 40)
+    path.write_text(lines)
+    config = ScoreConfig(chunk_size=1000, with_text=True)
+
+    def progress(done: int, total: int | None = None, **figures: float) -> None:
+        if done > 1000:
+            path.write_text(lines.upper())
+
+    expected = rf"^{path}: changed while it was read\. .* --force"
+    with pytest.raises(DataError, match=expected):
+        score(path, config=config, progress=progress)
+    written = [row["text"] for row in table(tmp_path / "out" / path.name)]
+    assert written == (TEXTS * 40)[:1000]
+    assert not (tmp_path / "out" / "scores.json").exists()
+    assert score(path, config=config, force=True)["rows"] == len(TEXTS) * 40
+
+
 def test_bad_rows_stay_with_their_reason(score: Any, tmp_path: Path) -> None:
     path = tmp_path / "bad.txt"
     lines = [b"A lovely lamp", b"", b"caf\xe9", b"x" * 300, b"__label__1", b"__label__9 A lamp"]
