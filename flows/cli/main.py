@@ -2,11 +2,13 @@
 
 import atexit
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from gc import freeze
-from typing import Annotated, Any
+from multiprocessing.util import _exit_function  # type: ignore[attr-defined]
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -24,22 +26,28 @@ from flows.cli.sample import sample
 from flows.cli.score import score
 from flows.cli.server import deploy, down, up
 from flows.cli.tune import tune
+from flows.server.ephemeral import ServerEndedError
 from sentiment import __version__
 from sentiment.errors import SentimentError
 
 RESUMABLE = ("download", "run", "score", "tune")
 
 
+class Terminated(KeyboardInterrupt):
+    """Somebody asked the command to end with SIGTERM: `timeout`, systemd or `kill`."""
+
+
 class Commands(TyperGroup):
-    """The commands. On Ctrl-C they say how to resume, where typer would end without a message."""
+    """The commands. On Ctrl-C or SIGTERM they say how to resume, where typer would not."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             resume = " Run the same command to resume." * (ctx.invoked_subcommand in RESUMABLE)
             messages.print(f"Interrupted.{resume}", style="yellow")
-            raise SystemExit(130) from None
+            number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+            raise SystemExit(128 + number) from None
 
 
 app = typer.Typer(
@@ -83,6 +91,23 @@ app.add_typer(models)
 
 
 @contextmanager
+def terminable() -> Iterator[None]:
+    """Raise Terminated in the block on SIGTERM, which would end this process without a word."""
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
 def plain_errors(debug: bool) -> Iterator[None]:
     """Turn the project's errors into a message and exit status 1."""
     try:
@@ -91,10 +116,18 @@ def plain_errors(debug: bool) -> Iterator[None]:
         if debug:
             raise
         messages.print(f"Error: {error}", style="bold red", soft_wrap=True, markup=False)
+        if isinstance(error, ServerEndedError):
+            leave()
         raise SystemExit(1) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+
+
+def leave() -> NoReturn:
+    """Exit without Prefect's last words to its server, which it would repeat for seconds."""
+    _exit_function()  # ends multiprocessing as a normal exit does
+    os._exit(1)
 
 
 def main(arguments: list[str] | None = None) -> Any:
@@ -102,5 +135,5 @@ def main(arguments: list[str] | None = None) -> Any:
     # Otherwise Python spends a second at exit on cycles among what torch and Prefect loaded.
     atexit.register(freeze)
     given = sys.argv[1:] if arguments is None else arguments
-    with plain_errors(debug="--debug" in given):
+    with terminable(), plain_errors(debug="--debug" in given):
         return app(given)

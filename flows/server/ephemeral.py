@@ -6,6 +6,7 @@ process for it. Here that process starts first, and comes up while this one is s
 
 import atexit
 import http.client
+import multiprocessing
 import os
 import signal
 import socket
@@ -15,9 +16,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from sentiment.errors import ServiceError
+from sentiment.errors import SentimentError, ServiceError
 
 PATIENCE = 90  # seconds, for a busy machine
+
+
+class ServerEndedError(ServiceError):
+    """The ephemeral server ended before its run. Prefect has no one left to report to."""
 
 
 def prepare_prefect(*, debug: bool) -> None:
@@ -35,7 +40,8 @@ def start_server() -> Callable[[], AbstractContextManager[None]]:
     """Start a server unless the environment names one; return the context to use it in.
 
     Entering the context waits until the server is up, and raises ServiceError if it fails to start.
-    The server ends with this process, however that ends.
+    If the server ends before the context, its block is interrupted as by SIGTERM, and
+    ServerEndedError is raised. The server ends with this process, however that ends.
     """
     if named := os.environ.get("PREFECT_API_URL"):
         return lambda: _named(named)
@@ -63,7 +69,8 @@ def start_server() -> Callable[[], AbstractContextManager[None]]:
         os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
         refresh_global_settings_context()
         try:
-            yield
+            with _stopped_without(process):
+                yield
         finally:
             del os.environ["PREFECT_API_URL"]
             refresh_global_settings_context()
@@ -87,9 +94,9 @@ def _named(url: str) -> Iterator[None]:
 
 
 def _start(listener: int) -> "subprocess.Popen[bytes]":
-    # A terminal sends Ctrl-C to all its processes. If the server ended, Prefect's client would
-    # retry for a minute before the interrupted command could end.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # A terminal sends Ctrl-C to all its processes, `timeout` and systemd send SIGTERM. If the
+    # server ended, Prefect's client would retry for a minute before the command could end.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         return subprocess.Popen(
             [sys.executable, "-P", __file__, str(listener)],
@@ -116,6 +123,45 @@ def _wait_for(port: int) -> None:
         "Prefect's ephemeral server failed to start. See its output above, or rerun with --debug. "
         "Or set PREFECT_API_URL to a server of yours (`sentiment up` starts one)."
     )
+
+
+@contextmanager
+def _stopped_without(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Interrupt the block when the server ends, and raise ServerEndedError then."""
+    over, died = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        process.wait()
+        if not over.is_set():
+            died.set()
+            _stop_this_process()
+
+    threading.Thread(target=watch, name="watch of the server", daemon=True).start()
+    try:
+        yield
+    except SentimentError:
+        raise
+    except BaseException as error:
+        if not died.is_set():
+            raise
+        raise ServerEndedError(
+            "Prefect's ephemeral server has ended, and with it this run. What is finished is kept: "
+            "run the same command again."
+        ) from error
+    finally:
+        over.set()
+
+
+def _stop_this_process() -> None:
+    """Interrupt the main thread and end worker processes, without more words to the server."""
+    from prefect.context import refresh_global_settings_context
+
+    os.environ["PREFECT_CLIENT_MAX_RETRIES"] = "0"
+    refresh_global_settings_context()
+    if callable(signal.getsignal(signal.SIGTERM)):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    for worker in multiprocessing.active_children():
+        worker.terminate()
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

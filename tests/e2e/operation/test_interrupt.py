@@ -1,4 +1,7 @@
-"""Ctrl-C, as a terminal sends it: to the command and all processes that it started."""
+"""Ctrl-C and SIGTERM, sent to the command and all processes that it started; its server's end.
+
+So a terminal sends Ctrl-C, and `timeout` and systemd SIGTERM.
+"""
 
 import json
 import os
@@ -17,6 +20,7 @@ from optuna.trial import TrialState
 
 from tests.support.servers import ROOT, TIMEOUT, command, end, result_of, run_sentiment
 
+PROMPTLY = 15  # seconds, within which an interrupted command ends
 PRESET = {
     "sample": {"train": 300, "test": 120, "seed": 1},
     "ingest": {"shard_size": 100},
@@ -72,23 +76,38 @@ def wait_for_training(process: "subprocess.Popen[str]", storage: Path) -> None:
         time.sleep(0.01)
 
 
-def interrupt_training(process: "subprocess.Popen[str]", storage: Path) -> str:
-    """Send Ctrl-C while the command trains; return what it wrote to stderr."""
+def interrupt_training(
+    process: "subprocess.Popen[str]", storage: Path, number: signal.Signals
+) -> str:
+    """Send a signal while the command trains; return what it wrote to stderr."""
     wait_for_training(process, storage)
-    os.killpg(process.pid, signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 130, stderr
+    os.killpg(process.pid, number)
+    stdout, stderr = process.communicate(timeout=PROMPTLY)
+    assert process.returncode == 128 + number, stderr
     assert stdout == ""
     return stderr
+
+
+def server_of(process: "subprocess.Popen[str]") -> psutil.Process:
+    """Return the ephemeral server that a command has started."""
+    (server,) = (
+        child
+        for child in psutil.Process(process.pid).children()
+        if any("ephemeral.py" in argument for argument in child.cmdline())
+    )
+    return server
 
 
 def done_in(progress: Path) -> int:
     return int(json.loads(progress.read_bytes())["done"])
 
 
-@pytest.mark.parametrize("name", ["run", "tune"])
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("run", signal.SIGINT), ("tune", signal.SIGINT), ("run", signal.SIGTERM)],
+)
 def test_an_interrupted_command_says_so_and_resumes(
-    name: str, preset: Path, started: Any, tmp_path: Path
+    name: str, number: signal.Signals, preset: Path, started: Any, tmp_path: Path
 ) -> None:
     storage = tmp_path / "storage"
     arguments = [name, "--preset", str(preset), "--storage", str(storage), "--json"]
@@ -96,7 +115,7 @@ def test_an_interrupted_command_says_so_and_resumes(
         arguments += ["--until", "train"]
     else:
         arguments += ["--trials", "1", "--out", str(tmp_path / "best.yaml")]
-    stderr = interrupt_training(started(*arguments), storage)
+    stderr = interrupt_training(started(*arguments), storage, number)
     assert stderr.splitlines()[-1] == "Interrupted. Run the same command to resume."
     assert "Traceback" not in stderr
     assert len(list(storage.glob("checkpoints/train-*/step-*"))) == 1
@@ -118,8 +137,48 @@ def test_a_killed_command_leaves_no_server_behind(
     process = started("run", "--preset", str(preset), "--storage", str(tmp_path / "storage"))
     wait_for_training(process, tmp_path / "storage")
     children = psutil.Process(process.pid).children(recursive=True)
-    assert any("ephemeral.py" in argument for child in children for argument in child.cmdline())
+    assert server_of(process)
     process.kill()
     process.communicate(timeout=TIMEOUT)
     _, alive = psutil.wait_procs(children, timeout=TIMEOUT)
     assert not alive
+
+
+def test_a_run_whose_server_dies_says_so_and_keeps_its_checkpoint(
+    preset: Path, started: Any, tmp_path: Path
+) -> None:
+    storage = tmp_path / "storage"
+    process = started("run", "--preset", str(preset), "--storage", str(storage))
+    wait_for_training(process, storage)
+    server_of(process).kill()
+    _, stderr = process.communicate(timeout=PROMPTLY)
+    assert process.returncode == 1
+    assert stderr.splitlines()[-2].startswith("train      to run")
+    assert stderr.splitlines()[-1] == (
+        "Error: Prefect's ephemeral server has ended, and with it this run. What is finished is "
+        "kept: run the same command again."
+    )
+    assert len(list(storage.glob("checkpoints/train-*/step-*"))) == 1
+    assert len(list(storage.glob("tensors/[!.]*/manifest.json"))) > 0
+
+
+def test_worker_processes_end_with_a_run_whose_server_dies(
+    preset: Path, started: Any, tmp_path: Path
+) -> None:
+    storage = tmp_path / "storage"
+    process = started(
+        "run", "--preset", str(preset), "--storage", str(storage), "--runner", "processes",
+        "--until", "tokenize", "--set", "sample.train=40000", "--set", "ingest.shard_size=5000",
+        "--set", "run.workers=2",
+    )  # fmt: skip
+    deadline = time.monotonic() + TIMEOUT
+    while len([*storage.glob("runs/*/progress/tokenize-*.json")]) < 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    children = psutil.Process(process.pid).children(recursive=True)
+    server_of(process).kill()
+    _, stderr = process.communicate(timeout=PROMPTLY)
+    assert process.returncode == 1
+    assert "ephemeral server has ended" in stderr.splitlines()[-1]
+    _, alive = psutil.wait_procs(children, timeout=PROMPTLY)
+    assert alive == []
