@@ -1,12 +1,13 @@
-"""Files: written whole or not at all, on the disk when they appear; and whether others write."""
+"""Files: written whole or not at all, JSON that is read, and whether others write a file."""
 
+import json
 import os
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 TICK_NS = 20_000_000  # longer than a tick of the clock that gives files their times
 
@@ -66,3 +67,11 @@ def is_in_state(path: Path, state: FileState) -> bool:
         return file_state(path) == state
     except OSError:
         return False
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds. Raises OSError, or ValueError if it is not JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error

@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sentiment.data.archives import DECODERS
 from sentiment.data.tables import JSON_LINES
 from sentiment.errors import DataError
-from sentiment.files import file_state
+from sentiment.files import file_state, read_json
 from tasks.manifest import Artifact, digest_file
 from tasks.store.atomic import write_atomically
 
@@ -83,17 +84,17 @@ def digest_files(paths: Iterable[Path], storage: Path) -> list[Artifact]:
     Digests are cached in the storage folder; a file is read again if its size or time changed.
     """
     memory = storage / DIGESTS
-    try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
+    known = _remembered(memory)
     artifacts, fresh = [], {}
     for path in (path.resolve() for path in paths):
         try:
             now = file_state(path)
             state = list(now)
-            entry = known.get(str(path))
-            digest = entry[1] if entry and entry[0] == state else digest_file(path)
+            match known.get(str(path)):
+                case [before, str(digest)] if before == state:
+                    pass
+                case _:
+                    digest = digest_file(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
         fresh[str(path)] = [state, digest]
@@ -101,3 +102,11 @@ def digest_files(paths: Iterable[Path], storage: Path) -> list[Artifact]:
     if any(known.get(path) != entry for path, entry in fresh.items()):
         write_atomically(memory, json.dumps({**known, **fresh}, indent=1))
     return artifacts
+
+
+def _remembered(memory: Path) -> dict[str, Any]:
+    try:
+        content = read_json(memory)
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

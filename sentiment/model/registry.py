@@ -1,10 +1,10 @@
 """Which model of a storage folder is in use: the champion, else the latest trained one."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from sentiment.errors import ModelError, StorageError
+from sentiment.files import read_json
 from sentiment.model.bundle_files import bundle_digest
 
 CHAMPION = "models/champion.json"  # the champion and its predecessors; written atomically
@@ -55,7 +55,7 @@ def read_champions(storage: Path) -> dict[str, Any] | None:
     """Return the content of the champion file, or None if there has been no champion."""
     path = storage / CHAMPION
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
         if content["format"] != CHAMPION_FORMAT:
             raise ValueError(
                 f"format {content['format']}, but this version reads {CHAMPION_FORMAT}"

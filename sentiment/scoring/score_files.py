@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from sentiment.classifier import Classifier
 from sentiment.errors import ConfigError, DataError, StorageError
 from sentiment.evaluation.metrics import metrics_from_counts
-from sentiment.files import FileState, file_state, replacing
+from sentiment.files import FileState, file_state, read_json, replacing
 from sentiment.model.bundle import Bundle
 from sentiment.model.devices import arithmetic, choose_device, keep_freed_memory
 from sentiment.progress import Progress, silent
@@ -122,14 +122,15 @@ def _prepare(folder: Path, manifest: dict[str, Any], force: bool) -> None:
         for unfinished in folder.glob(pattern):
             unfinished.unlink()
     try:
-        before = json.loads((folder / MANIFEST).read_bytes())
+        before = read_json(folder / MANIFEST)
     except (OSError, ValueError):
-        before = {}
+        before = None
     if before == manifest:
         return
     parts = list(folder.glob("part-*.parquet"))
     if parts and not force:
-        changed = [name for name, value in manifest.items() if before.get(name) != value]
+        known = before if isinstance(before, dict) else {}
+        changed = [name for name, value in manifest.items() if known.get(name) != value]
         raise ConfigError(
             f"{folder} holds scores made with another {' and '.join(changed)}. Choose another "
             "--out, or overwrite them with --force."

@@ -73,6 +73,8 @@ class Registry:
         rolled_back: dict[str, str] = {}
         for entry in self.entries:
             if entry.how == "rollback":
+                if len(line) < 2:
+                    raise ValueError("it begins with a rollback")
                 rolled_back[line.pop().digest] = f"by {entry.who}: {entry.why}"
                 line[-1] = entry
             else:
@@ -88,9 +90,11 @@ def read_registry(store: Store) -> Registry:
         return Registry()
     try:
         entries = [Entry.model_validate(e) for e in [*content["earlier"], content["champion"]]]
+        registry = Registry(tuple(entries))
+        registry.line()
     except (ValueError, TypeError, KeyError) as error:
         raise unreadable(store.root / CHAMPION, error) from error
-    return Registry(tuple(entries))
+    return registry
 
 
 def apply_verdict(store: Store, decided: Manifest, trained: Manifest, run: str) -> Verdict | None:

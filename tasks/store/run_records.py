@@ -9,12 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel
 
+from sentiment.files import read_json
 from tasks.manifest import Manifest
 from tasks.store.atomic import write_atomically, writing_to
 from tasks.store.store import LOCKS, RUNS, Store
 
 LOCK = "run.lock"
+
+
+class _Stage(BaseModel):
+    results: dict[str, str]
+    earlier: list[str] = []
+
+
+class _Record(BaseModel):
+    """What others read of a record."""
+
+    run: str
+    state: str
+    stages: dict[str, _Stage]
 
 
 class RunRecord:
@@ -85,9 +100,11 @@ def read_runs(store: Store) -> Iterator[dict[str, Any]]:
     """Yield the records of all runs, newest first; unreadable ones are skipped."""
     for path in sorted((store.root / RUNS).glob("*/run.json"), reverse=True):
         try:
-            yield json.loads(path.read_bytes())
+            content = read_json(path)
+            _Record.model_validate(content, strict=True)
         except (OSError, ValueError):
             continue
+        yield content
 
 
 def record_lock(store: Store) -> FileLock:

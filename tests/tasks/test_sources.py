@@ -1,5 +1,6 @@
 """Input files: which are reviews, what each is for, and their digests."""
 
+import json
 import os
 from pathlib import Path
 
@@ -137,8 +138,21 @@ def test_digests_are_remembered_until_a_file_changes(
     os.utime(data / "train.txt", ns=(1, 1))
     digest_files(paths(data), storage)
     assert read[2:] == ["train.txt"]
-    (storage / DIGESTS).write_text("damaged")
-    assert digest_files(paths(data), storage)[0].sha256 == "test.txt"
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["damaged", "[]", "[" * 100_000, "null", "7", "[7]", '"ab"', "[[1], 7]", '{"a": 1}', "[]"],
+)
+def test_digests_that_cannot_be_read_are_taken_again(tmp_path: Path, content: str) -> None:
+    """``content`` is the whole file, and what it remembers of one input."""
+    data, storage = tmp_path / "data", tmp_path / "storage"
+    touch(data, "train.txt")
+    expected = digest_files(paths(data), storage)
+    entry = json.dumps({str(data / "train.txt"): "ENTRY"}).replace('"ENTRY"', content)
+    for damaged in (content, entry):
+        (storage / DIGESTS).write_text(damaged)
+        assert digest_files(paths(data), storage) == expected
 
 
 @pytest.fixture

@@ -125,6 +125,17 @@ def test_a_damaged_part_and_what_a_kill_left_are_replaced(score: Any, source: Pa
     assert contents(folder) == before
 
 
+@pytest.mark.parametrize("content", ["", "[]", "[" * 100_000])
+def test_a_damaged_record_of_the_input_is_another_one(
+    score: Any, source: Path, content: str
+) -> None:
+    score(source)
+    (source.parent / "out" / source.name / "_manifest.json").write_text(content)
+    with pytest.raises(ConfigError, match="made with another input and model and settings"):
+        score(source)
+    score(source, force=True)
+
+
 def test_what_is_complete_is_not_read_again(
     score: Any, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -268,7 +268,9 @@ def test_a_model_that_is_not_whole_is_refused(store: Store, damage: str) -> None
     assert now(store) == "train/b2"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 2}', '{"format": 1}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "[" * 100_000, "{}", '{"format": 2}', '{"format": 1}']
+)
 def test_a_damaged_file_is_named(store: Store, content: str) -> None:
     run(store, "a1", 0.7)
     (store.root / CHAMPION).write_text(content)
@@ -283,6 +285,18 @@ def test_a_bundle_in_the_champion_s_place_is_refused(store: Store) -> None:
     shutil.copytree(store.root / "train" / "b2", store.root / "train" / "a1")
     with pytest.raises(ModelError, match="the champion's bundle is not the one promoted"):
         model_in_use(store.root)
+
+
+def test_a_file_that_begins_with_a_rollback_is_damaged(store: Store) -> None:
+    run(store, "a1", 0.7)
+    run(store, "b2", 0.8)
+    roll_back(store, who="Ben", why="")
+    content = json.loads((store.root / CHAMPION).read_text())
+    for kept in (0, 1):
+        changed = {**content, "earlier": content["earlier"][:kept]}
+        (store.root / CHAMPION).write_text(json.dumps(changed))
+        with pytest.raises(StorageError, match=r"cannot be read \(it begins with a rollback\)"):
+            read_registry(store)
 
 
 def test_a_file_holds_the_champion_and_those_before_it(store: Store) -> None:

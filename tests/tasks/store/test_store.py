@@ -1,11 +1,12 @@
 """The store: keys, hits, damage, atomic results, locks."""
 
+import json
 import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,30 @@ def test_a_damaged_result_is_found_out_and_made_again(
     again = store.build(request(source))
     assert again.computed
     assert again.manifest.outputs[0].sha256 == manifest.outputs[0].sha256
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "null",
+        "[" * 100_000,
+        {"outputs": []},
+        {"outputs": [None]},
+        {"outputs": [{**asdict(Artifact("n", "p", "0", 1, 1)), "path": 7}]},
+        {"stats": None},
+        {"inputs": []},
+        {"code": "1"},
+    ],
+    ids=lambda content: json.dumps(content)[:40],
+)
+def test_a_manifest_that_is_none_is_damage(store: Store, source: Artifact, content: Any) -> None:
+    asked = request(source)
+    path = store.folder(asked) / MANIFEST
+    before = asdict(store.build(asked).manifest)
+    path.write_text(content if isinstance(content, str) else json.dumps({**before, **content}))
+    assert store.find(asked).damage == f"shout/{asked.key}/manifest.json is damaged"
+    assert store.build(asked).computed
 
 
 def test_a_flip_that_keeps_the_time_is_found_by_verify(store: Store, source: Artifact) -> None:
