@@ -13,6 +13,7 @@ from sentiment.errors import DataError
 from sentiment.files import file_state, read_json
 from tasks.manifest import Artifact, digest_file
 from tasks.store.atomic import write_atomically
+from tasks.store.inputs import DIGESTS
 
 FORMATS = (".txt", ".csv", *JSON_LINES, ".parquet")
 KINDS = ".txt, .csv, .jsonl or .parquet, also as .bz2, .gz or .zst"
@@ -24,7 +25,6 @@ ROLES = {
     "dev": "validation",
 }
 _ROLE = re.compile(rf"(?:^|[^a-z])({'|'.join(ROLES)})(?=[^a-z]|$)", re.IGNORECASE)
-DIGESTS = "digests.json"
 
 
 @dataclass(frozen=True)

@@ -1,30 +1,45 @@
-"""Input files from outside the store, which others may write while a stage reads them."""
+"""The inputs of a request: that a stage read what their digests say."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sentiment.errors import DataError
+from sentiment.errors import DataError, StorageError
 from sentiment.files import file_state, is_in_state
 from tasks.manifest import Artifact, digest_file
 
+DIGESTS = "digests.json"  # of input files, by path, size and modification time
+
 
 @contextmanager
-def unchanged(inputs: Iterable[Artifact]) -> Iterator[None]:
-    """Raise DataError at the end of the block unless it read what the inputs' digests are of.
+def checked(inputs: Iterable[Artifact], root: Path) -> Iterator[None]:
+    """Raise DataError or StorageError unless the block reads what the inputs' digests are of.
 
-    The digests are older than the block. Where a file's time is not that of its digest, its content
-    is read once more.
+    Their content is compared before the block. At its end they must be as they were then: others
+    may write a review file, or replace a stored one, while it is read.
     """
-    files = {Path(artifact.path): artifact for artifact in inputs if artifact.stage is None}
-    before = {path: file_state(path) for path in files}
+    files = {root / artifact.path: artifact for artifact in inputs}
+    before = {}
+    for path, artifact in files.items():
+        before[path] = file_state(path)
+        if digest_file(path) != artifact.sha256:
+            raise _changed(artifact, root)
     yield
     for path, artifact in files.items():
-        recorded = (artifact.size, artifact.mtime_ns)
-        if not is_in_state(path, before[path]) or (
-            before[path][:2] != recorded and digest_file(path) != artifact.sha256
+        if not is_in_state(path, before[path]) and (
+            artifact.stage is None or digest_file(path) != artifact.sha256
         ):
-            raise DataError(
-                f"{path}: changed while it was read. Run the same command again when the file is "
-                "complete."
-            )
+            raise _changed(artifact, root)
+
+
+def _changed(artifact: Artifact, root: Path) -> DataError | StorageError:
+    if artifact.stage is None:
+        (root / DIGESTS).unlink(missing_ok=True)  # in case that its digest there is what is wrong
+        return DataError(
+            f"{artifact.path}: changed while it was read. Run the same command again when the file "
+            "is complete."
+        )
+    return StorageError(
+        f"{root / artifact.path}: damaged since it was written. Run the same command again with "
+        "--verify, which finds all that is damaged and makes it again."
+    )

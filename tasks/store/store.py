@@ -27,7 +27,7 @@ from sentiment.progress import Progress, silent
 from tasks.manifest import Artifact, Manifest, digest_file
 from tasks.stage import Request
 from tasks.store.atomic import computing_in, writing_to
-from tasks.store.inputs import unchanged
+from tasks.store.inputs import checked
 from tasks.store.machine import describe_machine
 
 MANIFEST = "manifest.json"
@@ -188,7 +188,7 @@ class Store:
             function = request.load()
             with (
                 computing_in(self.root),
-                unchanged(request.artifacts),
+                checked(request.artifacts, self.root),
                 request.stage.open_session(arguments) as more,
             ):
                 stats = function(**arguments, **more, out=work, progress=progress)

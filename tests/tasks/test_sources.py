@@ -11,9 +11,10 @@ from sentiment.errors import ConfigError, DataError
 from tasks import ingest
 from tasks.run.config import PipelineConfig
 from tasks.run.spec import RunSpec
-from tasks.sources import DIGESTS, Source, digest_files, find_sources
+from tasks.sources import Source, digest_files, find_sources
 from tasks.stage import Request
 from tasks.store import Store
+from tasks.store.inputs import DIGESTS
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -199,3 +200,21 @@ def test_a_result_of_an_input_with_another_time_and_the_same_content_is_kept(
     (request,) = ingest_requests(tmp_path)
     os.utime(reviews, ns=(1, 1))
     assert Store(tmp_path / "s").build(request).computed
+
+
+def test_a_remembered_digest_that_is_wrong_is_found_and_forgotten(
+    reviews: Path, tmp_path: Path
+) -> None:
+    """As after a change that keeps size and time."""
+    store = Store(tmp_path / "s")
+    (right,) = ingest_requests(tmp_path)
+    times = reviews.stat()
+    overwrite(reviews)
+    os.utime(reviews, ns=(times.st_atime_ns, times.st_mtime_ns))
+    (stale,) = ingest_requests(tmp_path)
+    assert stale.key == right.key
+    with pytest.raises(DataError, match=r"changed while it was read\. Run the same"):
+        store.build(stale)
+    (again,) = ingest_requests(tmp_path)
+    assert again.key != right.key
+    assert store.build(again).computed

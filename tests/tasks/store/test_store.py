@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sentiment.errors import DataError, StageError
+from sentiment.errors import DataError, StageError, StorageError
 from sentiment.progress import Progress, silent
 from sentiment.settings import Settings, operational
 from tasks.manifest import Artifact, Manifest, digest_file
@@ -196,6 +196,7 @@ def test_a_damaged_result_is_found_out_and_made_again(
 @pytest.mark.parametrize(
     "content",
     [
+        "",
         "[]",
         "null",
         "[" * 100_000,
@@ -213,7 +214,9 @@ def test_a_manifest_that_is_none_is_damage(store: Store, source: Artifact, conte
     path = store.folder(asked) / MANIFEST
     before = asdict(store.build(asked).manifest)
     path.write_text(content if isinstance(content, str) else json.dumps({**before, **content}))
-    assert store.find(asked).damage == f"shout/{asked.key}/manifest.json is damaged"
+    damage = store.find(asked).damage
+    assert damage and damage.startswith(f"shout/{asked.key}/manifest.json is damaged (")
+    assert store.results("shout") == []
     assert store.build(asked).computed
 
 
@@ -267,16 +270,6 @@ def test_a_manifest_that_names_files_elsewhere_is_found_out(store: Store, source
     assert "it names files of other folders" in (store.find(request(source)).damage or "")
 
 
-@pytest.mark.parametrize(
-    "content", ["", "[]", "{}", "null", '{"digest": 1}', "[" * 100_000, '{"outputs": []}', "\xff"]
-)
-def test_what_is_no_manifest_is_damage(store: Store, source: Artifact, content: str) -> None:
-    store.build(request(source))
-    (store.folder(request(source)) / MANIFEST).write_text(content)
-    assert "is damaged" in (store.find(request(source)).damage or "")
-    assert store.results("shout") == []
-
-
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_one_flipped_bit_of_a_manifest_is_found_or_means_nothing(
@@ -292,6 +285,22 @@ def test_one_flipped_bit_of_a_manifest_is_found_or_means_nothing(
         assert store.find(request(source)).manifest in (None, manifest)
     finally:
         path.write_bytes(content)
+
+
+def test_a_stage_does_not_read_a_damaged_result(store: Store, source: Artifact) -> None:
+    """A flip that keeps the time is no reason to look into the file, but to use it is one."""
+    loud = store.build(request(source)).manifest.output("loud.txt")
+    path = store.root / loud.path
+    times = path.stat()
+    path.write_text("HELLO cald")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    louder = request(loud)
+    with pytest.raises(StorageError, match=r"loud.txt: damaged since it was written.*--verify"):
+        store.build(louder)
+    assert store.find(louder).manifest is None
+    store.discard(request(source), verify=True)
+    store.build(request(source))
+    assert store.build(louder).computed
 
 
 def test_discard_leaves_a_whole_result(store: Store, source: Artifact) -> None:
