@@ -42,10 +42,14 @@ def flush(path: Path) -> None:
 
 
 class FileState(NamedTuple):
-    """A file's size, time of its last change, and number. They change when it is written."""
+    """A file's size, the times of its last change, and its number.
+
+    They change when it is written: whoever sets ``mtime_ns`` back changes ``ctime_ns``.
+    """
 
     size: int
     mtime_ns: int
+    ctime_ns: int
     inode: int
 
 
@@ -56,8 +60,8 @@ def file_state(path: Path) -> FileState:
     """
     while True:
         stat = path.stat()
-        if not 0 <= time.time_ns() - stat.st_mtime_ns < TICK_NS:
-            return FileState(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        if not 0 <= time.time_ns() - stat.st_ctime_ns < TICK_NS:
+            return FileState(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
         time.sleep(TICK_NS / 1e9)
 
 

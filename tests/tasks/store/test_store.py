@@ -303,6 +303,22 @@ def test_a_stage_does_not_read_a_damaged_result(store: Store, source: Artifact) 
     assert store.build(louder).computed
 
 
+def meddle(source: Path, *, config: Config, out: Path, progress: Progress = silent) -> Any:
+    """Do as ``shout``, while another process changes the input and hides it."""
+    times = source.stat()
+    source.write_text(config.word)
+    os.utime(source, ns=(times.st_atime_ns, times.st_mtime_ns))
+    return shout(source, config=config, out=out)
+
+
+def test_a_result_that_changes_while_it_is_read_gives_none(store: Store, source: Artifact) -> None:
+    loud = store.build(request(source)).manifest.output("loud.txt")
+    asked = request(loud, "meddle", word="HELLO cald")
+    with pytest.raises(StorageError, match="damaged since it was written"):
+        store.build(asked)
+    assert store.find(asked).manifest is None
+
+
 def test_discard_leaves_a_whole_result(store: Store, source: Artifact) -> None:
     store.build(request(source))
     store.discard(request(source), verify=True)
