@@ -10,12 +10,14 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationInfo,
     create_model,
+    field_validator,
     model_serializer,
 )
 from pydantic.json_schema import SkipJsonSchema
 
-from flows.config.overrides import settings_in
+from flows.config.overrides import NO_TRUTH, has_truth, settings_in
 from sentiment.settings import Settings
 from tasks.run.config import PipelineConfig
 
@@ -30,6 +32,14 @@ class Form(BaseModel):
     """A form that keeps only what was filled in."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_leave_empty)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false for a number."""
+        if has_truth(cls.model_fields[info.field_name or ""].annotation, value):
+            raise ValueError(NO_TRUTH)
+        return value
 
     @model_serializer(mode="wrap")
     def filled(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -6,12 +6,14 @@ from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from flows.config.yaml_text import read_yaml
 from sentiment.errors import ConfigError
 from sentiment.settings import SECRET, Settings
 
 S = TypeVar("S", bound=Settings)
+NO_TRUTH = "a number is needed, not true or false"
 
 
 def apply_all(content: dict[str, Any], overrides: Sequence[str]) -> list[str]:
@@ -31,9 +33,10 @@ def _apply(content: dict[str, Any], override: str) -> None:
     if not separator or not all(names):
         raise ConfigError(f"--set {override}: expected key.path=value, as in train.epochs=3")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {override}: the value is not valid YAML") from None
+        value = read_yaml(text)
+    except yaml.YAMLError as error:
+        why = getattr(error, "problem", None) or error
+        raise ConfigError(f"--set {override}: the value is not valid YAML ({why})") from None
     put(content, path.strip(), value)
 
 
@@ -72,7 +75,7 @@ def replaced(config: S, values: Mapping[str, Any]) -> S:
 
 def validated(kind: type[S], content: dict[str, Any], errors: Sequence[str], what: str) -> S:
     """Return settings. Raises one ConfigError with the given errors and all others."""
-    errors = list(errors)
+    errors = [*errors, *truth_faults(kind, content)]
     try:
         config = kind.model_validate(content)
     except ValidationError as error:
@@ -83,6 +86,35 @@ def validated(kind: type[S], content: dict[str, Any], errors: Sequence[str], wha
             + "\n".join(f"  {e}" for e in errors)
         )
     return config
+
+
+def truth_faults(kind: type[BaseModel], content: Any, above: str = "") -> list[str]:
+    """Return an error for each true or false in a number's place, where pydantic reads 1 or 0."""
+    faults = []
+    for name, field in kind.model_fields.items():
+        value = content.get(name) if isinstance(content, Mapping) else None
+        path = f"{above}{name}"
+        section = settings_in(field.annotation)
+        if section and get_origin(field.annotation) is dict and isinstance(value, Mapping):
+            for key, inner in value.items():
+                faults += truth_faults(section, inner, f"{path}.{key}.")
+        elif section:
+            faults += truth_faults(section, value, f"{path}.")
+        elif has_truth(field.annotation, value):
+            faults.append(f"{path}: {NO_TRUTH} (given: {value!r})")
+    return faults
+
+
+def has_truth(annotation: Any, value: Any) -> bool:
+    """Return whether a value, or one in a list, is true or false although numbers are expected."""
+    kinds = _kinds_in(annotation)
+    given = value if isinstance(value, list | tuple) else [value]
+    number = bool not in kinds and (int in kinds or float in kinds)
+    return number and any(isinstance(each, bool) for each in given)
+
+
+def _kinds_in(annotation: Any) -> list[Any]:
+    return [annotation, *(kind for inner in get_args(annotation) for kind in _kinds_in(inner))]
 
 
 def describe(entry: Any, kind: type[Settings]) -> str:

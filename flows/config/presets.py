@@ -9,6 +9,7 @@ import yaml
 
 from flows.config.overrides import apply_all, holds, merged, nearest, validated
 from flows.config.search_space import path_fault, value_faults
+from flows.config.yaml_text import read_yaml
 from sentiment.errors import ConfigError
 from sentiment.scoring.inputs import ScoreConfig
 from tasks.run.config import PipelineConfig
@@ -77,7 +78,7 @@ def _read_preset(preset: str) -> dict[str, Any]:
             f"{', '.join(preset_names())}, or the path of a .yaml file."
         )
     try:
-        content = yaml.safe_load(text)
+        content = read_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{preset}: not valid YAML ({error}).") from error
     if not isinstance(content, dict):

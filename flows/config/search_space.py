@@ -5,7 +5,16 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from flows.config.overrides import describe, fields_at, nearest, replaced, section_at, settings_in
+from flows.config.overrides import (
+    describe,
+    fields_at,
+    nearest,
+    put,
+    replaced,
+    section_at,
+    settings_in,
+    truth_faults,
+)
 from sentiment.errors import ConfigError
 from sentiment.settings import Settings
 from tasks.run.config import Dimension
@@ -60,6 +69,9 @@ def value_faults(config: Settings, space: Mapping[str, Dimension]) -> list[str]:
     faults = []
     for path, dimension in space.items():
         for value in dimension.ends():
+            wanted: dict[str, Any] = {}
+            put(wanted, path, value)
+            faults += [f"tune.{fault}" for fault in truth_faults(type(config), wanted)]
             try:
                 replaced(config, {path: value})
             except ValidationError as error:

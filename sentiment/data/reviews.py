@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from sentiment.data.archives import read_lines
-from sentiment.data.tables import Table, open_table
+from sentiment.data.tables import Table, open_table, refuse_twice
 from sentiment.errors import DataError
 from sentiment.progress import OnRead, ignore_share
 
@@ -137,7 +137,9 @@ def _columns(path: Path, present: Sequence[str]) -> list[str]:
             f"{path}: needs the columns 'label' and 'text' (or 'content') but has "
             f"{', '.join(present) or 'none'}. Rename its columns."
         )
-    return [named["label"], *([named["title"]] if "title" in named else []), text]
+    columns = [named["label"], *([named["title"]] if "title" in named else []), text]
+    refuse_twice(path, [name.lower() for name in present], [name.lower() for name in columns])
+    return columns
 
 
 def _check_label_type(path: Path, kind: pa.DataType) -> None:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -59,6 +59,16 @@ def table_format(path: Path) -> Literal["csv", "json", "parquet"] | None:
     if suffix == ".csv":
         return "csv"
     return "parquet" if suffix == ".parquet" else None
+
+
+def refuse_twice(path: Path, present: Sequence[str], used: Iterable[str]) -> None:
+    """Raise DataError if a column that is used is there more than once."""
+    for name in used:
+        if present.count(name) > 1:
+            raise DataError(
+                f"{path}: has {present.count(name)} columns named {name!r}. Rename or remove those "
+                "that are not meant."
+            )
 
 
 def _csv(path: Path, on_read: OnRead) -> Table:

@@ -106,7 +106,7 @@ class TrainConfig(Settings):
         description="MLflow tracking URI for live metrics: a server's address, or sqlite:///FILE. "
         "Put a login into MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
     )
-    seed: int = Field(1, ge=0, description="Seed of initial weights, order and dropout.")
+    seed: int = Field(1, ge=0, lt=2**64, description="Seed of initial weights, order and dropout.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to train; auto uses a GPU if there is one."
     )

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sentiment.data.archives import read_lines
 from sentiment.data.reviews import BYTE_ORDER_MARK, CLASSES, LABELS, joined, why_unusable
-from sentiment.data.tables import Table, open_table
+from sentiment.data.tables import Table, open_table, refuse_twice
 from sentiment.errors import DataError
 from sentiment.scoring.drift import DriftConfig
 from sentiment.settings import Settings, operational
@@ -116,7 +116,9 @@ def _text_columns(path: Path, present: Sequence[str], wanted: Sequence[str]) -> 
     named = {name.lower(): name for name in reversed(present)}
     texts = [named[name] for name in ("text", "content") if name in named]
     if len(texts) == 1:  # as `sentiment run` reads such a table
-        return [*([named["title"]] if "title" in named else []), texts[0]]
+        columns = [*([named["title"]] if "title" in named else []), texts[0]]
+        refuse_twice(path, [name.lower() for name in present], [name.lower() for name in columns])
+        return columns
     if len(present) == 1 and not texts:
         return list(present)
     raise DataError(
@@ -132,4 +134,5 @@ def _label_column(path: Path, present: Sequence[str], config: ScoreConfig) -> st
 def _present(path: Path, present: Sequence[str], name: str) -> str:
     if name not in present:
         raise DataError(f"{path}: no column {name!r}. It has {', '.join(present) or 'none'}.")
+    refuse_twice(path, present, [name])
     return name

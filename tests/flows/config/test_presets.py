@@ -1,11 +1,17 @@
 """Presets, overrides, and the messages about wrong ones."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from flows.config.form import PipelineForm
+from flows.config.overrides import put
 from flows.config.presets import PRESETS, load_config, preset_names
 from sentiment.errors import ConfigError
 from sentiment.settings import Settings
@@ -63,6 +69,75 @@ def test_all_errors_are_reported_at_once_with_their_paths() -> None:
     assert "train.model.hidden_size" in message and "given: 0" in message
     assert "tokenise: unknown key (did you mean tokenize?)" in message
     assert "--set nonsense" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("train: {epochs: 2}\ntune: {}\ntrain: {epochs: 3}\n", r"'train' is given twice.*line 3"),
+        ("train:\n  epochs: 2\n  'epochs': 3\n", r"'epochs' is given twice.*line 3"),
+        ("train: {epochs: " + "[" * 3_000, "nested too deeply"),
+        ("train: " + "{a: " * 3_000, "nested too deeply"),
+    ],
+    ids=["a section", "a setting", "lists", "mappings"],
+)
+def test_a_preset_that_no_one_can_have_meant_is_refused(
+    tmp_path: Path, text: str, fault: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=rf"(?s)^{path}: not valid YAML \(.*{fault}"):
+        load_config(str(path))
+
+
+@pytest.mark.parametrize("value", ["{epochs: 1, epochs: 2}", "[" * 3_000])
+def test_an_override_that_no_one_can_have_meant_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"not valid YAML \((the key 'epochs' is given|nested)"):
+        load_config("sample", [f"train={value}"])
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "train.epochs=true",
+        "train.learning_rate=true",
+        "ingest.train_limit=false",
+        "ingest.labels=[false, true]",
+        "train.model.layers=true",
+        "run.stage_timeout=true",
+    ],
+)
+def test_true_and_false_are_no_numbers(override: str) -> None:
+    name = override.partition("=")[0]
+    with pytest.raises(ConfigError, match=rf"{name}: a number is needed, not true or false"):
+        load_config("sample", [override])
+    section: dict[str, Any] = {}
+    put(section, name, yaml.safe_load(override.partition("=")[2]))
+    with pytest.raises(ValidationError, match="a number is needed"):
+        PipelineForm.model_validate(section)
+
+
+def test_numbers_may_be_written_in_other_ways() -> None:
+    config = load_config(
+        "sample", ["train.epochs=3.0", "train.learning_rate=1e-3", "train.clip_norm=1"]
+    )
+    train = config.train
+    assert (train.epochs, train.learning_rate, train.clip_norm) == (3, 0.001, 1.0)
+
+
+def test_a_seed_that_no_generator_takes_is_refused() -> None:
+    torch.manual_seed(load_config("sample", [f"train.seed={2**64 - 1}"]).train.seed)
+    with pytest.raises(ConfigError, match=r"train\.seed"):
+        load_config("sample", [f"train.seed={2**64}"])
+
+
+def test_a_key_may_replace_one_that_is_merged_in(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "tune:\n  train.epochs: &both {low: 1, high: 9}\n"
+        "  train.batch_size:\n    <<: *both\n    high: 64\n"
+    )
+    assert load_config(str(path)).tune["train.batch_size"].high == 64
 
 
 def test_an_unknown_preset_names_the_nearest() -> None:

@@ -50,6 +50,8 @@ def test_a_space_is_read(tmp_path: Path) -> None:
         ("train.epochs", {"choices": []}, "at least one value"),
         ("train.epochs", {"choice": [1]}, "unknown key (did you mean choices?)"),
         ("train.epochs", {"low": 0, "high": 3}, "greater than or equal to 1 (given: 0)"),
+        ("train.epochs", {"choices": [True, 2]}, "a number is needed, not true or false"),
+        ("train.epochs", {"low": True, "high": 3}, "a number is needed, not true or false"),
         ("train.epochs", {"low": 1.5, "high": 3.0}, "valid integer"),
         ("train.optimizer", {"choices": ["adam", "sgd"]}, "(given: 'sgd')"),
         ("train.model.head_dropout", {"low": 0.0, "high": 1.0}, "less than 1 (given: 1.0)"),

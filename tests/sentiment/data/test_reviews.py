@@ -250,6 +250,31 @@ class TestCsv:
         assert from_file(path) == [Review(row, *review) for row, review in enumerate(reviews)]
 
 
+@pytest.mark.parametrize(
+    ("header", "named"),
+    [
+        ("label,text,label", "label"),
+        ("text,label,text", "text"),
+        ("label,title,text,title", "title"),
+        ("label,content,content", "content"),
+        ("Label,text,LABEL", "label"),
+    ],
+)
+def test_two_columns_of_a_name_that_is_used_are_refused(
+    tmp_path: Path, header: str, named: str
+) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_text(header + "\n")
+    with pytest.raises(DataError, match=f"reviews.csv: has 2 columns named '{named}'"):
+        list(read_reviews(path, max_bytes=100, labels=(0, 1)))
+
+
+def test_two_columns_of_a_name_that_is_not_used_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_text("id,label,text,id,content,content\n1,1,Warm,2,a,b\n")
+    assert [*read_reviews(path, max_bytes=100, labels=(0, 1))] == [Review(0, 1, "Warm")]
+
+
 def from_parquet(tmp_path: Path, columns: dict[str, Any], **options: Any) -> list[Review | Reject]:
     path = tmp_path / "reviews.parquet"
     pq.write_table(pa.table(columns), path)

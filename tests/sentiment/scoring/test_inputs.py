@@ -102,6 +102,31 @@ def test_columns_are_joined_in_the_order_given(tmp_path: Path) -> None:
     assert texts(path, columns=("head", "body")) == ["h: b", "b", "h"]
 
 
+@pytest.mark.parametrize(
+    ("header", "settings"),
+    [
+        ("text,text", {}),
+        ("id,Text,text", {}),
+        ("title,text,title", {}),
+        ("body,body", {"columns": ("body",)}),
+        ("text,stars,stars", {"label_column": "stars"}),
+    ],
+)
+def test_two_columns_of_a_name_that_is_used_are_refused(
+    tmp_path: Path, header: str, settings: dict[str, Any]
+) -> None:
+    path = tmp_path / "new.csv"
+    path.write_text(header + "\n")
+    with pytest.raises(DataError, match="has 2 columns named"):
+        entries(path, **settings)
+
+
+def test_a_column_named_exactly_is_used_beside_one_in_capitals(tmp_path: Path) -> None:
+    path = tmp_path / "new.csv"
+    path.write_text("Text,text\nWarm,Thin\n")
+    assert texts(path, columns=("text",)) == ["Thin"]
+
+
 def test_a_missing_column_is_an_error_that_names_the_others(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "id,text\n1,Good\n")
     with pytest.raises(DataError, match=r"no column 'body'\. It has id, text"):
