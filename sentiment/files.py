@@ -1,7 +1,9 @@
 """Files: written whole or not at all, JSON that is read, and whether others write a file."""
 
+import errno
 import json
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -79,3 +81,20 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def advice(error: BaseException, otherwise: str) -> str:
+    """Return what to do about a file that cannot be written: what fits the error, or ``otherwise``.
+
+    ``otherwise`` is a request such as "choose another folder".
+    """
+    named = re.search(r"os error (\d+)", str(error))  # as safetensors writes the number
+    match getattr(error, "errno", None) or (named and int(named[1])):
+        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
+            return f"Free some space, or {otherwise}."
+        case errno.EACCES | errno.EPERM:
+            return f"Allow this user to write there, or {otherwise}."
+        case errno.EMFILE | errno.ENFILE:
+            return "Allow more open files (`ulimit -n`), then run the same command again."
+        case _:
+            return f"{otherwise[0].upper()}{otherwise[1:]}."

@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sentiment.data.archives import DECODERS
 from sentiment.data.tables import JSON_LINES
-from sentiment.errors import DataError
+from sentiment.errors import DataError, StorageError
 from sentiment.files import file_state, read_json
 from tasks.manifest import Artifact, digest_file
 from tasks.store.atomic import write_atomically
@@ -100,7 +101,8 @@ def digest_files(paths: Iterable[Path], storage: Path) -> list[Artifact]:
         fresh[str(path)] = [state, digest]
         artifacts.append(Artifact(path.name, str(path), digest, now.size, now.mtime_ns))
     if any(known.get(path) != entry for path, entry in fresh.items()):
-        write_atomically(memory, json.dumps({**known, **fresh}, indent=1))
+        with suppress(StorageError):  # they only save time
+            write_atomically(memory, json.dumps({**known, **fresh}, indent=1))
     return artifacts
 
 

@@ -102,7 +102,7 @@ def plan(
     spec = RunSpec(
         preset, load_config(preset, all_overrides(overrides, runner)), data, Store(storage)
     )
-    spec.store.prepare()
+    spec.store.open()
     planned = make_plan(spec, Selection(first, last, frozenset(force or [])), verify=verify)
     if as_json:
         sys.stdout.write(json.dumps({"stages": [asdict(p) for p in planned]}) + "\n")

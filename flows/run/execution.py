@@ -31,6 +31,8 @@ from tasks.store import Store
 from tasks.store.atomic import point_to
 from tasks.store.run_records import RunRecord, new_run_id
 
+UNWRITTEN = "this run leaves no record, report or link there, and can only use what is cached."
+
 
 def run_pipeline(
     *,
@@ -48,7 +50,9 @@ def run_pipeline(
     record = None
     try:
         spec = RunSpec(preset, load_config(preset, overrides, settings), data, Store(storage))
-        spec.store.prepare()
+        spec.store.open()
+        if not spec.store.writable:
+            reporter.note(f"Warning: {spec.store.root} is read-only: {UNWRITTEN}")
         record = RunRecord(spec.store, about["run"], preset=preset)
         context = RunContext(spec, record, reporter, selection, verify)
         result = Run(context, partial(set_where, preset, overrides, settings)).go()
@@ -104,12 +108,14 @@ class Run:
 
     def first_card(self) -> None:
         """Give the bundle a card without test metrics."""
-        put_first_card(self.spec, self.done["train"][0])
+        if self.spec.store.writable:
+            put_first_card(self.spec, self.done["train"][0])
 
     def link_latest(self) -> None:
         """Make ``models/latest`` a link to the bundle."""
         (trained,) = self.done["train"]
-        point_to(self.spec.store.root, LATEST, f"{trained.stage}/{trained.key}")
+        if self.spec.store.writable:
+            point_to(self.spec.store.root, LATEST, f"{trained.stage}/{trained.key}")
 
     def gate_training(self) -> None:
         """Fail the run if the model learned nothing."""
@@ -128,6 +134,10 @@ class Run:
 
     def write_report(self) -> None:
         """Write the run's report, and put the model's card into its bundle."""
+        if not self.spec.store.writable:
+            (reported,) = self.done["report"]
+            self.report = self.spec.store.root / reported.output("report.html").path
+            return
         results = list(self.results.values())
         run, preset = self.context.record.run_id, self.spec.preset
         write_run_report(self.spec.store, run, preset, results, self.done)

@@ -37,7 +37,10 @@ def make_plan(spec: RunSpec, selection: Selection, *, verify: bool = False) -> l
 
     def look_up(stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
         if stage is sample.STAGE:  # generated reviews: small, and needed by the stages after it
-            return [spec.store.build(request).manifest for request in requests]
+            return [
+                spec.store.find(request).manifest or spec.store.build(request).manifest
+                for request in requests
+            ]
         force = stage.name in selection.force
         decision = decide(spec.store, stage, requests, force=force, verify=verify)
         plan.append(_judge(stage, decision, plan))

@@ -76,6 +76,10 @@ def run_stage(
         if found.damage:
             store.discard(request, verify=context.verify)
     started = time.monotonic()
+    if decision.cached and not store.writable:  # Prefect's tasks would write their records there
+        manifests = [found.manifest for found in decision.found if found.manifest]
+        result = StageResult(name, "cached", decision.reason, 0.0, digest_outputs(manifests))
+        return StageRun(manifests, result)
     running = at_work(stage, requests, decision, store.root, record.run_id, title=title)
     with (
         watch(reporter, running),

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from sentiment.data.hubs import Hub, RemoteFile
 from sentiment.errors import DownloadError, StorageError
+from sentiment.files import advice
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before each retry; any byte received resets the count
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
@@ -98,7 +99,7 @@ def download(
     except OSError as error:
         raise StorageError(
             f"{error.filename or directory}: cannot be written ({error.strerror or error}). "
-            "Free some space, then run the same command again to resume."
+            f"{advice(error, 'choose another folder')} The same command resumes."
         ) from error
 
 

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from sentiment.classifier import Classifier
 from sentiment.errors import ConfigError, DataError, StorageError
 from sentiment.evaluation.metrics import metrics_from_counts
-from sentiment.files import FileState, file_state, read_json, replacing
+from sentiment.files import FileState, advice, file_state, read_json, replacing
 from sentiment.model.bundle import Bundle
 from sentiment.model.devices import arithmetic, choose_device, keep_freed_memory
 from sentiment.progress import Progress, silent
@@ -74,8 +74,8 @@ def score_files(
         raise StorageError(f"{out}: another process is scoring into this folder.") from None
     except OSError as error:
         raise StorageError(
-            f"{error.filename or out}: cannot be written ({error.strerror or error}). Free some "
-            "space and run the same command to resume, or choose another --out."
+            f"{error.filename or out}: cannot be written ({error.strerror or error}). "
+            f"{advice(error, 'choose another --out')} The same command resumes."
         ) from error
     seconds = time.monotonic() - started
     return {**summary, "seconds": round(seconds, 2), "rows_per_second": round(done / seconds)}

@@ -8,9 +8,12 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from sentiment.errors import StageError, StorageError
-from sentiment.files import replacing
+from sentiment.files import advice, replacing
 
-NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+TOO_MANY = {errno.EMFILE, errno.ENFILE}
+NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, *TOO_MANY}
+READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+ELSEWHERE = "choose another folder with --storage or SENTIMENT_STORAGE"
 
 
 @contextmanager
@@ -18,6 +21,7 @@ def computing_in(path: Path) -> Iterator[None]:
     """Turn a stage's operating system errors into a StorageError or StageError with the path.
 
     A stage reads and writes, so only the errors of a full or read-only disk are its writing's.
+    Too many open files are neither's.
     """
     with writing_to(path):
         try:
@@ -37,9 +41,9 @@ def writing_to(path: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:  # safetensors has its own for a full disk
         place = getattr(error, "filename", None) or path
         why = getattr(error, "strerror", None) or error
+        done = "opened" if getattr(error, "errno", None) in TOO_MANY else "written"
         raise StorageError(
-            f"{place}: cannot be written ({why}). Free some space, or choose another folder with "
-            "--storage or SENTIMENT_STORAGE."
+            f"{place}: cannot be {done} ({why}). {advice(error, ELSEWHERE)}"
         ) from error
 
 
@@ -58,6 +62,7 @@ def write_atomically(path: Path, text: str, *, durable: bool = True) -> None:
 def point_to(root: Path, name: str, target: str) -> None:
     """Make ``<root>/<name>`` a relative link to ``<root>/<target>``, in one step."""
     link = root / name
-    link.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(link) as fresh:
-        fresh.symlink_to(Path("..") / target)
+    with writing_to(link):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(link) as fresh:
+            fresh.symlink_to(Path("..") / target)

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ class _Record(BaseModel):
 class RunRecord:
     """The record of a run, ``<root>/runs/<run id>/run.json``, kept up to date while it is active.
 
-    The run holds a lock beside it, which the system frees if the run is killed.
+    The run holds a lock beside it, which the system frees if the run is killed. Where the store is
+    not writable there is no record: nothing else can remove what the run uses.
     """
 
     def __init__(self, store: Store, run_id: str, **about: Any) -> None:
@@ -51,6 +52,8 @@ class RunRecord:
             "stages": {},
         }
         self._lock = FileLock(self._path.with_name(LOCK), thread_local=False)
+        if not store.writable:
+            return
         with writing_to(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
@@ -77,7 +80,8 @@ class RunRecord:
             self._lock.release()
 
     def _write(self) -> None:
-        write_atomically(self._path, json.dumps(self._content, indent=1))
+        if self._store.writable:
+            write_atomically(self._path, json.dumps(self._content, indent=1))
 
 
 def is_active(store: Store, run: Mapping[str, Any]) -> bool:
@@ -107,10 +111,21 @@ def read_runs(store: Store) -> Iterator[dict[str, Any]]:
         yield content
 
 
-def record_lock(store: Store) -> FileLock:
-    """Return the lock that a run holds to note what it uses, and ``gc`` to remove the rest."""
-    (store.root / LOCKS).mkdir(parents=True, exist_ok=True)
-    return FileLock(store.root / LOCKS / "runs.lock")
+@contextmanager
+def record_lock(store: Store) -> Iterator[None]:
+    """Hold the lock under which a run notes what it uses, and ``gc`` removes the rest."""
+    if not store.writable:
+        yield
+        return
+    path = store.root / LOCKS / "runs.lock"
+    lock = FileLock(path)
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def previous_manifests(

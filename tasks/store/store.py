@@ -26,7 +26,7 @@ from sentiment.files import flush
 from sentiment.progress import Progress, silent
 from tasks.manifest import Artifact, Manifest, digest_file
 from tasks.stage import Request
-from tasks.store.atomic import computing_in, writing_to
+from tasks.store.atomic import READ_ONLY, computing_in, writing_to
 from tasks.store.inputs import checked
 from tasks.store.machine import describe_machine
 
@@ -58,6 +58,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
+        self.writable = True
 
     def prepare(self) -> None:
         """Create the root and mark it as a store; raises StorageError if it cannot be written."""
@@ -67,6 +68,17 @@ class Store:
             probe.touch()
             probe.unlink()
             (self.root / MARKER).touch()
+
+    def open(self) -> None:
+        """Prepare the store; only note that it is not ``writable`` if it can still be read."""
+        try:
+            self.prepare()
+        except StorageError as error:
+            if getattr(error.__cause__, "errno", None) not in READ_ONLY:
+                raise
+            if not (self.root / MARKER).is_file():
+                raise
+            self.writable = False
 
     def check(self) -> None:
         """Raise StorageError unless the root is a store, that is, a run has used it."""

@@ -2,22 +2,26 @@
 
 import bz2
 import importlib.metadata
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from flows.config.presets import load_config
 from flows.pipeline import evaluate, pipeline, report, tokenize
 from flows.run.decision import Selection
 from flows.run.plan import make_plan
 from flows.steps import STAGE_NAMES
-from sentiment.errors import ConfigError, GateError, StageError
+from flows.ui.reporters import LineReporter, chosen
+from sentiment.errors import ConfigError, GateError, StageError, StorageError
 from tasks.run.spec import RunSpec
 from tasks.store import Store
 from tasks.store.run_records import read_runs
+from tests.support.readonly import read_only
 from tests.support.reviews import good_lines, write_bz2, write_small_data
 from tests.support.runs import TINY, ran
 
@@ -421,3 +425,31 @@ def _one_reporter() -> Iterator[None]:
     token = chosen.set(LineReporter(Console(quiet=True)))
     yield
     chosen.reset(token)
+
+
+@pytest.fixture
+def notes() -> Iterator[io.StringIO]:
+    """What runs report."""
+    lines = io.StringIO()
+    token = chosen.set(LineReporter(Console(file=lines)))
+    yield lines
+    chosen.reset(token)
+
+
+def test_a_storage_that_is_read_only_serves_plans_and_cached_runs(
+    first: Result, run: Run, data: Path, storage: Path, notes: io.StringIO
+) -> None:
+    before = {path: path.read_bytes() for path in storage.rglob("*") if path.is_file()}
+    spec = RunSpec("sample", load_config("sample", OVERRIDES), data, Store(storage))
+    with read_only(storage):
+        spec.store.open()
+        assert {planned.state for planned in make_plan(spec, Selection())} == {"cached"}
+        result = run()
+        with pytest.raises(StorageError, match=r"Permission denied\). Allow this user to write"):
+            run("train.epochs=3")
+    assert notes.getvalue().count("Warning: ") == 2  # one in each run
+    assert f"Warning: {storage} is read-only: this run leaves no record" in notes.getvalue()
+    assert ran(result) == []
+    assert digests(result) == digests(first)
+    assert Path(result["report"]).read_text().startswith("<!")
+    assert {path: path.read_bytes() for path in storage.rglob("*") if path.is_file()} == before

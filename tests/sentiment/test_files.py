@@ -1,10 +1,12 @@
 """Files that appear whole or not at all."""
 
+import errno
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
-from sentiment.files import file_state, is_in_state, replacing
+from sentiment.files import advice, file_state, is_in_state, replacing
 
 
 def test_the_new_content_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -44,3 +46,26 @@ def test_a_file_that_is_gone_is_in_no_state(tmp_path: Path) -> None:
     state = file_state(path)
     path.unlink()
     assert not is_in_state(path, state)
+
+
+FULL = "Error while serializing: I/O error: No space left on device (os error 28)"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.ENOSPC, "full"), "Free some space, or choose another folder."),
+        (OSError(errno.EDQUOT, "quota"), "Free some space, or choose another folder."),
+        (SafetensorError(FULL), "Free some space, or choose another folder."),
+        (OSError(errno.EACCES, "no"), "Allow this user to write there, or choose another folder."),
+        (OSError(errno.EROFS, "read-only"), "Choose another folder."),
+        (OSError(errno.EIO, "broken"), "Choose another folder."),
+        (SafetensorError("broken"), "Choose another folder."),
+    ],
+)
+def test_the_advice_fits_the_error(error: Exception, expected: str) -> None:
+    assert advice(error, "choose another folder") == expected
+
+
+def test_too_many_open_files_are_no_fault_of_the_folder() -> None:
+    assert advice(OSError(errno.EMFILE, "many"), "choose another folder").startswith("Allow more")
