@@ -1,6 +1,7 @@
 """``sentiment predict``, which never loads Prefect."""
 
 import json
+import re
 import sys
 from collections import Counter
 from itertools import islice
@@ -64,4 +65,13 @@ def print_prediction(text: str, fault: str, probability: float, as_json: bool) -
         sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")
     else:
         shown = "-" if fault else f"{probability:.3f}"
-        sys.stdout.write(f"{label or fault:<8}  P(positive) {shown:>5}  {text}\n")
+        sys.stdout.write(f"{label or fault:<8}  P(positive) {shown:>5}  {printable(text)}\n")
+
+
+# Control characters, line separators, and marks that change the direction of what follows.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Return a text in one line, with what would control a terminal written as an escape."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -95,10 +95,13 @@ def _decode(
 ) -> Iterator[bytes]:
     kind = path.suffix.lower().lstrip(".")
     decoder: Decoder | None = None
+    padded = False  # zeros may follow the last stream of a gzip file
     offset = 0
     for chunk in chunks:
         data = chunk
         while data:
+            if decoder is None and padded and not data.strip(b"\0"):
+                break
             decoder = decoder or new_decoder()
             start = offset + len(chunk) - len(data)
             try:
@@ -110,7 +113,7 @@ def _decode(
                 ) from error
             data = b""
             if decoder.eof:
-                data, decoder = decoder.unused_data, None
+                data, decoder, padded = decoder.unused_data, None, kind == "gz"
         offset += len(chunk)
     if decoder is not None or offset == 0:
         raise ArchiveError(

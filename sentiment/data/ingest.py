@@ -24,6 +24,7 @@ SplitRule = Literal["train", "validation", "test", "halves", "hash"]
 REVIEWS = pa.schema([("row", pa.int64()), ("label", pa.int8()), ("text", pa.string())])
 REJECTS = pa.schema([("row", pa.int64()), ("reason", pa.string()), ("bytes", pa.binary())])
 REPORT_EVERY = 5_000  # rows
+HOPELESS = 1_000_000  # rows: if most of as many are rejected, the others are not read
 
 
 class IngestConfig(Settings):
@@ -150,6 +151,9 @@ def ingest_file(
         limit,
     )
 
+    def check() -> None:
+        _check_rejects(source, rejects, read, ingest.max_reject_rate, out / "rejects.parquet")
+
     def valid() -> Iterator[Review]:
         nonlocal read
         for record in records:
@@ -158,6 +162,8 @@ def ingest_file(
                 progress(read, limit, share=max(share, read / limit if limit else 0.0))
             if isinstance(record, Reject):
                 rejects.add(record)
+                if read >= HOPELESS and rejects.reasons.total() > read / 2:
+                    check()
             else:
                 yield record
 
@@ -166,7 +172,7 @@ def ingest_file(
     finally:
         rejects.close()
     progress(read, read, share=1.0)
-    _check_rejects(source, rejects, read, ingest.max_reject_rate, out / "rejects.parquet")
+    check()
     return {"read": read, "rejected": dict(sorted(rejects.reasons.items())), "rows": rows}
 
 

@@ -28,6 +28,24 @@ def test_a_line_that_is_not_text_keeps_its_place_and_affects_no_other(model: str
     assert json.loads(alone.stdout)["probability"] == pytest.approx(entries[3]["probability"])
 
 
+def test_signs_that_control_a_terminal_are_written_out(model: str) -> None:
+    texts = [
+        "red \x1b[31m lamp",
+        "two\nlines",
+        "c1 \x9b2J",
+        "evil \u202egnp",
+        "caf\u00e9 \U0001f44d\u200d",
+    ]
+    done = CliRunner().invoke(app, ["predict", "--model", model, *texts])
+    assert [line.partition("  P(positive) ")[2][7:] for line in done.stdout.split("\n")[:-1]] == [
+        r"red \x1b[31m lamp",
+        r"two\nlines",
+        r"c1 \x9b2J",
+        r"evil \u202egnp",
+        texts[-1],
+    ]
+
+
 def test_an_argument_of_invalid_utf_8_has_no_prediction(model: str) -> None:
     done = CliRunner().invoke(app, ["predict", "--model", model, "caf\udce9", "lamp"])
     first, second = done.stdout.splitlines()

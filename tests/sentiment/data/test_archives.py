@@ -180,6 +180,30 @@ def test_whatever_follows_a_stream_must_be_a_stream(tmp_path: Path, suffix: str)
         list(read_lines(path))
 
 
+@pytest.mark.parametrize("zeros", [1, 511, 3 * archives.READ_BYTES])
+def test_zeros_may_pad_a_gzip_file(tmp_path: Path, zeros: int) -> None:
+    """Tapes and block devices do so; gzip and Python's own module read such files."""
+    whole = PACK[".gz"](TEXT)
+    path = written(tmp_path, "padded.gz", whole + bytes(zeros))
+    assert list(read_lines(path)) == TEXT.splitlines()
+    path = written(tmp_path, "else.gz", whole + bytes(zeros) + b"something else")
+    with pytest.raises(ArchiveError, match="not valid gz data near byte"):
+        list(read_lines(path))
+
+
+@pytest.mark.parametrize("suffix", [".bz2", ".zst"])
+def test_zeros_pad_no_other_file(tmp_path: Path, suffix: str) -> None:
+    path = written(tmp_path, f"padded{suffix}", PACK[suffix](TEXT) + bytes(9))
+    with pytest.raises(ArchiveError, match="near byte"):
+        list(read_lines(path))
+
+
+def test_nothing_but_zeros_is_no_gzip_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "zeros.gz", bytes(100))
+    with pytest.raises(ArchiveError, match="near byte 0 "):
+        list(read_lines(path))
+
+
 @packed
 def test_an_empty_packed_file_is_truncated(tmp_path: Path, suffix: str) -> None:
     path = written(tmp_path, f"empty{suffix}", b"")

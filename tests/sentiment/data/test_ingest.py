@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from sentiment.data.ingest import (
     REJECTS,
+    REPORT_EVERY,
     REVIEWS,
     IngestConfig,
     check_splits,
@@ -244,6 +245,28 @@ class TestRejectRate:
     ) -> None:
         facts, _ = run(tmp_path, [BAD] * bad + good(lines - bad), max_reject_rate=rate)
         assert facts["rejected"] == {"unknown label": bad}
+
+    def test_a_file_of_which_most_is_rejected_is_not_read_to_its_end(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A few bytes of bz2 may hold a billion empty lines."""
+        monkeypatch.setattr("sentiment.data.ingest.HOPELESS", 2 * REPORT_EVERY)
+        lines = [b""] * 4 * REPORT_EVERY
+        with pytest.raises(RejectRateError, match="10,000 of 10,000 lines rejected") as caught:
+            run(tmp_path, lines, max_reject_rate=0.01)
+        assert caught.value.attachment is not None
+        assert len(rows_of(caught.value.attachment)) == 2 * REPORT_EVERY
+
+    @pytest.mark.parametrize(
+        ("bad", "rate"), [(REPORT_EVERY, 0.3), (3 * REPORT_EVERY, 0.8)], ids=["half", "allowed"]
+    )
+    def test_a_file_that_may_still_be_good_is_read_to_its_end(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: int, rate: float
+    ) -> None:
+        monkeypatch.setattr("sentiment.data.ingest.HOPELESS", 2 * REPORT_EVERY)
+        lines = good(REPORT_EVERY)
+        facts, _ = run(tmp_path, [*lines, *[b""] * bad, *lines, *lines], max_reject_rate=rate)
+        assert facts["rejected"] == {"empty line": bad}
 
     def test_one_line_more_does_not(self, tmp_path: Path) -> None:
         with pytest.raises(RejectRateError, match=r"line 1 .*line 2 .*line 3 "):
