@@ -8,7 +8,7 @@ STAGE = Stage(
     "baseline",
     "sentiment.evaluation.baseline:train_baseline",
     reads=("vocabulary", "tensors"),
-    libraries=("torch",),
+    libraries=("torch", "numpy"),
 )
 
 

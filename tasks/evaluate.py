@@ -8,7 +8,7 @@ STAGE = Stage(
     "evaluate",
     "sentiment.evaluation.evaluate:evaluate_model",
     reads=("ingest", "tokenize", "tensors", "train"),
-    libraries=("torch",),
+    libraries=("torch", "numpy"),
     long=True,
 )
 

@@ -10,7 +10,7 @@ STAGE = Stage(
     "train",
     "sentiment.training.train:train_model",
     reads=("vocabulary", "tensors"),
-    libraries=("torch",),
+    libraries=("torch", "numpy"),
     resumable=True,
     long=True,
     session="sentiment.training.session:training_session",

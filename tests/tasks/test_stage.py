@@ -1,5 +1,6 @@
 """Stages and what they have done."""
 
+import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,19 @@ def test_shards_are_in_the_order_of_their_numbers() -> None:
         "a.txt/train-99999",
         "a.txt/train-100000",
     ]
+
+
+def test_another_numpy_reruns_what_it_orders_and_what_it_measures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its streams of random numbers, by which batches are ordered, may change: see NEP 19."""
+    before = {module.STAGE.name: module.STAGE.versions for module in STAGES}
+    installed = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: "99" if name == "numpy" else installed(name)
+    )
+    changed = {m.STAGE.name for m in STAGES if m.STAGE.versions != before[m.STAGE.name]}
+    assert changed == {"train", "evaluate", "baseline", "champion"}
 
 
 def test_a_stage_reads_what_it_declares(make_spec: Callable[..., RunSpec], data: Path) -> None:
