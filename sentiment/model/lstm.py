@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sentiment.model.config import ModelConfig
 from sentiment.model.ngrams import Ngrams
-from sentiment.text.vocabulary import UNKNOWN
+from sentiment.text.vocabulary import PAD, UNKNOWN
 
 
 class SentimentLSTM(nn.Module):
@@ -57,7 +57,9 @@ class SentimentLSTM(nn.Module):
         """Return the LSTM branch's logits, float of shape (batch,)."""
         if self.training and self.config.word_dropout:
             hidden = torch.rand(ids.shape, device=ids.device) < self.config.word_dropout
-            ids = ids.masked_fill(hidden, UNKNOWN)
+            # A left-padded model reads the padding. A review without words is one step of padding.
+            words = (ids != PAD) | (lengths == 1)[:, None]
+            ids = ids.masked_fill(hidden & words, UNKNOWN)
         return self.read(self.embedding_dropout(self.embedding(ids)), lengths)
 
     def read(self, states: Tensor, lengths: Tensor) -> Tensor:

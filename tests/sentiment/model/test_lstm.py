@@ -216,6 +216,38 @@ def test_word_dropout_makes_words_unknown_in_training() -> None:
     assert 0.25 < hidden.float().mean() < 0.35
 
 
+def test_word_dropout_hides_no_padding_before_a_review() -> None:
+    """The article's model reads the padding on the left: it is no word that may be unknown."""
+    model = make_model(word_dropout=0.5).train()
+    ids = torch.randint(2, VOCABULARY_SIZE, (50, 40)).index_fill(1, torch.arange(20), PAD)
+    seen = embedded_ids(model, ids, torch.full((50,), 40))
+    assert torch.equal(seen == PAD, ids == PAD)
+    assert 0.45 < (seen[:, 20:] == UNKNOWN).float().mean() < 0.55
+
+
+@every_shape
+def test_padding_after_a_review_may_be_hidden_or_not(
+    pooling: str, bidirectional: bool, layers: int
+) -> None:
+    """Of models padded on the right, weights of before are those of now."""
+    options = {"pooling": pooling, "bidirectional": bidirectional, "layers": layers}
+    ids, lengths = padded([*random_reviews(30, 12), [PAD]])  # the last has no words
+    gradients: list[list[Tensor]] = []
+    for hides_all in (True, False):
+        torch.manual_seed(5)
+        model = make_model(word_dropout=0.5, embedding_dropout=0.2, **options).train()
+        if hides_all:
+            hidden = torch.rand(ids.shape) < 0.5
+            states = model.embedding_dropout(model.embedding(ids.masked_fill(hidden, UNKNOWN)))
+            logits = model.read(states, lengths)
+        else:
+            logits = model.lstm(ids, lengths)
+        logits.sum().backward()
+        gradients.append([p.grad for p in model.parameters() if p.grad is not None])
+    assert len(gradients[0]) > 4
+    assert all(map(torch.equal, *gradients))
+
+
 def test_word_dropout_hides_nothing_in_use() -> None:
     model = make_model(word_dropout=0.9)
     ids = torch.randint(2, VOCABULARY_SIZE, (10, 8))
