@@ -19,6 +19,7 @@ from tasks.process import process_start
 
 KEY_FORMAT = 1
 CHECKPOINTS = "checkpoints"
+FORCED = "forced"  # a file among checkpoints: a forced request made them
 RUN_AGAIN = "What is finished is kept: run the same command again."
 KEY_LENGTH = 16  # hex digits: short enough to read in a path, long enough not to collide
 Inputs = Mapping[str, Artifact | tuple[Artifact, ...]]

@@ -23,7 +23,7 @@ from tasks import train
 from tasks.manifest import Manifest, digest_outputs
 from tasks.run.prefect_task import compute, progress_path, run_requests
 from tasks.run.spec import RunSpec
-from tasks.stage import Request, Stage
+from tasks.stage import FORCED, Request, Stage
 from tasks.store.run_records import RunRecord
 
 
@@ -130,11 +130,13 @@ def _announce(
             f"sentiment run --only {name}"
         )
     note(f"{name:<11}to run: {decision.reason}")
-    if name in context.selection.force or not stage.resumable:
+    if not stage.resumable:
         return
+    force = name in context.selection.force
     for request in requests:
-        newest = Checkpoints(request.checkpoints(context.spec.store.root), keep=1).newest()
-        if newest is not None:
+        folder = request.checkpoints(context.spec.store.root)
+        newest = Checkpoints(folder, keep=1).newest()
+        if newest is not None and (not force or (folder / FORCED).exists()):
             note(f"{name:<11}resuming from the checkpoint at step {step_of(newest):,}")
 
 

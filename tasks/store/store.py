@@ -25,7 +25,7 @@ from sentiment.errors import SentimentError, StageError, StorageError
 from sentiment.files import flush
 from sentiment.progress import Progress, silent
 from tasks.manifest import Artifact, Manifest, digest_file
-from tasks.stage import Request
+from tasks.stage import FORCED, Request
 from tasks.store.atomic import READ_ONLY, computing_in, writing_to
 from tasks.store.inputs import checked
 from tasks.store.machine import describe_machine
@@ -166,8 +166,9 @@ class Store:
     ) -> Built:
         """Return the result of a request, computing it unless a usable one is there.
 
-        Others that ask for the same work meanwhile wait, and then find it done. Raises what the
-        stage's function raises, and StorageError if the files cannot be written.
+        Others that ask for the same work meanwhile wait, and then find it done. What is forced
+        starts from scratch, but resumes where a forced request before it was interrupted. Raises
+        what the stage's function raises, and StorageError if the files cannot be written.
         """
         folder = self.folder(request)
         with writing_to(self.root), self._lock(request):
@@ -180,8 +181,10 @@ class Store:
             for leftover in folder.parent.glob(f".{request.key}-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
             checkpoints = request.checkpoints(self.root)
-            if force:
+            if force and request.stage.resumable and not (checkpoints / FORCED).exists():
                 shutil.rmtree(checkpoints, ignore_errors=True)
+                checkpoints.mkdir(parents=True)
+                (checkpoints / FORCED).touch()
             manifest = self._compute(request, folder, run, progress)
             shutil.rmtree(checkpoints, ignore_errors=True)
             return Built(manifest, computed=True)

@@ -104,14 +104,14 @@ def done_in(progress: Path) -> int:
 
 @pytest.mark.parametrize(
     ("name", "number"),
-    [("run", signal.SIGINT), ("tune", signal.SIGINT), ("run", signal.SIGTERM)],
+    [("run", signal.SIGINT), ("tune", signal.SIGINT), ("run --force train", signal.SIGTERM)],
 )
 def test_an_interrupted_command_says_so_and_resumes(
     name: str, number: signal.Signals, preset: Path, started: Any, tmp_path: Path
 ) -> None:
     storage = tmp_path / "storage"
-    arguments = [name, "--preset", str(preset), "--storage", str(storage), "--json"]
-    if name == "run":
+    arguments = [*name.split(), "--preset", str(preset), "--storage", str(storage), "--json"]
+    if name != "tune":
         arguments += ["--until", "train"]
     else:
         arguments += ["--trials", "1", "--out", str(tmp_path / "best.yaml")]
@@ -120,8 +120,11 @@ def test_an_interrupted_command_says_so_and_resumes(
     assert "Traceback" not in stderr
     assert len(list(storage.glob("checkpoints/train-*/step-*"))) == 1
     assert not list(storage.glob("train/[!.]*"))
-    result = result_of(run_sentiment(*arguments, OMP_NUM_THREADS="1"))
+    again = run_sentiment(*arguments, OMP_NUM_THREADS="1")
+    result = result_of(again)
     assert not list(storage.glob("checkpoints/*"))
+    if name != "tune":
+        assert "resuming from the checkpoint at step" in again.stderr
     if name == "tune":
         assert result["trials"] == {"complete": 1, "pruned": 0, "failed": 0}
         file = storage / "tune/tiny-tuned.db"

@@ -72,6 +72,20 @@ def listening(*, source: Path, config: Config) -> Iterator[dict[str, Any]]:
     CALLS.extend(heard)
 
 
+def half_way(
+    source: Path, *, config: Config, out: Path, checkpoints: Path, progress: Progress = silent
+) -> dict[str, Any]:
+    """Be interrupted after the first checkpoint, and resume from it."""
+    if not (checkpoints / "step-1").exists():
+        CALLS.append("begun")
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        (checkpoints / "step-1").touch()
+        raise KeyboardInterrupt
+    CALLS.append("resumed")
+    (out / "file").touch()
+    return {}
+
+
 def idle(source: Path, *, config: Config, out: Path, progress: Progress = silent) -> dict[str, Any]:
     return {}
 
@@ -340,6 +354,24 @@ def test_force_computes_again(store: Store, source: Artifact) -> None:
     assert store.build(request(source), force=True).computed
     assert CALLS == ["calm", "calm"]
     assert store.find(request(source)).manifest is not None
+
+
+def test_a_forced_request_starts_from_scratch_and_resumes_itself(
+    store: Store, source: Artifact
+) -> None:
+    """The same command resumes an interrupted run, also one with --force."""
+    asked = replace(request(source), stage=replace(stage("half_way"), resumable=True))
+    for force in (False, True):  # the second one does not go on where the first one ended
+        with pytest.raises(KeyboardInterrupt):
+            store.build(asked, force=force)
+    assert CALLS == ["begun", "begun"]
+    assert store.build(asked, force=True).computed
+    assert CALLS == ["begun", "begun", "resumed"]
+    assert not asked.checkpoints(store.root).exists()
+    with pytest.raises(KeyboardInterrupt):
+        store.build(asked, force=True)
+    assert store.build(asked).computed is False
+    assert CALLS == ["begun", "begun", "resumed", "begun"]
 
 
 def test_a_failure_leaves_nothing_but_its_attachment(store: Store, source: Artifact) -> None:
