@@ -120,11 +120,11 @@ def test_an_interrupted_command_says_so_and_resumes(
     assert "Traceback" not in stderr
     assert len(list(storage.glob("checkpoints/train-*/step-*"))) == 1
     assert not list(storage.glob("train/[!.]*"))
-    again = run_sentiment(*arguments, OMP_NUM_THREADS="1")
-    result = result_of(again)
+    resumed = run_sentiment(*arguments, OMP_NUM_THREADS="1")
+    result = result_of(resumed)
     assert not list(storage.glob("checkpoints/*"))
     if name != "tune":
-        assert "resuming from the checkpoint at step" in again.stderr
+        assert "resuming from the checkpoint at step" in resumed.stderr
     if name == "tune":
         assert result["trials"] == {"complete": 1, "pruned": 0, "failed": 0}
         file = storage / "tune/tiny-tuned.db"
