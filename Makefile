@@ -1,6 +1,7 @@
 # make run   install and train on generated reviews     make test   install and run the tests
 # make up    a Prefect server, deployments, workers     make down  stop them
 # make e2e   tests of a running server with workers (e2e-postgres: on PostgreSQL)
+# make chaos  disturb runs at random, N=200 times (docs/reliability.md)
 # make lint  style and types                            make clean  remove the environment
 # make screenshots  the README's pictures
 
@@ -13,8 +14,10 @@ export SENTIMENT_DATA
 # For `make up`: the server's port, and GPU=1 for a gpu worker where no CUDA is found.
 PORT ?= 4200
 GPU ?=
+# For `make chaos`: how many runs are disturbed.
+N ?= 200
 
-.PHONY: run up down test e2e e2e-postgres lint format install clean screenshots
+.PHONY: run up down test e2e e2e-postgres chaos lint format install clean screenshots
 
 run: install
 	$(BIN)/sentiment run --preset sample
@@ -33,6 +36,9 @@ e2e: install
 
 e2e-postgres: install
 	E2E_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e/operation $(ARGS)
+
+chaos: install
+	CHAOS_ROUNDS=$(N) $(BIN)/python -m pytest -q -s tests/e2e/operation/test_chaos.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""kill -9 of a run: its worker processes end too."""
+"""kill -9 of a run: the processes that it started end too."""
 
 import os
 import signal
@@ -7,36 +7,39 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.support.runs import TINY
 from tests.support.servers import ROOT, TIMEOUT, command, end
 
+TOKENIZING = ("sample.train=40000", "ingest.shard_size=5000", "run.workers=2")
+TRAINING = ("train.processes=2", "train.epochs=100000", "train.device=cpu")
 
-def test_worker_processes_end_with_a_killed_run(tmp_path: Path) -> None:
-    overrides = (
-        *TINY,
-        "sample.train=40000",
-        "ingest.shard_size=5000",
-        "run.workers=2",
-        "run.runner=processes",
-    )
-    options = [option for setting in overrides for option in ("--set", setting)]
+
+@pytest.mark.parametrize(
+    ("stage", "settings", "workers"),
+    [("tokenize", ("run.runner=processes", *TOKENIZING), 2), ("train", TRAINING, 1)],
+)
+def test_what_a_killed_run_started_ends_with_it(
+    tmp_path: Path, stage: str, settings: tuple[str, ...], workers: int
+) -> None:
+    options = [option for setting in (*TINY, *settings) for option in ("--set", setting)]
     process = subprocess.Popen(
-        command("run", *options, "--until", "tokenize"),
+        command("run", *options, "--until", stage),
         stderr=subprocess.DEVNULL, cwd=ROOT, start_new_session=True,
         env={**os.environ, "SENTIMENT_STORAGE": str(tmp_path)},
     )  # fmt: skip
     children: list[psutil.Process] = []
     try:
         deadline = time.monotonic() + TIMEOUT
-        while len([*tmp_path.glob("runs/*/progress/tokenize-*.json")]) < 2:
+        while len([*tmp_path.glob(f"runs/*/progress/{stage}-*.json")]) < workers:
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.1)
         children = psutil.Process(process.pid).children(recursive=True)
-        workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
-        assert len(workers) == 2
+        spawned = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        assert len(spawned) == workers
         process.send_signal(signal.SIGKILL)
-        _, alive = psutil.wait_procs(children, timeout=20)
+        _, alive = psutil.wait_procs(children, timeout=10)
         assert alive == []
     finally:
         end(process)
