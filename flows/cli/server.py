@@ -9,7 +9,7 @@ import typer
 from flows.cli.options import DEFAULT_STORAGE, Storage, output
 from sentiment.errors import ConfigError
 
-Folder = Annotated[Path, typer.Option(help="Folder for the server's database and logs.")]
+Folder = Annotated[Path, typer.Option(help="Folder for the server's database, password and logs.")]
 DEFAULT_FOLDER = Path(".prefect-local")
 
 
@@ -32,7 +32,12 @@ def up(
         gpu = torch.cuda.is_available()
     start(folder, storage=storage, port=port, gpu=gpu, note=output.print)
     url = api_url(port)
+    if os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        asked = "that of PREFECT_SERVER_API_AUTH_STRING"
+    else:
+        asked = f"the line in {folder}/password"
     output.print(f"UI         {url.removesuffix('/api')}")
+    output.print(f"password   {asked}; the UI asks for it")
     output.print(f"use it     export PREFECT_API_URL={url}")
     output.print(f"logs       {folder}/*.log")
     shown = "" if folder == DEFAULT_FOLDER else f" --folder {folder}"
@@ -54,5 +59,7 @@ def deploy() -> None:
     if not os.environ.get("PREFECT_API_URL"):
         raise ConfigError("Set PREFECT_API_URL to the server's address: http://HOST:4200/api")
     from flows.server.deployments import deploy as deploy_flows
+    from flows.server.processes import set_password
 
+    set_password()
     deploy_flows(os.environ, output.print)

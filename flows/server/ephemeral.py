@@ -26,7 +26,14 @@ class ServerEndedError(ServiceError):
 
 
 def prepare_prefect(*, debug: bool) -> None:
-    """Set Prefect's defaults for a command; the user's own settings win."""
+    """Set Prefect's defaults for a command; the user's own settings win.
+
+    They include the password of a server of `sentiment up` that PREFECT_API_URL names.
+    """
+    if "PREFECT_API_URL" in os.environ:
+        from flows.server.processes import set_password
+
+        set_password()
     for name, value in {
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -80,11 +87,23 @@ def start_server() -> Callable[[], AbstractContextManager[None]]:
 
 @contextmanager
 def _named(url: str) -> Iterator[None]:
-    """Use the server that the user named. Raises ServiceError if it does not answer."""
+    """Use the server that the user named. Raises ServiceError if it refuses or does not answer."""
     import httpx
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY
 
+    word, key = PREFECT_API_AUTH_STRING.value(), PREFECT_API_KEY.value()
     try:
         httpx.get(f"{url}/health", timeout=PATIENCE)
+        with SyncPrefectClient(url, auth_string=word, api_key=key) as client:
+            client.request("GET", "/admin/version")
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code == http.HTTPStatus.UNAUTHORIZED:
+            raise ServiceError(
+                f"The server {url} wants a password: set PREFECT_API_AUTH_STRING to its "
+                "USER:PASSWORD. One that `sentiment up` made is in the file `password` of its "
+                "folder."
+            ) from error
     except httpx.HTTPError as error:
         raise ServiceError(
             f"The server {url} does not answer ({error}). Start it, or unset PREFECT_API_URL to "

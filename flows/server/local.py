@@ -1,6 +1,7 @@
 """``sentiment up`` and ``down``: a Prefect server and its workers on this machine."""
 
 import os
+import secrets
 import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -9,7 +10,7 @@ import httpx
 import psutil
 from filelock import FileLock
 
-from flows.server.processes import HOST, MARK, Note, end, launch, ours, refuse_taken
+from flows.server.processes import HOST, MARK, Note, end, launch, ours, private, refuse_taken
 from sentiment.errors import ServiceError
 
 START_WITHIN = 300.0  # seconds for the server to answer; creating its database is slow
@@ -25,11 +26,12 @@ def api_url(port: int) -> str:
 def up(folder: Path, *, storage: Path, port: int, gpu: bool, note: Note) -> None:
     """Start what is not running yet: the server, its deployments, a worker for each pool.
 
-    ``folder`` holds the server's database and the logs. Raises ServiceError if the port is taken
-    or the server fails to start.
+    ``folder`` holds the server's database, password and logs; only its owner may open it. Raises
+    ServiceError if the port is taken or the server fails to start.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
     with FileLock(folder / "up.lock"):
         env = environment(folder, storage.resolve(), port)
         server = start_server(folder, port, env, note)
@@ -63,17 +65,33 @@ def environment(folder: Path, storage: Path, port: int) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        # Not "*": a page of another site may not use the API from the user's browser.
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": (
+            f"http://{HOST}:{port},http://localhost:{port}"
+        ),
     }
-    if secret := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
-        defaults["PREFECT_API_AUTH_STRING"] = secret
+    secret = password(folder)
     fixed = {
         MARK: str(folder),
         "PREFECT_HOME": str(folder),
         "SENTIMENT_STORAGE": str(storage),
         "PREFECT_API_URL": api_url(port),
         "PREFECT_SERVER_UI_API_URL": api_url(port),
+        "PREFECT_SERVER_API_AUTH_STRING": secret,
+        "PREFECT_API_AUTH_STRING": secret,
     }
     return {**defaults, **os.environ, **fixed}
+
+
+def password(folder: Path) -> str:
+    """Return the server's ``USER:WORD``: the user's, or one that the folder keeps in a file."""
+    if given := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        return given
+    path = folder / "password"
+    if not (path.is_file() and path.read_text().strip()):
+        with open(path, "w", opener=private) as file:
+            file.write(f"sentiment:{secrets.token_urlsafe(16)}\n")
+    return path.read_text().strip()
 
 
 def start_server(folder: Path, port: int, env: dict[str, str], note: Note) -> psutil.Process:
@@ -85,6 +103,12 @@ def start_server(folder: Path, port: int, env: dict[str, str], note: Note) -> ps
                 raise ServiceError(
                     f"The server of {folder} runs on port {running}: use it with PORT={running}, "
                     "or stop it first with make down."
+                )
+            name = "PREFECT_SERVER_API_AUTH_STRING"
+            if process.environ().get(name) != env[name]:
+                raise ServiceError(
+                    f"The server of {folder} runs with another password, or without one. Stop it "
+                    f"first with make down, or set {name} as it was when it started."
                 )
             note(f"server     is running on port {port}")
             return process
@@ -124,10 +148,16 @@ def is_server(process: psutil.Process) -> bool:
 def wait_until_up(url: str, server: psutil.Process, log: Path) -> None:
     """Wait until the server answers. Raises ServiceError if it ends or takes too long."""
     deadline = time.monotonic() + START_WITHIN
-    with httpx.Client(timeout=5, trust_env=False) as client, suppress(psutil.NoSuchProcess):
+    with suppress(psutil.NoSuchProcess):
         while time.monotonic() < deadline and server.status() != psutil.STATUS_ZOMBIE:
-            with suppress(httpx.HTTPError):
-                if client.get(url).is_success:
-                    return
+            if answers(url):
+                return
             time.sleep(0.5)
     raise ServiceError(f"The Prefect server does not answer at {url}. See its log: {log}")
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False

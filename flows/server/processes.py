@@ -34,9 +34,25 @@ def ours(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def set_password() -> None:
+    """Set PREFECT_API_AUTH_STRING if PREFECT_API_URL is a server that ``up`` runs here.
+
+    The environment of its processes holds the password, and only their owner can read that.
+    """
+    url = os.environ.get("PREFECT_API_URL", "").replace("://localhost:", f"://{HOST}:").rstrip("/")
+    if not url or os.environ.get("PREFECT_API_AUTH_STRING"):
+        return
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            env = process.environ()
+            if MARK in env and env.get("PREFECT_API_URL") == url:
+                os.environ["PREFECT_API_AUTH_STRING"] = env.get("PREFECT_API_AUTH_STRING", "")
+                return
+
+
 def launch(arguments: Sequence[str], log: Path, env: dict[str, str]) -> psutil.Process:
     """Start Python in a new session, so that it outlives this terminal."""
-    with log.open("a") as output:
+    with open(log, "a", opener=private) as output:
         return psutil.Popen(
             [sys.executable, *arguments],
             cwd=ROOT,
@@ -46,6 +62,11 @@ def launch(arguments: Sequence[str], log: Path, env: dict[str, str]) -> psutil.P
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def private(path: str, flags: int) -> int:
+    """Open a file that only its owner can read, as an ``opener`` of ``open``."""
+    return os.open(path, flags, mode=0o600)
 
 
 def refuse_taken(port: int) -> None:

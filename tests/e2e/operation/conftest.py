@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -22,14 +23,13 @@ def database() -> Iterator[str | None]:
         yield url
 
 
-@pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Start the service, with a password, and stop it."""
-    folder = tmp_path_factory.mktemp("service")
+@contextmanager
+def started(folder: Path, **env: str) -> Iterator[Service]:
+    """Start a service on a database of its own, and stop it."""
     env = {
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",  # else a minute
-        "PREFECT_SERVER_API_AUTH_STRING": f"sentiment:{SECRET}",
+        **env,
     }
     with database() as url, pytest.MonkeyPatch.context() as patch:
         patch.delenv("PREFECT_LOGGING_LEVEL")  # tests see what `make up` sets
@@ -42,3 +42,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
                 yield service
         finally:
             service.down()
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with a password of the user's."""
+    secret = f"sentiment:{SECRET}"
+    folder = tmp_path_factory.mktemp("service")
+    with started(folder, PREFECT_SERVER_API_AUTH_STRING=secret) as service:
+        yield service

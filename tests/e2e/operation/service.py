@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -44,10 +45,18 @@ class Service:
     def __init__(self, folder: Path, data: Path, port: int, **env: str) -> None:
         self.folder, self.data, self.port = folder, data, port
         self.storage = folder / "storage"
+        self.url = local.api_url(port)
         self._env = env
-        self.client = SyncPrefectClient(
-            local.api_url(port), auth_string=env.get("PREFECT_SERVER_API_AUTH_STRING")
-        )
+
+    @cached_property
+    def secret(self) -> str:
+        """The server's password: the one given, or the one made by the first ``up``."""
+        given = self._env.get("PREFECT_SERVER_API_AUTH_STRING")
+        return given or (self.folder / "password").read_text().strip()
+
+    @cached_property
+    def client(self) -> SyncPrefectClient:
+        return SyncPrefectClient(self.url, auth_string=self.secret)
 
     def up(self) -> None:
         process = run_sentiment(
@@ -82,7 +91,7 @@ class Service:
         done = subprocess.run(
             [sys.executable, "-m", "prefect", "flow-run", "cancel", str(run)],
             env=local.environment(self.folder, self.storage, self.port)
-            | {"PREFECT_API_AUTH_STRING": self._env["PREFECT_SERVER_API_AUTH_STRING"]},
+            | {"PREFECT_API_AUTH_STRING": self.secret},
             capture_output=True,
             text=True,
         )

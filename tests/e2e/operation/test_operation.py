@@ -105,6 +105,31 @@ def test_without_the_password_nothing_is_answered(service: Service) -> None:
     assert [text for text in seen for secret in (SECRET, PASSWORD) if secret in text] == []
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "elsewhere.example"])
+def test_a_web_page_of_another_site_starts_nothing(service: Service, host: str) -> None:
+    """Also if its name has been made to lead to this machine (DNS rebinding)."""
+    deployment = service.client.read_deployment_by_name("gc/gc").id
+    url = f"{service.url}/deployments/{deployment}/create_flow_run"
+    page = {"Origin": "http://elsewhere.example", "Host": f"{host}:{service.port}"}
+    asked = {"Access-Control-Request-Method": "POST"}
+    preflight = httpx.options(url, headers={**page, **asked})
+    assert "access-control-allow-origin" not in preflight.headers
+    assert httpx.get(f"{service.url}/admin/version", headers=page).status_code == 401
+    made = {"job_variables": {"command": "touch made-by-a-web-page"}, "name": "made-by-a-web-page"}
+    for kind in ("application/json", "text/plain"):  # a browser sends the second without asking
+        answer = httpx.post(url, content=json.dumps(made), headers={**page, "Content-Type": kind})
+        assert answer.status_code == 401
+    assert not [run for run in service.client.read_flow_runs() if run.name == made["name"]]
+
+
+def test_the_ui_may_use_the_api_at_both_names_of_this_machine(service: Service) -> None:
+    for name in ("127.0.0.1", "localhost"):
+        own = f"http://{name}:{service.port}"
+        headers = {"Origin": own, "Access-Control-Request-Method": "POST"}
+        preflight = httpx.options(f"{service.url}/flow_runs/filter", headers=headers)
+        assert preflight.headers["access-control-allow-origin"] == own
+
+
 def test_with_nothing_new_a_run_says_so_and_a_gate_fails_it_with_its_reason(
     service: Service,
 ) -> None:

@@ -36,6 +36,24 @@ def named() -> Iterator[str]:
         thread.join()
 
 
+def test_a_server_that_wants_a_password_is_an_error_that_says_what_to_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Closed(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path.endswith("/health") else 401)
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Closed) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{server.server_port}/api")
+        with pytest.raises(ServiceError, match="set PREFECT_API_AUTH_STRING"), start_server()():
+            pass
+        server.shutdown()
+        thread.join()
+
+
 def test_a_server_named_in_the_environment_is_used(
     monkeypatch: pytest.MonkeyPatch, named: str
 ) -> None:

@@ -1,5 +1,6 @@
 """The server and the workers of `sentiment up`."""
 
+import os
 import subprocess
 import sys
 import time
@@ -10,8 +11,9 @@ import psutil
 import pytest
 
 from flows.server import local
-from flows.server.processes import ours
+from flows.server.processes import ours, set_password
 from sentiment.errors import ServiceError
+from tests.support.servers import free_port
 
 
 @pytest.fixture
@@ -22,14 +24,22 @@ def launched(
     started: list[subprocess.Popen[bytes]] = []
     (tmp_path / "prefect.py").write_text("import time; time.sleep(300)")
 
-    def launch(arguments: list[str], log: Path, env: dict[str, str]) -> None:
+    def launch(arguments: list[str], log: Path, env: dict[str, str]) -> psutil.Process:
         started.append(subprocess.Popen([sys.executable, *arguments], cwd=tmp_path, env=env))
+        return psutil.Process(started[-1].pid)
 
     monkeypatch.setattr(local, "launch", launch)
     yield started
     for process in started:
         process.kill()
         process.wait()
+
+
+def wait_for_processes(folder: Path) -> None:
+    """Wait for a process's environment, which appears a moment after it."""
+    deadline = time.monotonic() + 60
+    while not ours(folder) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("other", [{}, *({name: "another"} for name in local.SAME)])
@@ -40,9 +50,7 @@ def test_a_worker_is_kept_only_if_it_works_for_the_same_server(
     noted: list[str] = []
     local.start_worker(tmp_path, "cpu", env, noted.append)
     (first,) = launched
-    deadline = time.monotonic() + 60
-    while not ours(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.01)  # its environment appears a moment after it
+    wait_for_processes(tmp_path)
     local.start_worker(tmp_path, "cpu", {**env, **other}, noted.append)
     if other:
         assert len(launched) == 2 and first.poll() is not None
@@ -62,6 +70,57 @@ def test_a_server_that_ends_is_an_error_that_names_its_log(tmp_path: Path) -> No
         with pytest.raises(ServiceError, match=r"server\.log"):
             local.wait_until_up("http://127.0.0.1:9/api/health", server, tmp_path / "server.log")
         server.wait()
+
+
+def test_a_password_is_made_once_and_only_its_owner_can_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
+    # That of another server, which the shell names.
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "name:another")
+    env = local.environment(tmp_path, tmp_path / "storage", 4321)
+    made = env["PREFECT_SERVER_API_AUTH_STRING"]
+    assert made.startswith("sentiment:") and len(made) > 30
+    assert env["PREFECT_API_AUTH_STRING"] == made
+    assert (tmp_path / "password").stat().st_mode & 0o777 == 0o600
+    again = local.environment(tmp_path, tmp_path / "storage", 4322)
+    assert again["PREFECT_SERVER_API_AUTH_STRING"] == made
+
+
+def test_a_server_with_another_password_is_not_used(
+    launched: list["subprocess.Popen[bytes]"], tmp_path: Path
+) -> None:
+    env = local.environment(tmp_path, tmp_path / "storage", free_port())
+    port = int(env["PREFECT_API_URL"].removesuffix("/api").rpartition(":")[2])
+    local.start_server(tmp_path, port, env, lambda line: None)
+    wait_for_processes(tmp_path)
+    other = {**env, "PREFECT_SERVER_API_AUTH_STRING": "name:another"}
+    with pytest.raises(ServiceError, match="runs with another password"):
+        local.start_server(tmp_path, port, other, lambda line: None)
+    local.start_server(tmp_path, port, env, lambda line: None)
+    assert len(launched) == 1
+
+
+def test_a_command_finds_the_password_of_a_server_on_this_machine(
+    launched: list["subprocess.Popen[bytes]"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = local.environment(tmp_path, tmp_path / "storage", 4321)
+    local.start_worker(tmp_path, "cpu", env, lambda line: None)
+    wait_for_processes(tmp_path)
+    for url, found in (
+        ("http://127.0.0.1:4321/api", env["PREFECT_API_AUTH_STRING"]),
+        ("http://localhost:4321/api/", env["PREFECT_API_AUTH_STRING"]),
+        ("http://127.0.0.1:4322/api", None),
+        ("http://127.0.0.1.elsewhere.example:4321/api", None),
+    ):
+        monkeypatch.setenv("PREFECT_API_URL", url)
+        monkeypatch.delenv("PREFECT_API_AUTH_STRING", raising=False)
+        set_password()
+        assert os.environ.get("PREFECT_API_AUTH_STRING") == found
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "the:user's")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4321/api")
+    set_password()
+    assert os.environ["PREFECT_API_AUTH_STRING"] == "the:user's"
 
 
 def test_the_users_settings_win_except_for_the_addresses(
