@@ -65,6 +65,10 @@ def environment(folder: Path, storage: Path, port: int) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        # In memory, a restart of the server would lose what a run renews: Prefect ends such a run.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+            "prefect.server.concurrency.lease_storage.filesystem"
+        ),
         # Not "*": a page of another site may not use the API from the user's browser.
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": (
             f"http://{HOST}:{port},http://localhost:{port}"

@@ -110,6 +110,10 @@ class Service:
         assert not states or found.state.name in states, f"{found.state}\n{self.logs(run)}"
         return found
 
+    def has_ended(self, run: UUID) -> bool:
+        state = self.client.read_flow_run(run).state
+        return state is not None and state.is_final()
+
     def tasks(self, run: UUID) -> dict[str, set[str]]:
         """Return the states in which a run's tasks ended, by stage."""
         found: dict[str, set[str]] = {}
@@ -145,9 +149,16 @@ class Service:
 
     def kill(self) -> None:
         """Kill all processes, as when the machine stops."""
-        found = processes.ours(self.folder)
+        self._kill(processes.ours(self.folder))
+        assert processes.ours(self.folder) == []
+
+    def kill_server(self) -> None:
+        """Kill the server alone."""
+        (server,) = filter(local.is_server, processes.ours(self.folder))
+        self._kill([server, *server.children(recursive=True)])
+
+    def _kill(self, found: list[psutil.Process]) -> None:
         for process in found:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(found)
-        assert processes.ours(self.folder) == []

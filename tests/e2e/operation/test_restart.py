@@ -1,20 +1,72 @@
 """The server, its workers or all of it stop in mid-run, and start again."""
 
+import os
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from flows.server import processes
+from tasks.store import Store
+from tasks.store.run_records import record_lock
 from tests.e2e.operation.conftest import started
-from tests.e2e.operation.service import Service
+from tests.e2e.operation.service import Service, until
 from tests.support.servers import run_sentiment
+
+# Prefect renews a lease at 3/4 of its 300 s, and no setting changes that. Imported first by every
+# Python process, this makes a run renew its lease every 3 s instead. The lease stays as long.
+OFTEN = """
+import importlib.abc
+import importlib.util
+import sys
+
+
+class Often(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "prefect.concurrency._leases":
+            sys.meta_path.remove(self)
+            spec = importlib.util.find_spec(name)
+            load = spec.loader.exec_module
+
+            def exec_module(module):
+                load(module)
+                module._RENEWAL_FRACTION /= 75
+
+            spec.loader.exec_module = exec_module
+            return spec
+
+
+sys.meta_path.insert(0, Often())
+"""
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service whose password `up` made."""
-    with started(tmp_path_factory.mktemp("restart")) as service:
+    """A service whose password `up` made, and whose runs renew their leases every 3 s."""
+    folder = tmp_path_factory.mktemp("restart")
+    (folder / "often").mkdir()
+    (folder / "often" / "sitecustomize.py").write_text(OFTEN)
+    paths = f"{folder / 'often'}:{os.environ.get('PYTHONPATH', '')}"
+    with started(folder, PYTHONPATH=paths) as service:
         yield service
+
+
+def test_a_run_outlives_a_restart_of_the_server(service: Service) -> None:
+    def leases() -> set[float]:
+        """Return when leases were renewed."""
+        return {path.stat().st_mtime for path in service.folder.glob("concurrency_leases/*.json")}
+
+    with record_lock(Store(service.storage)):  # as gc does; the run waits for it
+        run = service.start("pipeline")
+        service.wait(run, "Running")
+        service.kill_server()
+        service.up()
+        back = time.time()
+        until(
+            "a renewal after the restart, or the run's end",
+            lambda: max(leases(), default=0) > back or service.has_ended(run),
+        )
+    service.wait(run, "Completed")
 
 
 def test_commands_on_this_machine_know_the_password_and_nobody_else(service: Service) -> None:
