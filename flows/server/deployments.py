@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events import Event, Resource
 from prefect.events.actions import ChangeFlowRunState
@@ -106,15 +106,36 @@ def watch_running(client: SyncPrefectClient) -> None:
     after this heartbeat it is missed like any other. Only for runs that have sent one themselves:
     others, such as those from a terminal, send none even while alive.
     """
-    running = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])
-    filter_ = FlowRunFilter(state=FlowRunFilterState(type=running))
-    for run in client.read_flow_runs(flow_run_filter=filter_):
+    for run in runs_in(client, StateType.RUNNING, StateType.CANCELLING):
         resource = f"prefect.flow-run.{run.id}"
         asked = {"event": {"name": [HEARTBEAT]}, "resource": {"id": [resource]}}
         sent = client.request("POST", "/events/filter", json={"filter": asked, "limit": 1})
         if sent.raise_for_status().json()["events"]:
             event = Event(event=HEARTBEAT, resource=Resource({"prefect.resource.id": resource}))
             client.request("POST", "/events", json=[event.model_dump(mode="json")])
+
+
+def end_runs(
+    client: SyncPrefectClient, workers: Set[str], at_work: Set[str | None], because: str
+) -> list[str]:
+    """End the runs that workers of these names started, but for those in ``at_work``, by id.
+
+    They end as crashed, or as cancelled if that was under way: either gives their place under the
+    deployment's limit to the next run. Return their names.
+    """
+    ended = []
+    for run in runs_in(client, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING):
+        if run.labels.get("prefect.worker.name") in workers and str(run.id) not in at_work:
+            cancelled = run.state_type == StateType.CANCELLING
+            state = StateType.CANCELLED if cancelled else StateType.CRASHED
+            client.set_flow_run_state(run.id, State(type=state, message=because))
+            ended.append(run.name)
+    return ended
+
+
+def runs_in(client: SyncPrefectClient, *states: StateType) -> list[FlowRun]:
+    asked = FlowRunFilterState(type=FlowRunFilterStateType(any_=[*states]))
+    return client.read_flow_runs(flow_run_filter=FlowRunFilter(state=asked))
 
 
 def names() -> list[str]:

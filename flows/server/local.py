@@ -2,7 +2,9 @@
 
 import os
 import secrets
+import socket
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -10,7 +12,17 @@ import httpx
 import psutil
 from filelock import FileLock
 
-from flows.server.processes import HOST, MARK, Note, end, launch, ours, private, refuse_taken
+from flows.server.processes import (
+    HOST,
+    MARK,
+    RUN,
+    Note,
+    end,
+    launch,
+    ours,
+    private,
+    refuse_taken,
+)
 from sentiment.errors import ServiceError
 
 START_WITHIN = 300.0  # seconds for the server to answer; creating its database is slow
@@ -39,6 +51,7 @@ def up(folder: Path, *, storage: Path, port: int, gpu: bool, note: Note) -> None
 
         wait_until_up(f"{env['PREFECT_API_URL']}/health", server, folder / "server.log")
         deploy(env, note)
+        end_dead_runs(folder, env, note, because="found dead by `sentiment up`")
         for pool in ("cpu", "gpu") if gpu else ("cpu",):
             start_worker(folder, pool, env, note)
 
@@ -55,6 +68,13 @@ def down(folder: Path, note: Note) -> None:
         children = [child for process in server for child in process.children(recursive=True)]
         kept = {process.pid for process in [*server, *children]}
         ended = end(process for process in ours(folder) if process.pid not in kept)
+        for process in server:
+            try:
+                env = process.environ()
+                if answers(f"{env['PREFECT_API_URL']}/health"):
+                    end_dead_runs(folder, env, note, because="stopped by `sentiment down`")
+            except (ServiceError, psutil.Error) as error:  # the next `up` marks them
+                note(f"runs       not marked as crashed: {error}")
         ended += end(ours(folder))
     note(f"stopped {ended} processes" if ended else f"nothing is running for {folder}")
 
@@ -127,8 +147,7 @@ def start_worker(folder: Path, pool: str, env: dict[str, str], note: Note) -> No
 
     A worker with another server, storage folder or password is stopped first.
     """
-    limit = ("--limit", "1") if pool == "gpu" else ()
-    arguments = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", *limit]
+    arguments = worker_command(folder, pool)
     for process in ours(folder):
         with suppress(psutil.Error):  # it may end meanwhile
             if process.cmdline()[1:] != arguments:
@@ -141,6 +160,37 @@ def start_worker(folder: Path, pool: str, env: dict[str, str], note: Note) -> No
             end([process, *process.children(recursive=True)])
     launch(arguments, folder / f"{pool}.log", env)
     note(f"worker     {pool} started")
+
+
+def worker_command(folder: Path, pool: str) -> list[str]:
+    limit = ("--limit", "1") if pool == "gpu" else ()
+    start = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
+    return [*start, "--name", worker_name(folder, pool), *limit]
+
+
+def worker_name(folder: Path, pool: str) -> str:
+    """Return a name by which runs of this folder's workers are told from those of all others."""
+    return f"{pool}@{socket.gethostname()}{folder}".translate({ord("/"): ":", ord("%"): ":"})
+
+
+def end_dead_runs(folder: Path, env: Mapping[str, str], note: Note, *, because: str) -> None:
+    """Mark runs as crashed that this folder's workers started and that no process works on.
+
+    Otherwise they would keep the place of the next run. The runs of a worker that is alive are
+    left to it, and so are those of other workers and of a terminal.
+    """
+    from flows.server.deployments import POOLS, end_runs, server_of
+
+    at_work, workers = set(), {pool: worker_name(folder, pool) for pool in POOLS}
+    for process in ours(folder):
+        with suppress(psutil.Error):  # it may end meanwhile
+            at_work.add(process.environ().get(RUN))
+            for pool in POOLS:
+                if process.cmdline()[1:] == worker_command(folder, pool):
+                    workers.pop(pool, None)
+    with server_of(env) as client:
+        for name in end_runs(client, {*workers.values()}, at_work, because):
+            note(f"run        {name}: {because}")
 
 
 def is_server(process: psutil.Process) -> bool:

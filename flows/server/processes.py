@@ -18,6 +18,7 @@ import psutil
 from sentiment.errors import ServiceError
 
 MARK = "SENTIMENT_UP"
+RUN = "PREFECT__FLOW_RUN_ID"  # set by Prefect's workers: the run that a process works on
 ROOT = Path(__file__).parents[2]  # where prefect.yaml is
 HOST = "127.0.0.1"
 END_WITHIN = 30.0  # seconds between SIGTERM and SIGKILL, for training to write a checkpoint

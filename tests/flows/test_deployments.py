@@ -12,11 +12,12 @@ import yaml
 from prefect import Flow, settings
 from prefect.cli.deploy._models import PrefectYamlModel
 from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import State, StateType
 from prefect.settings.legacy import Setting
 from pydantic import BaseModel
 
 from flows.config.presets import load_config
-from flows.server.deployments import POOLS, watch_running
+from flows.server.deployments import POOLS, end_runs, watch_running
 from flows.steps import STAGE_NAMES
 
 ROOT = Path(__file__).parents[2]
@@ -106,3 +107,40 @@ def test_only_runs_that_send_heartbeats_are_waited_for() -> None:
     (sent,) = server.events
     assert sent["event"] == "prefect.flow-run.heartbeat"
     assert sent["resource"] == {"prefect.resource.id": f"prefect.flow-run.{server.alive}"}
+
+
+class Workers:
+    """Has a run in each state of interest, by what it is; keeps how they end."""
+
+    def __init__(self) -> None:
+        self.ended: dict[str, StateType] = {}
+        self.runs = [
+            self.run("dead", "mine"),
+            self.run("not started", "mine", StateType.PENDING),
+            self.run("being cancelled", "mine", StateType.CANCELLING),
+            self.run("at work", "mine"),
+            self.run("of another worker", "other"),
+            self.run("from a terminal", None),
+        ]
+
+    def run(self, what: str, worker: str | None, state: StateType = StateType.RUNNING) -> Any:
+        labels = {"prefect.worker.name": worker} if worker else {}
+        return SimpleNamespace(id=what, name=what, labels=labels, state_type=state)
+
+    def read_flow_runs(self, flow_run_filter: FlowRunFilter) -> list[Any]:
+        asked = flow_run_filter.model_dump(mode="json", exclude_none=True)["state"]["type"]["any_"]
+        return [run for run in self.runs if run.state_type in asked]
+
+    def set_flow_run_state(self, run: str, state: State) -> None:
+        self.ended[run] = state.type
+
+
+def test_only_dead_runs_of_these_workers_are_ended() -> None:
+    server: Any = Workers()
+    expected = {
+        "dead": StateType.CRASHED,
+        "not started": StateType.CRASHED,
+        "being cancelled": StateType.CANCELLED,
+    }
+    assert end_runs(server, {"mine"}, {"at work", None}, "why") == [*expected]
+    assert server.ended == expected

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -13,6 +13,7 @@ from tests.e2e.operation.conftest import started
 from tests.e2e.operation.service import Service, until
 from tests.support.servers import run_sentiment
 
+LONG = ("train.epochs=100000", "train.checkpoint_every=10")
 # Prefect renews a lease at 3/4 of its 300 s, and no setting changes that. Imported first by every
 # Python process, this makes a run renew its lease every 3 s instead. The lease stays as long.
 OFTEN = """
@@ -67,6 +68,27 @@ def test_a_run_outlives_a_restart_of_the_server(service: Service) -> None:
             lambda: max(leases(), default=0) > back or service.has_ended(run),
         )
     service.wait(run, "Completed")
+
+
+@pytest.mark.parametrize(
+    ("stop", "reason"),
+    [
+        (Service.down, "stopped by `sentiment down`"),
+        (Service.kill, "found dead by `sentiment up`"),
+    ],
+)
+def test_the_run_after_a_stop_is_not_cancelled_because_of_the_one_that_it_ended(
+    service: Service, stop: Callable[[Service], None], reason: str
+) -> None:
+    run = service.start("pipeline", *LONG)
+    service.wait(run, "Running")
+    until("its training", lambda: [*service.storage.glob("checkpoints/*/step-*")])
+    stop(service)
+    service.up()
+    again = service.start("pipeline")
+    service.wait(again, "Completed")
+    ended = service.wait(run, "Crashed")
+    assert ended.state and ended.state.message == reason
 
 
 def test_commands_on_this_machine_know_the_password_and_nobody_else(service: Service) -> None:
