@@ -105,7 +105,7 @@ def test_of_the_templates_only_the_reports_own_counts() -> None:
             r'\1\n    patience: int = operational(3, description="Epochs to wait.")\2',
             id="a new operational setting",
         ),
-        pytest.param(r"(checkpoint %s is) damaged", r"\1 broken", id="a line of the log"),
+        pytest.param(r"(checkpoint %s cannot be) used", r"\1 read", id="a line of the log"),
         pytest.param(
             r'("MLFLOW_HTTP_REQUEST_MAX_RETRIES": )"1"', r'\1"2"',
             id="how often MLflow's server is tried",
