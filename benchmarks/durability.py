@@ -117,12 +117,12 @@ def compare(what: str, work: Callable[[Path], int], folder: Path, repeats: int) 
     """Do the same work with and without waiting, in turn."""
     seconds: dict[bool, list[float]] = {True: [], False: []}
     results = waits = 0
-    for _ in range(repeats):
-        for wait, measured in seconds.items():
+    for repeat in range(repeats):
+        for wait in (True, False) if repeat % 2 else (False, True):
             with TemporaryDirectory(dir=folder) as root, counting(wait) as seen:
                 started = time.perf_counter()
                 results = work(Path(root))
-                measured.append(time.perf_counter() - started)
+                seconds[wait].append(time.perf_counter() - started)
                 waits = len(seen)
     durable, quick = median(seconds[True]), median(seconds[False])
     return {

@@ -18,9 +18,7 @@ REQUIRED = (WEIGHTS, CONFIG, VOCABULARY, SUMS)
 
 def write_checksums(folder: Path) -> None:
     """Write the checksums of a bundle's other files."""
-    names = [name for name in (WEIGHTS, CONFIG, VOCABULARY, PROFILE) if (folder / name).exists()]
-    lines = [f"{_digest(folder / name)}  {name}\n" for name in sorted(names)]
-    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+    (folder / SUMS).write_text("".join(_lines(folder).values()), encoding="utf-8")
 
 
 def bundle_digest(folder: Path) -> str:
@@ -38,17 +36,21 @@ def check_bundle(folder: Path) -> str:
             f"{folder}: not a model bundle, {' and '.join(missing)} missing. "
             "Train one with `sentiment run`."
         )
-    lines = (folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
-    written = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    profile = (folder / PROFILE).exists() or PROFILE in written
-    for name in (WEIGHTS, CONFIG, VOCABULARY, *([PROFILE] if profile else [])):
-        path = folder / name
-        if not path.is_file() or _digest(path) != written.get(name):
-            raise ModelError(
-                f"{folder}: damaged model bundle ({name} is not the file that {SUMS} names). "
-                "Copy the bundle again, or train the model again."
-            )
+    written = (folder / SUMS).read_text(encoding="utf-8", errors="replace")
+    lines = _lines(folder)
+    if "".join(lines.values()) != written:
+        changed = next((name for name, line in lines.items() if line not in written), "a file")
+        raise ModelError(
+            f"{folder}: damaged model bundle ({changed} is not what {SUMS} says). Copy the bundle "
+            "again, or train the model again."
+        )
     return bundle_digest(folder)
+
+
+def _lines(folder: Path) -> dict[str, str]:
+    """Return the lines of a bundle's checksums, by file."""
+    names = [n for n in (CONFIG, WEIGHTS, PROFILE, VOCABULARY) if (folder / n).is_file()]
+    return {name: f"{_digest(folder / name)}  {name}\n" for name in names}
 
 
 def _digest(path: Path) -> str:

@@ -209,8 +209,8 @@ class Store:
                 stats = function(**arguments, **more, out=work, progress=progress)
             # Work done before a stage resumed from a checkpoint counts too.
             seconds = time.monotonic() - started + stats.get("seconds_before", 0)
-            manifest = self._manifest(request, work, folder, stats, run=run, seconds=seconds)
-            (work / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+            text = self._manifest(request, work, folder, stats, run, seconds).to_json()
+            (work / MANIFEST).write_text(text, encoding="utf-8")
             for path in (*work.rglob("*"), work):
                 flush(path)
             if folder.exists():
@@ -220,7 +220,7 @@ class Store:
             else:
                 work.rename(folder)
             flush(folder.parent)
-            return manifest
+            return Manifest.from_json(text)  # as others will read it, in the same order
         except SentimentError as error:
             self._keep_attachment(request, error)
             raise
@@ -233,7 +233,6 @@ class Store:
         work: Path,
         folder: Path,
         stats: dict[str, Any],
-        *,
         run: str,
         seconds: float,
     ) -> Manifest:

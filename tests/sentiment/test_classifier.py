@@ -18,6 +18,7 @@ from sentiment.errors import DataError, ModelError
 from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.evaluate import evaluate_model
 from sentiment.model.bundle import Bundle
+from sentiment.model.bundle_files import bundle_digest
 from sentiment.model.inference import BATCH_SIZE
 from sentiment.model.registry import CHAMPION, CHAMPION_FORMAT, LATEST
 from sentiment.model.texts import Scores, score_window
@@ -119,7 +120,8 @@ def test_without_a_path_it_is_the_champion_else_the_latest_model(
     latest = Classifier.load(write_random_bundle(tmp_path / LATEST)).probabilities(TEXTS)
     assert (Classifier.load().probabilities(TEXTS) == latest).all()
     shutil.copytree(trained.bundle, tmp_path / "train" / "1")
-    champions = {"format": CHAMPION_FORMAT, "champion": {"model": "train/1"}, "earlier": []}
+    champion = {"model": "train/1", "digest": bundle_digest(trained.bundle)}
+    champions = {"format": CHAMPION_FORMAT, "champion": champion, "earlier": []}
     (tmp_path / CHAMPION).write_text(json.dumps(champions))
     chances = Classifier.load().probabilities(TEXTS)
     assert (chances == classifier.probabilities(TEXTS)).all()

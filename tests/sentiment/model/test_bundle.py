@@ -137,7 +137,7 @@ def test_a_file_of_another_model_is_an_error(bundle: Path, trained: Trained) -> 
     other.mkdir()
     save_bundle(other, loaded.config, trained.vocabulary, network)
     shutil.copyfile(other / "model.safetensors", bundle / "model.safetensors")
-    with pytest.raises(ModelError, match=r"model\.safetensors is not the file that SHA256SUMS"):
+    with pytest.raises(ModelError, match=r"model\.safetensors is not what SHA256SUMS says"):
         Bundle.load(bundle)
 
 

@@ -39,7 +39,7 @@ def shout(
     text = source.read_text().upper() + config.word
     (out / "loud.txt").write_text(text)
     progress(1, 1)
-    return {"length": len(text)}
+    return {"length": len(text), "begins": text[:1]}
 
 
 def fail(source: Path, *, config: Config, out: Path, progress: Progress = silent) -> dict[str, Any]:
@@ -134,9 +134,10 @@ def test_a_result_is_computed_once(store: Store, source: Artifact) -> None:
     first, second = store.build(request(source)), store.build(request(source))
     assert (first.computed, second.computed) == (True, False)
     assert first.manifest == second.manifest
+    assert str(first.manifest) == str(second.manifest)  # in the same order, too
     assert CALLS == ["calm"]
     assert output(store, first.manifest).read_text() == "HELLO calm"
-    assert first.manifest.stats == {"length": 10}
+    assert first.manifest.stats == {"length": 10, "begins": "H"}
 
 
 def test_the_manifest_says_what_the_key_is_made_of(store: Store, source: Artifact) -> None:
