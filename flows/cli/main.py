@@ -7,8 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from gc import freeze
-from multiprocessing.util import _exit_function  # type: ignore[attr-defined]
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -26,7 +25,7 @@ from flows.cli.sample import sample
 from flows.cli.score import score
 from flows.cli.server import deploy, down, up
 from flows.cli.tune import tune
-from flows.server.ephemeral import ServerEndedError
+from flows.server.ephemeral import ServerEndedError, leave
 from sentiment import __version__
 from sentiment.errors import SentimentError
 
@@ -122,12 +121,6 @@ def plain_errors(debug: bool) -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
-
-
-def leave() -> NoReturn:
-    """Exit without Prefect's last words to its server, which it would repeat for seconds."""
-    _exit_function()  # ends multiprocessing as a normal exit does
-    os._exit(1)
 
 
 def main(arguments: list[str] | None = None) -> Any:

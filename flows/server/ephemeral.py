@@ -15,14 +15,25 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from multiprocessing.util import _exit_function  # type: ignore[attr-defined]
+from typing import NoReturn
 
 from sentiment.errors import SentimentError, ServiceError
+from sentiment.training.signals import wait_for_stoppable_work
 
 PATIENCE = 90  # seconds, for a busy machine
+END_WITHIN = 8.0  # seconds for a run to end after its server; a checkpoint may take longer
+ENDED = (
+    "Prefect's ephemeral server has ended, and with it this run. What is finished is kept: run the "
+    "same command again."
+)
 
 
 class ServerEndedError(ServiceError):
     """The ephemeral server ended before its run. Prefect has no one left to report to."""
+
+    def __init__(self) -> None:
+        super().__init__(ENDED)
 
 
 def prepare_prefect(*, debug: bool) -> None:
@@ -151,9 +162,17 @@ def _stopped_without(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
     def watch() -> None:
         process.wait()
-        if not over.is_set():
-            died.set()
-            _stop_this_process()
+        if over.is_set():
+            return
+        died.set()
+        _stop_this_process()
+        if over.wait(END_WITHIN):
+            return
+        # Prefect may be inside a request that it repeats for minutes, and so not hear.
+        wait_for_stoppable_work()
+        if not over.wait(1):
+            sys.stderr.write(f"Error: {ENDED}\n")
+            leave()
 
     threading.Thread(target=watch, name="watch of the server", daemon=True).start()
     try:
@@ -163,10 +182,7 @@ def _stopped_without(process: "subprocess.Popen[bytes]") -> Iterator[None]:
     except BaseException as error:
         if not died.is_set():
             raise
-        raise ServerEndedError(
-            "Prefect's ephemeral server has ended, and with it this run. What is finished is kept: "
-            "run the same command again."
-        ) from error
+        raise ServerEndedError from error
     finally:
         over.set()
 
@@ -181,6 +197,14 @@ def _stop_this_process() -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
     for worker in multiprocessing.active_children():
         worker.terminate()
+
+
+def leave() -> NoReturn:
+    """Exit without Prefect's last words to its server, which it would repeat for seconds."""
+    for worker in multiprocessing.active_children():
+        worker.kill()
+    _exit_function()  # ends multiprocessing as a normal exit does
+    os._exit(1)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

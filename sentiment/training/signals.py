@@ -17,6 +17,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOPPABLE = "stoppable work"  # name of its thread
 
 
 class StopRequest:
@@ -50,13 +51,20 @@ def run_stoppable(work: Callable[[], Result]) -> Result:
         except BaseException as error:  # raised by future.result()
             future.set_exception(error)
 
-    thread = threading.Thread(target=run, name="stoppable work")
+    thread = threading.Thread(target=run, name=STOPPABLE)
     try:
         thread.start()
         return future.result()
     finally:
         request.asked = True
         if thread.is_alive():
+            thread.join()
+
+
+def wait_for_stoppable_work() -> None:
+    """Wait until the threads of ``run_stoppable`` have ended."""
+    for thread in threading.enumerate():
+        if thread.name == STOPPABLE:
             thread.join()
 
 

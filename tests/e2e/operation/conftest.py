@@ -32,7 +32,7 @@ def started(folder: Path, **env: str) -> Iterator[Service]:
         **env,
     }
     with database() as url, pytest.MonkeyPatch.context() as patch:
-        patch.delenv("PREFECT_LOGGING_LEVEL")  # tests see what `make up` sets
+        patch.delenv("PREFECT_LOGGING_LEVEL", raising=False)  # tests see what `make up` sets
         if url:
             env["PREFECT_API_DATABASE_CONNECTION_URL"] = url
         service = Service(folder, write_small_data(folder / "data"), free_port(), **env)

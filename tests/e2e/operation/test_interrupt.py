@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,3 +186,36 @@ def test_worker_processes_end_with_a_run_whose_server_dies(
     assert "ephemeral server has ended" in stderr.splitlines()[-1]
     _, alive = psutil.wait_procs(children, timeout=PROMPTLY)
     assert alive == []
+
+
+# Prefect's client does so for a minute while it repeats a request.
+DEAF = """
+import time
+from flows.server.ephemeral import prepare_prefect, start_server
+
+prepare_prefect(debug=False)
+with start_server()():
+    print("up", flush=True)
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+"""
+
+
+def test_a_run_that_does_not_hear_of_its_server_s_end_is_ended(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", DEAF],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        env={**os.environ, "PREFECT_HOME": str(tmp_path)}, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        server_of(process).kill()
+        _, stderr = process.communicate(timeout=PROMPTLY)
+    finally:
+        end(process)
+    assert process.returncode == 1
+    assert stderr.startswith("Error: Prefect's ephemeral server has ended")
