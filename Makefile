@@ -38,7 +38,7 @@ e2e-postgres: install
 	E2E_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e/operation $(ARGS)
 
 chaos: install
-	CHAOS_ROUNDS=$(N) $(BIN)/python -m pytest -q -s tests/e2e/operation/test_chaos.py
+	CHAOS_ROUNDS=$(N) CHAOS_SEED=$${CHAOS_SEED:-$$(date +%s)} $(BIN)/python -m pytest -q -s tests/e2e/operation/test_chaos.py
 
 lint: install
 	$(BIN)/ruff check .

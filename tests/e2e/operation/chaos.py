@@ -225,6 +225,11 @@ class Run:
                 return
             time.sleep(0.01)
 
+    def wait_for_words(self) -> None:
+        """Wait until the run has said something: before, Python itself answers to signals."""
+        while not self.lines and self.process.poll() is None:
+            time.sleep(0.01)
+
     def signal(self, number: signal.Signals, *, group: bool) -> None:
         with suppress(ProcessLookupError):
             (os.killpg if group else os.kill)(self.process.pid, number)
@@ -244,10 +249,12 @@ def kill_the_group(_chaos: Chaos, run: Run) -> None:
 
 
 def SIGTERM(_chaos: Chaos, run: Run) -> None:
+    run.wait_for_words()
     run.signal(signal.SIGTERM, group=True)
 
 
 def SIGINT(_chaos: Chaos, run: Run) -> None:
+    run.wait_for_words()
     run.signal(signal.SIGINT, group=True)
 
 
