@@ -42,7 +42,7 @@ def check_bundle(folder: Path) -> str:
         changed = next((name for name, line in lines.items() if line not in written), "a file")
         raise ModelError(
             f"{folder}: damaged model bundle ({changed} is not what {SUMS} says). Copy the bundle "
-            "again, or train the model again."
+            "again, or make it again: run the same command as then with --verify."
         )
     return bundle_digest(folder)
 
