@@ -34,7 +34,8 @@ from benchmarks.support.compare import Disagreement
 from benchmarks.support.machine import describe_machine, machine_lines
 from sentiment.data import archives
 from sentiment.data.ingest import IngestConfig, ingest_file
-from tasks.manifest import digest_file, digest_json
+from sentiment.files import digest_file
+from tasks.manifest import digest_json
 
 STANDARD = "stdlib"
 CANDIDATES = ("rapidgzip", "indexed_bzip2")  # measured if installed

@@ -1,6 +1,7 @@
 """Files: written whole or not at all, JSON that is read, and whether others write a file."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -73,6 +74,12 @@ def is_in_state(path: Path, state: FileState) -> bool:
         return file_state(path) == state
     except OSError:
         return False
+
+
+def digest_file(path: Path) -> str:
+    """Return the sha256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> Any:

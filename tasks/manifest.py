@@ -74,12 +74,6 @@ class Manifest:
             raise ValueError("not a manifest") from error
 
 
-def digest_file(path: Path) -> str:
-    """Return the sha256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def digest_json(value: Any) -> str:
     """Return the sha256 of a JSON value; the order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -11,8 +11,8 @@ from typing import Any
 from sentiment.data.archives import DECODERS
 from sentiment.data.tables import JSON_LINES
 from sentiment.errors import DataError, StorageError
-from sentiment.files import file_state, read_json
-from tasks.manifest import Artifact, digest_file
+from sentiment.files import digest_file, file_state, read_json
+from tasks.manifest import Artifact
 from tasks.store.atomic import write_atomically
 from tasks.store.inputs import DIGESTS
 

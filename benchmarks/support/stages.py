@@ -16,13 +16,14 @@ import pyarrow.parquet as pq
 from benchmarks.support.machine import peak_memory
 from sentiment.data.ingest import IngestConfig, ingest_file
 from sentiment.data.reviews import Review, read_reviews
+from sentiment.files import digest_file
 from sentiment.text.cached_tokenizer import CachedTokenizer
 from sentiment.text.cleaning import URL, URL_MARK, TokenizeConfig, clean
 from sentiment.text.nltk_words import word_tokenize
 from sentiment.text.tensors import TensorsConfig, encode_shard
 from sentiment.text.tokenize import BATCH, TOKENS, count_words, tokenize_shard
 from sentiment.text.vocabulary import VocabularyConfig, build_vocabulary
-from tasks.manifest import digest_file, digest_json
+from tasks.manifest import digest_json
 
 T = TypeVar("T")
 

@@ -83,7 +83,7 @@ def _read_model(path: Path, config: ModelConfig) -> SentimentLSTM:
     with safe_open(path, framework="pt") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         found = {name: (part.get_dtype(), *part.get_shape()) for name, part in slices.items()}
-    words = found.get("embedding.weight", ("", 0))[1]
+    words = (*found.get("embedding.weight", ()), 0, 0)[1]  # a stranger's may have no dimension
     if config.layers > len(found):  # each has several
         raise ValueError(f"{path.name}: {config.layers:,} layers in {len(found)} weights")
     with torch.device("meta"):

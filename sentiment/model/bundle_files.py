@@ -4,10 +4,10 @@
 names a model everywhere: as champion, in scores, in exports and in ``sentiment models list``.
 """
 
-import hashlib
 from pathlib import Path
 
 from sentiment.errors import ModelError
+from sentiment.files import digest_file
 
 WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocabulary.parquet"
 PROFILE = "profile.json"  # optional
@@ -23,7 +23,7 @@ def write_checksums(folder: Path) -> None:
 
 def bundle_digest(folder: Path) -> str:
     """Return a bundle's digest without reading its other files; OSError if it has none."""
-    return _digest(folder / SUMS)
+    return digest_file(folder / SUMS)
 
 
 def check_bundle(folder: Path) -> str:
@@ -50,9 +50,4 @@ def check_bundle(folder: Path) -> str:
 def _lines(folder: Path) -> dict[str, str]:
     """Return the lines of a bundle's checksums, by file."""
     names = [n for n in (CONFIG, WEIGHTS, PROFILE, VOCABULARY) if (folder / n).is_file()]
-    return {name: f"{_digest(folder / name)}  {name}\n" for name in names}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {name: f"{digest_file(folder / name)}  {name}\n" for name in names}

@@ -6,7 +6,6 @@ digest (the first digits of the file's sha256) and the training that the header 
 before it is resumed from: wrong weights would end as a model that looks like any other.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sentiment.errors import StorageError
-from sentiment.files import flush
+from sentiment.files import digest_file, flush
 
 log = logging.getLogger(__name__)
 
@@ -95,5 +94,4 @@ def step_of(checkpoint: Path) -> int:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return digest_file(path)[:16]

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sentiment.errors import DataError, StorageError
-from sentiment.files import file_state, is_in_state
-from tasks.manifest import Artifact, digest_file
+from sentiment.files import digest_file, file_state, is_in_state
+from tasks.manifest import Artifact
 
 DIGESTS = "digests.json"  # of input files, by path, size and modification time
 

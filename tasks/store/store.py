@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from sentiment.errors import SentimentError, StageError, StorageError
-from sentiment.files import flush
+from sentiment.files import digest_file, flush
 from sentiment.progress import Progress, silent
-from tasks.manifest import Artifact, Manifest, digest_file
+from tasks.manifest import Artifact, Manifest
 from tasks.stage import FORCED, Request
 from tasks.store.atomic import READ_ONLY, computing_in, writing_to
 from tasks.store.inputs import checked

@@ -22,9 +22,9 @@ from uuid import uuid4
 import psutil
 
 from sentiment.errors import ModelError, StorageError
+from sentiment.files import digest_file
 from sentiment.model.bundle import Bundle
 from sentiment.model.registry import CHAMPION, model_in_use
-from tasks.manifest import digest_file
 from tasks.store import Store
 from tests.support.reviews import good_lines
 from tests.support.runs import TINY
@@ -98,8 +98,8 @@ class Chaos:
 
     # One round
 
-    def round(self) -> None:
-        """Disturb a run, then run to the end and compare all that it stored."""
+    def round(self) -> str:
+        """Disturb a run and return how it ended; then run to the end and compare what it stored."""
         self.lose_results()
         mark = uuid4().hex
         disturb = self.random.choice(DISTURBANCES)
@@ -110,6 +110,7 @@ class Chaos:
         self.tally[f"{disturb.__name__.replace('_', ' ')}: {outcome}"] += 1
         wait_until_gone(mark)
         self._recover()
+        return outcome
 
     @contextmanager
     def _running(self, mark: str) -> Iterator["Run"]:

@@ -227,8 +227,8 @@ def test_a_cancelled_run_cancels_its_training_on_the_pool_gpu(service: Service) 
         lambda: [found for found in sent_to_gpu(service, seed=7) if found.state_name == "Running"],
     )
     service.cancel(run)
-    service.wait(run, "Cancelled")
-    service.wait(other.id, "Cancelled")
+    ended = [service.wait(each, "Cancelled") for each in (run, other.id)]
+    assert [each.state_name for each in ended] == ["Cancelled"] * 2
 
 
 def test_a_stage_that_takes_too_long_fails_its_run_by_name(service: Service) -> None:

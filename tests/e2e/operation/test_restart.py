@@ -67,7 +67,7 @@ def test_a_run_outlives_a_restart_of_the_server(service: Service) -> None:
             "a renewal after the restart, or the run's end",
             lambda: max(leases(), default=0) > back or service.has_ended(run),
         )
-    service.wait(run, "Completed")
+    assert service.wait(run, "Completed").state_name == "Completed"
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,15 @@ def test_a_long_word_many_times_takes_its_memory_once(bundle: Path) -> None:
     assert pool.max_memory() == peak or pool.max_memory() - before < 2**26
 
 
+def test_an_embedding_without_rows_is_an_error(bundle: Path) -> None:
+    weights = load_file(bundle / "model.safetensors")
+    weights["embedding.weight"] = torch.tensor(1.0)
+    save_file(weights, bundle / "model.safetensors")
+    write_checksums(bundle)
+    with pytest.raises(ModelError, match=r"embedding\.weight is F32 \[\] instead of"):
+        Bundle.load(bundle)
+
+
 def test_a_row_without_a_word_is_an_error(bundle: Path) -> None:
     words = pq.read_table(bundle / "vocabulary.parquet").to_pydict()
     words["word"][-1] = None

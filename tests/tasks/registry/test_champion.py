@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from sentiment.errors import ModelError, StorageError
 from sentiment.evaluation.promotion import Candidate, Incumbent, PromoteConfig, judge
+from sentiment.files import digest_file
 from sentiment.model.bundle_files import CONFIG, VOCABULARY, WEIGHTS, write_checksums
 from sentiment.model.registry import CHAMPION, LATEST, model_in_use
-from tasks.manifest import Artifact, Manifest, digest_file
+from tasks.manifest import Artifact, Manifest
 from tasks.registry.champion import (
     Entry,
     Registry,

@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sentiment.errors import DataError, StageError, StorageError
+from sentiment.files import digest_file
 from sentiment.progress import Progress, silent
 from sentiment.settings import Settings, operational
-from tasks.manifest import Artifact, Manifest, digest_file
+from tasks.manifest import Artifact, Manifest
 from tasks.stage import Request, Stage
 from tasks.store.store import MANIFEST, Built, Store
 
