@@ -1,9 +1,9 @@
-"""Reading bz2 files: the standard library's decoder against multi-threaded ones.
+"""Reading bz2 files: by one decoder of the standard library, by several, and by other libraries.
 
     python benchmarks/decompress.py --data DIR
 
-Those are rapidgzip and indexed_bzip2, if installed (with pip; the project does not use them). All
-ways must give the same bytes. What counts is ingest as a whole, which is timed too.
+The others are rapidgzip and indexed_bzip2, if installed (with pip; the project does not use them).
+All ways must give the same bytes. What counts is ingest as a whole, which is timed too.
 """
 
 import argparse
@@ -33,8 +33,10 @@ from benchmarks.support.command import execute
 from benchmarks.support.compare import Disagreement
 from benchmarks.support.machine import describe_machine, machine_lines
 from sentiment.data import archives
+from sentiment.data.archives import read_blocks
 from sentiment.data.ingest import IngestConfig, ingest_file
 from sentiment.files import digest_file
+from sentiment.progress import OnRead
 from tasks.manifest import digest_json
 
 STANDARD = "stdlib"
@@ -90,12 +92,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def ways() -> dict[str, Reader]:
     """Return the ways to read a bz2 file as blocks of bytes."""
-    found: dict[str, Reader] = {STANDARD: archives.read_blocks}
+    found: dict[str, Reader] = {STANDARD: on_one_thread, "side by side": read_blocks}
     for name in CANDIDATES:
         if importlib.util.find_spec(name):
             for threads in (1, 2):
                 found[f"{name}, {threads} thread{'s'[: threads - 1]}"] = reader(name, threads)
     return found
+
+
+def on_one_thread(path: Path, *rest: OnRead) -> Iterator[bytes]:
+    with patch.object(archives, "MOST_THREADS", 1):
+        yield from read_blocks(path, *rest)
 
 
 def reader(module: str, threads: int) -> Reader:

@@ -9,9 +9,11 @@ import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from sentiment.data.bz2_blocks import UnusualError, decode_blocks
 from sentiment.errors import ArchiveError, DataError
 from sentiment.progress import OnRead, ignore_share
 
@@ -22,6 +24,7 @@ else:
 
 READ_BYTES = 1 << 16
 BLOCK_BYTES = 1 << 20  # decompressed at a time: a few bytes may expand to gigabytes
+MOST_THREADS = 4  # that decode one file
 LONGEST_LINE = 1 << 26  # bytes; longer than this, the file cannot be one review per line
 
 
@@ -75,11 +78,45 @@ def read_blocks(path: Path, on_read: OnRead = ignore_share) -> Iterator[bytes]:
     """
     try:
         with path.open("rb") as file:
-            chunks = _chunks(file, on_read)
-            new_decoder = DECODERS.get(path.suffix.lower())
-            yield from chunks if new_decoder is None else _decode(path, chunks, new_decoder)
+            # An empty file is a truncated one; a pipe, of size 0 too, cannot be read again.
+            packed = path.suffix.lower() == ".bz2" and os.fstat(file.fileno()).st_size > 0
+            threads = _threads() if packed else 1
+            if threads > 1:
+                yield from _read_side_by_side(path, file, on_read, threads)
+            else:
+                yield from _read_in_order(path, file, on_read)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def _threads() -> int:
+    """Return how many threads may decode one file: one per core that this process may use."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return min(cores, MOST_THREADS)
+
+
+def _read_in_order(path: Path, file: BinaryIO, on_read: OnRead) -> Iterator[bytes]:
+    chunks = _chunks(file, on_read)
+    new_decoder = DECODERS.get(path.suffix.lower())
+    return chunks if new_decoder is None else _decode(path, chunks, new_decoder)
+
+
+def _read_side_by_side(
+    path: Path, file: BinaryIO, on_read: OnRead, threads: int
+) -> Iterator[bytes]:
+    """Yield a bz2 file's content. Start again, in order, where its blocks cannot be told apart."""
+    done = 0
+    with suppress(UnusualError):
+        for block in decode_blocks(_chunks(file, on_read), threads, BLOCK_BYTES):
+            yield block
+            done += len(block)
+        return
+    file.seek(0)
+    for block in _read_in_order(path, file, on_read):
+        if len(block) > done:
+            yield block[done:]
+        done = max(done - len(block), 0)
 
 
 def _chunks(file: BinaryIO, on_read: OnRead) -> Iterator[bytes]:

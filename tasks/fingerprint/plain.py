@@ -20,7 +20,7 @@ _SAFE = frozenset({
     "logging.getLogger", "math.*", "pathlib.*", "pyarrow.binary", "pyarrow.float32",
     "pyarrow.float64", "pyarrow.int8", "pyarrow.int16", "pyarrow.int32", "pyarrow.int64",
     "pyarrow.list_", "pyarrow.schema", "pyarrow.string", "pyarrow.uint8", "pydantic.*",
-    "re.compile", "re.split", "threading.Lock", "threading.local", "torch.device",
+    "re.compile", "re.escape", "re.split", "threading.Lock", "threading.local", "torch.device",
     "torch.nn.Module", "torch.no_grad", "typing.*",
     *(name for name, value in vars(builtins).items() if isinstance(value, type)),
 }) - {"type", "map", "filter"}  # fmt: skip
