@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+import pyarrow as pa
 import torch
 from rich import box
 from rich.console import Console
@@ -92,7 +93,8 @@ def read(path: Path, rows: int, bundle: Bundle) -> tuple[list[Ids], npt.NDArray[
     pairs = [(e.text, e.label) for e in islice(entries, rows) if e.text is not None]
     if not pairs:
         raise DataError(f"{path}: no labelled reviews: its lines must begin with __label__.")
-    words = tokenize_texts([text for text, _ in pairs], bundle.config.tokenize)
+    texts = pa.array([text for text, _ in pairs])
+    words = tokenize_texts(texts, bundle.config.tokenize).to_pylist()
     longest = bundle.config.tensors.max_length
     encoded = [bundle.vocabulary.encode(found or [""])[:longest] for found in words]
     return [ids.astype(np.int64) for ids in encoded], np.array([label == 1 for _, label in pairs])

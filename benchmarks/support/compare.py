@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.support import plain_preprocessing as plain
@@ -17,6 +18,7 @@ from benchmarks.support.machine import in_fresh_process, peak_memory
 from benchmarks.support.stages import Outputs, Peaks
 from sentiment.text.cached_tokenizer import CachedTokenizer
 from sentiment.text.tensors import EncodedReviews
+from sentiment.text.tokenize import WORDS
 
 BATCH_SIZE = 400  # the article's
 TOKENIZE_BAR = 5.0
@@ -123,6 +125,9 @@ def time_stages(
     """Time each stage alone, on the output of the stage before it."""
     texts = plain.read(source)[1]
     cleaned = plain.clean(texts)
+    column = pa.array(texts)
+    tokens = pa.array(expected.tokens, WORDS)
+    shards = [tokens[at : at + shard_size] for at in range(0, len(texts), shard_size)]
     parts = [path.parent for path in outputs.tokens]
     take_all = pad_batches(EncodedReviews.load(outputs.tensors))
     if not np.array_equal(np.concatenate(take_all()), expected.padded):
@@ -144,12 +149,12 @@ def time_stages(
             lambda: plain.read(source),
             lambda: stages.read(source),
         ),
-        row("clean", lambda: plain.clean(texts), lambda: stages.clean_texts(texts)),
+        row("clean", lambda: plain.clean(texts), lambda: stages.clean_texts(column)),
         *time_tokenizing(cleaned, plain.clean(list(warm)), repeats),
         row(
             "count + vocabulary",
             lambda: plain.build_vocabulary(expected.tokens),
-            lambda: stages.build_words(expected.tokens, folder, shard_size=shard_size),
+            lambda: stages.build_words(shards, folder),
         ),
         row(
             "encode",
@@ -166,16 +171,19 @@ def time_tokenizing(cleaned: Sequence[str], warm: Sequence[str], repeats: int) -
     Each repeat has different reviews, so that none is seen twice.
     """
     blocks = [list(cleaned[start::repeats]) for start in range(repeats)]
+    columns = [pa.array(block) for block in blocks]
     cached = CachedTokenizer()
     stages.load_nltk()
-    stages.tokenize(cached, warm)
+    stages.tokenize(cached, pa.array(warm))
     found: dict[tuple[str, int], list[list[str]]] = {}
 
-    def way(name: str, tokenize: Callable[[list[str]], list[list[str]]]) -> Way:
+    def way(name: str, tokenize: Callable[[int], list[Any]]) -> Way:
         def run(repeat: int) -> float:
             started = time.perf_counter()
-            tokens = tokenize(blocks[repeat])
+            tokens = tokenize(repeat)
             seconds = time.perf_counter() - started
+            if tokens and isinstance(tokens[0], pa.ListArray):
+                tokens = [words for part in tokens for words in part.to_pylist()]
             if found.setdefault(("first", repeat), tokens) != tokens:
                 raise Disagreement(f"the tokens differ: {name}, repeat {repeat}")
             return seconds
@@ -184,9 +192,9 @@ def time_tokenizing(cleaned: Sequence[str], warm: Sequence[str], repeats: int) -
 
     plainly, cold, known = alternate(
         repeats,
-        way("plain", plain.tokenize),
-        way("cold", lambda block: stages.tokenize(CachedTokenizer(), block)),
-        way("warm", lambda block: stages.tokenize(cached, block)),
+        way("plain", lambda repeat: plain.tokenize(blocks[repeat])),
+        way("cold", lambda repeat: stages.tokenize(CachedTokenizer(), columns[repeat])),
+        way("warm", lambda repeat: stages.tokenize(cached, columns[repeat])),
     )
     size = len(cleaned) / repeats
     return [

@@ -1,16 +1,15 @@
 """The pipeline's own functions, from a bz2 file to stored tensors, without store and Prefect."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.support.machine import peak_memory
@@ -18,14 +17,12 @@ from sentiment.data.ingest import IngestConfig, ingest_file
 from sentiment.data.reviews import Review, read_reviews
 from sentiment.files import digest_file
 from sentiment.text.cached_tokenizer import CachedTokenizer
-from sentiment.text.cleaning import URL, URL_MARK, TokenizeConfig, clean
+from sentiment.text.cleaning import TokenizeConfig, clean_column
 from sentiment.text.nltk_words import word_tokenize
 from sentiment.text.tensors import TensorsConfig, encode_shard
-from sentiment.text.tokenize import BATCH, TOKENS, count_words, tokenize_shard
+from sentiment.text.tokenize import BATCH, count_words, rename_urls, tokenize_shard
 from sentiment.text.vocabulary import VocabularyConfig, build_vocabulary
 from tasks.manifest import digest_json
-
-T = TypeVar("T")
 
 INGEST, TOKENIZE, TENSORS = IngestConfig(), TokenizeConfig(), TensorsConfig()
 
@@ -55,29 +52,22 @@ def read(source: Path) -> list[Review]:
     return [record for record in records if isinstance(record, Review)]
 
 
-def clean_texts(texts: Sequence[str]) -> list[str]:
-    return [clean(text, TOKENIZE) for text in texts]
+def clean_texts(texts: pa.StringArray) -> pa.StringArray:
+    return clean_column(texts, TOKENIZE)
 
 
-def tokenize(tokenizer: CachedTokenizer, cleaned: Sequence[str]) -> list[list[str]]:
+def tokenize(tokenizer: CachedTokenizer, cleaned: pa.StringArray) -> list[pa.ListArray]:
     """Split cleaned texts into words, in batches of the stage's size."""
-    tokens: list[list[str]] = []
-    for texts in _parts(cleaned, BATCH):
-        tokens += tokenizer.tokenize_all(texts)
-    return [
-        [URL if word == URL_MARK else word for word in words] if URL_MARK in words else words
-        for words in tokens
-    ]
+    parts = (cleaned[start : start + BATCH] for start in range(0, len(cleaned), BATCH))
+    return [rename_urls(tokenizer.tokenize(part)) for part in parts]
 
 
-def build_words(tokens: Sequence[list[str]], folder: Path, *, shard_size: int) -> Path:
+def build_words(shards: Sequence[pa.ListArray], folder: Path) -> Path:
     """Count the words of each shard, merge the counts and write the vocabulary."""
     counts = []
-    for number, shard in enumerate(_parts(tokens, shard_size)):
-        lists = [pa.array(batch, TOKENS.field("tokens").type) for batch in _parts(shard, BATCH)]
-        words = pc.list_flatten(pa.chunked_array(lists)).combine_chunks()
+    for number, shard in enumerate(shards):
         counts.append(folder / f"counts-{number:05d}.parquet")
-        pq.write_table(count_words(words), counts[-1], compression="zstd")
+        pq.write_table(count_words(shard.flatten()), counts[-1], compression="zstd")
     build_vocabulary(counts, vocabulary=VocabularyConfig(), out=folder)
     return folder / "vocabulary.parquet"
 
@@ -141,7 +131,3 @@ def _meet(barrier: Barrier) -> None:
 def load_nltk() -> None:
     """Pay for the first use of NLTK before the clock starts."""
     word_tokenize("Ready. Go.")
-
-
-def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (items[start : start + size] for start in range(0, len(items), size))

@@ -8,6 +8,8 @@ from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from benchmarks.preprocess import reviews_of
@@ -19,7 +21,7 @@ from sentiment.model.config import ModelConfig, TrainConfig
 from sentiment.model.devices import arithmetic, choose_device, denormals_as_zero, keep_freed_memory
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.cached_tokenizer import CachedTokenizer
-from sentiment.text.cleaning import TokenizeConfig, clean
+from sentiment.text.cleaning import TokenizeConfig, clean_column
 from sentiment.text.tensors import EncodedReviews, offsets_of
 from sentiment.training.trainer import make_optimizer, training_step
 
@@ -87,10 +89,9 @@ def made_reviews(options: argparse.Namespace) -> EncodedReviews:
     if options.data is None:
         lengths = np.maximum(1, rng.lognormal(4.32, 0.65, count)).astype(np.int64)
     else:
-        tokenizer = CachedTokenizer()
-        texts = islice(reviews_of(options.data, count), count)
-        cleaned = [clean(text, TokenizeConfig()) for _, text in texts]
-        lengths = np.array([len(words) for words in tokenizer.tokenize_all(cleaned)], np.int64)
+        texts = pa.array([text for _, text in islice(reviews_of(options.data, count), count)])
+        words = CachedTokenizer().tokenize(clean_column(texts, TokenizeConfig()))
+        lengths = pc.list_value_length(words).to_numpy().astype(np.int64)
         lengths = np.resize(lengths, count)  # repeated if too few
     lengths = np.minimum(lengths, options.max_length)
     # Zipf's law: a word's frequency falls with its rank.

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from sentiment.errors import DataError
@@ -14,7 +15,7 @@ from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle
 from sentiment.model.inference import probabilities, score
 from sentiment.text.tensors import encode_words
-from sentiment.text.tokenize import tokenize_texts
+from sentiment.text.tokenize import WORDS, tokenize_texts
 
 WINDOW = 4_096  # texts held as words at a time, among which batches of similar length are made
 
@@ -45,9 +46,11 @@ def score_window(bundle: Bundle, texts: Sequence[str], device: torch.device) -> 
     """
     config = bundle.config
     check_encodable(texts)
-    words = [w or [""] for w in tokenize_texts(texts, config.tokenize)]
+    words = tokenize_texts(pa.array(texts, pa.string()), config.tokenize)
+    if pc.min(pc.list_value_length(words)).as_py() == 0:
+        words = pa.array([found or [""] for found in words.to_pylist()], WORDS)
     encoded = encode_words(
-        pa.array(words, pa.list_(pa.string())),
+        words,
         bundle.vocabulary,
         config.tensors.max_length,
         labels=np.zeros(len(texts), np.uint8),

@@ -1,4 +1,6 @@
-"""NLTK's words at several times its speed, by caching its answers for chunks of text.
+"""NLTK's words at many times its speed, by caching its answers for chunks of text.
+
+Texts are tokenized a column at a time: Python touches only what it has not seen before.
 
 A *chunk* is what stands between two spaces. The answer of ``nltk_words.word_tokenize`` for a text
 is put together from answers for its chunks, which rests on three facts about NLTK:
@@ -38,19 +40,23 @@ so (no sentence begins there). In the worst case a window is the whole text.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
-from typing import cast
+from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from punkt.data import english
 
+from sentiment.text.answers import LONGEST, Answers, Numbers, Words
 from sentiment.text.nltk_words import word_tokenize
 
-Tokens = tuple[str, ...]
+Window: TypeAlias = tuple[bool, str, bool]  # its text, and whether a mark stands before and behind
 
 # A chunk that no rule of NLTK's knows; it stands between questions asked together.
 MARK = "\ue001"
-LONGEST = 40  # characters of a cached chunk or window; longer ones seldom recur
 
 _PLAIN = r"[^\s\w.?!'\")\]}‘’“”«»]"  # signs that neither quote, close, nor end a sentence
 _STEADY = re.compile(
@@ -98,84 +104,97 @@ def is_steady(chunk: str) -> bool:
 
 
 class CachedTokenizer:
-    """Splits texts into words exactly as ``word_tokenize`` does, and caches its answers.
-
-    At most ``capacity`` answers are kept, in two halves: when the recent half is full, it becomes
-    the older one, whose answers are dropped unless they are used again. So frequent ones stay, and
-    a hit in the recent half costs nothing extra.
-    """
+    """Splits texts into words exactly as ``word_tokenize`` does, and caches its answers."""
 
     def __init__(self, capacity: int = 400_000) -> None:
-        self._half = capacity // 2
-        self._recent: dict[str, Tokens] = {}
-        self._older: dict[str, Tokens] = {}
+        self.answers = Answers(capacity)
 
-    def __len__(self) -> int:
-        """Return the number of cached answers."""
-        return len(self._recent) + len(self._older)
+    def tokenize(self, texts: pa.StringArray) -> pa.ListArray:
+        """Return each text's words, a list of dictionary-coded strings; no text may be null."""
+        split = pc.split_pattern(texts, " ")
+        first = np.append(0, np.cumsum(pc.list_value_length(split)))  # chunk of each text
+        encoded = split.flatten().dictionary_encode()
+        chunks, places = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+        of_chunks = self._numbers_of(chunks)
+        numbers = of_chunks[places]
+        if (self.answers.lengths[of_chunks] < 0).any():
+            self._answer_windows(chunks, places, numbers, first[:-1])
+        words = self.answers.words(numbers)
+        rows = np.append(0, np.cumsum(self.answers.lengths[numbers]))[first]
+        self.answers.used(np.append(numbers, of_chunks))
+        return pa.ListArray.from_arrays(pa.array(rows, pa.int32()), words)
 
-    def tokenize(self, text: str) -> list[str]:
-        """Return a text's words."""
-        return self.tokenize_all([text])[0]
+    def _numbers_of(self, chunks: Sequence[str]) -> Numbers:
+        """Return the numbers of chunks, and answer those that are new, if they are steady."""
+        found = list(map(self.answers.number, chunks))
+        fresh = [chunk for chunk, number in zip(chunks, found, strict=True) if number is None]
+        if fresh:
+            answers: list[Words | None] = [_evident(chunk) for chunk in fresh]
+            steady = [at for at, a in enumerate(answers) if a is None and is_steady(fresh[at])]
+            for at, answer in zip(steady, _ask([fresh[at] for at in steady]), strict=True):
+                answers[at] = answer
+            new = iter(self.answers.add(fresh, answers))
+            found = [next(new) if number is None else number for number in found]
+        return np.array(found, np.int64)
 
-    def tokenize_all(self, texts: Sequence[str]) -> list[list[str]]:
-        """Return each text's words; faster than text by text, as NLTK is asked less often."""
-        split = [text.split(" ") for text in texts]
-        rows: list[list[Tokens | None]] = [list(map(self._recent.get, chunks)) for chunks in split]
-        gaps = [(chunks, row) for chunks, row in zip(split, rows, strict=True) if None in row]
-        answers = self._answers(
-            {c for chunks, row in gaps for c, part in zip(chunks, row, strict=True) if part is None}
-        )
-        waiting = []
-        for chunks, row in gaps:
-            for at, part in enumerate(row):
-                if part is None:
-                    row[at] = answers.get(chunks[at])
-            for start, stop in _windows(chunks, row) if None in row else ():
-                question, surplus = " ".join(chunks[start:stop]), 0
-                if stop < len(row) and question.rstrip().endswith("."):
-                    question += f" {chunks[stop]}"
-                    surplus = len(row[stop] or ())
-                # A mark stands for the rest of the text, where there is some.
-                left = f"{MARK} " if start or question[:1].isalnum() else ""
-                right = f" {MARK}" if stop < len(row) else ""
-                if left and right and MARK not in question:
-                    waiting.append((row, start, stop, f" {question} ", surplus))
-                else:
-                    found = word_tokenize(left + question + right)[bool(left) :]
-                    _put(row, start, stop, found, surplus + bool(right))
-        answers = self._answers({question for *_, question, _ in waiting})
-        for row, start, stop, question, surplus in waiting:
-            _put(row, start, stop, answers[question], surplus)
-        return [list(chain.from_iterable(cast(list[Tokens], row))) for row in rows]
+    def _answer_windows(
+        self,
+        chunks: Sequence[str],
+        places: npt.NDArray[np.int32],
+        numbers: Numbers,
+        first: Numbers,
+    ) -> None:
+        """Put the answers of windows in the place of open chunks.
 
-    def _answers(self, questions: Iterable[str]) -> dict[str, Tokens]:
-        """Answer all windows (which have spaces) and, of the chunks, those that are steady."""
-        answers: dict[str, Tokens] = {"": ()}
-        unknown = []
-        for question in questions:
-            found = self._recent.get(question)
-            if found is None:
-                found = self._older.get(question) or _evident(question)
-                if found is not None:
-                    self._keep(question, found)
-                elif " " in question or is_steady(question):
-                    unknown.append(question)
-            if found is not None:
-                answers[question] = found
-        for question, found in _ask(unknown):
-            answers[question] = found
-            self._keep(question, found)
-        return answers
+        ``numbers`` are those of all chunks of all texts, ``places`` where they are among the
+        distinct ``chunks``, ``first`` where each text begins.
+        """
+        begin = np.zeros(len(numbers) + 1, np.bool_)  # of a text; also behind the last one
+        begin[first] = begin[-1] = True
+        waiting: dict[Window, list[int]] = {}
+        surplus: dict[Window, int] = {}
+        for start, stop in self._windows(numbers, begin):
+            text = " ".join([chunks[at] for at in places[start:stop].tolist()])
+            right, after = not begin[stop], 0
+            if right and text.rstrip().endswith("."):
+                text += f" {chunks[places[stop]]}"
+                after = int(self.answers.lengths[numbers[stop]])
+            # A mark stands for the rest of the text, where there is some.
+            window = (not begin[start] or text[:1].isalnum(), text, right)
+            number = self.answers.number(window)
+            if number is None:
+                waiting.setdefault(window, []).append(start)
+                surplus[window] = after
+            else:
+                numbers[start] = number
+            numbers[start + 1 : stop] = 0
+        if waiting:
+            answers = [
+                answer[: len(answer) - surplus[window]]
+                for window, answer in zip(waiting, _ask_windows([*waiting]), strict=True)
+            ]
+            new = self.answers.add([*waiting], answers)
+            for number, starts in zip(new, waiting.values(), strict=True):
+                numbers[starts] = number
 
-    def _keep(self, question: str, answer: Tokens) -> None:
-        if len(self._recent) >= self._half:
-            self._older, self._recent = self._recent, {}
-        if self._half and len(question) <= LONGEST:
-            self._recent[question] = answer
+    def _windows(self, numbers: Numbers, begin: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+        """Return where the windows start and stop; none goes beyond its text."""
+        place = np.arange(len(begin))
+        lengths = self.answers.lengths[numbers]
+        may_start = begin[:-1] | self.answers.begins[numbers]
+        may_start[1:] |= self.answers.ends[numbers[:-1]]
+        start_of = np.maximum.accumulate(np.where(may_start, place[:-1], 0))
+        may_stop = begin.copy()
+        may_stop[:-1] |= lengths > 0  # the empty chunk, too, joins what is open
+        stop_of = np.minimum.accumulate(np.where(may_stop, place, len(numbers))[::-1])[::-1]
+        opened = np.flatnonzero(lengths < 0)
+        starts, stops = start_of[opened], stop_of[opened + 1]
+        apart = starts[1:] >= stops[:-1]  # windows that overlap are one
+        starts, stops = starts[np.append(True, apart)], stops[np.append(apart, True)]
+        return list(zip(starts.tolist(), stops.tolist(), strict=True))
 
 
-def _evident(chunk: str) -> Tokens | None:
+def _evident(chunk: str) -> Words | None:
     match = _EVIDENT.fullmatch(chunk)
     if match is None or not (match[2] == chunk or is_steady(chunk)):
         return None
@@ -186,35 +205,25 @@ def _evident(chunk: str) -> Tokens | None:
     return tuple(filter(None, ("``" if before == '"' else before, word, clitic, *signs)))
 
 
-def _ask(questions: Sequence[str]) -> Iterator[tuple[str, Tokens]]:
+def _ask(questions: Sequence[str]) -> list[list[str]]:
     """Ask NLTK all questions in one text: a call costs as much as several chunks."""
     tokens = word_tokenize(f" {MARK} ".join(["", *questions, ""])) if questions else []
-    at = 1
-    for question in questions:
+    answers, at = [], 1
+    for _ in questions:
         end = tokens.index(MARK, at)
-        yield question, tuple(tokens[at:end])
+        answers.append(tokens[at:end])
         at = end + 1
+    return answers
 
 
-def _windows(chunks: Sequence[str], row: Sequence[Tokens | None]) -> list[tuple[int, int]]:
-    """Return where the windows start and stop; a row holds None for an open chunk."""
-    windows: list[tuple[int, int]] = []
-    stop = 0
-    for start, part in enumerate(row):
-        if part is not None or start < stop:
-            continue
-        stop = start + 1
-        while stop < len(row) and not row[stop]:  # also the empty chunk between two spaces
-            stop += 1
-        while start and not chunks[start][:1].isalnum() and not chunks[start - 1][-1:].isalnum():
-            start -= 1
-            if windows and start < windows[-1][1]:
-                start = windows.pop()[0]
-        windows.append((start, stop))
-    return windows
-
-
-def _put(
-    row: list[Tokens | None], start: int, stop: int, found: Sequence[str], surplus: int
-) -> None:
-    row[start:stop] = [tuple(found[: len(found) - surplus])] + [()] * (stop - start - 1)
+def _ask_windows(windows: Sequence[Window]) -> list[list[str]]:
+    inner = [text for left, text, right in windows if left and right and MARK not in text]
+    answers = dict(zip(inner, _ask(inner), strict=True))
+    found = []
+    for left, text, right in windows:
+        if left and right and MARK not in text:
+            found.append(answers[text])
+        else:
+            words = word_tokenize(f"{MARK} " * left + text + f" {MARK}" * right)
+            found.append(words[left : len(words) - right])
+    return found

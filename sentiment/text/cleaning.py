@@ -1,9 +1,16 @@
-"""Cleaning of a review's text before it is split into words."""
+"""Cleaning of a review's text before it is split into words.
+
+``clean`` says what is done. ``clean_column`` does the same many times faster: what concerns ASCII
+characters alone is done to a whole column at once, and only texts with other characters, or with
+what may be a URL, are cleaned one by one.
+"""
 
 import re
 from collections.abc import Callable
 from typing import Literal
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from sentiment.settings import Settings, operational
@@ -14,8 +21,8 @@ URL = "<url>"
 URL_MARK = "\ue000"
 
 _DIGIT = re.compile(r"\d")
-_ZEROS = bytes.maketrans(b"123456789", b"000000000")
-_ARTICLE_HINTS = ("www.", "http:", "https:", ".com")
+_UPPER, _LOWER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz"
+_DIGITS, _ZEROS = b"123456789", b"000000000"
 _ARTICLE_URL = re.compile(r"([^ ]+(?<=\.[a-z]{3}))")
 
 _TOP_LEVEL = "com|org|net|edu|gov|mil|info|biz|co|us|uk|ca|au|de|fr|es|it|jp|cn|in|eu|nl|tv|io|me"
@@ -31,10 +38,13 @@ _WHOLE_URL = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-# Every match in an ASCII text contains one of these, and most texts have none: a shortcut.
-# (In other texts a letter such as the dotless i may match one that it is not equal to.)
-_WHOLE_HINTS = ("http", "www", ".com", ".org", ".net", ".edu", ".gov", ".info", ".biz", ".co.")
-_PATH_HINT = re.compile(r"\.\w{2,4}/")
+# Every URL in an ASCII text contains one of these, and most texts have none. (In other texts a
+# letter such as the dotless i may match one that it is not equal to.)
+_URL_HINTS = {
+    "whole": r"http|www|\.(?:com|org|net|edu|gov|info|biz|co\.)|\.\w{2,4}/",
+    "article": r"www\.|https?:|\.com",
+    "keep": "",
+}
 _TRAILING = ".,;:!?'\")]}*-"
 
 
@@ -65,34 +75,42 @@ def clean(text: str, config: TokenizeConfig) -> str:
     if config.lowercase:
         text = text.lower()
     if config.zero_digits:
-        text = _zero_digits(text)
+        text = _DIGIT.sub("0", text)
     return _URL_RULES[config.urls](text)
 
 
-def _zero_digits(text: str) -> str:
-    if text.isascii():  # six times faster, and most texts are
-        return text.encode("ascii").translate(_ZEROS).decode("ascii")
-    return _DIGIT.sub("0", text)
+def clean_column(texts: pa.StringArray, config: TokenizeConfig) -> pa.StringArray:
+    """Return ``clean(text, config)`` of each text; none may be null."""
+    cleaned = _translated(texts, config)
+    odd = pc.invert(pc.string_is_ascii(texts))
+    if hints := _URL_HINTS[config.urls]:
+        ignore_case = config.urls == "whole"
+        odd = pc.or_(odd, pc.match_substring_regex(cleaned, hints, ignore_case=ignore_case))
+    one_by_one = pa.array([clean(t, config) for t in texts.filter(odd).to_pylist()], pa.string())
+    return pc.replace_with_mask(cleaned, odd, one_by_one)
+
+
+def _translated(texts: pa.StringArray, config: TokenizeConfig) -> pa.StringArray:
+    """Lower-case and zero the ASCII characters of a column, all in one buffer."""
+    before = (_UPPER if config.lowercase else b"") + (_DIGITS if config.zero_digits else b"")
+    after = (_LOWER if config.lowercase else b"") + (_ZEROS if config.zero_digits else b"")
+    _, offsets, characters = pa.concat_arrays([texts]).buffers()
+    if not before or characters is None:
+        return texts
+    translated = pa.py_buffer(characters.to_pybytes().translate(bytes.maketrans(before, after)))
+    return pa.StringArray.from_buffers(len(texts), offsets, translated)
 
 
 def _mark_whole_urls(text: str) -> str:
-    text = text.replace(URL_MARK, "\ufffd")
-    lowered = text.lower()
-    hinted = any(hint in lowered for hint in _WHOLE_HINTS) or _PATH_HINT.search(lowered)
-    if not hinted and text.isascii():
-        return text
-
     def mark(match: re.Match[str]) -> str:
         url = match[0].rstrip(_TRAILING)
         return f" {URL_MARK} {match[0][len(url) :]}"
 
-    return _WHOLE_URL.sub(mark, text)
+    return _WHOLE_URL.sub(mark, text.replace(URL_MARK, "\ufffd"))
 
 
 def _article_urls(text: str) -> str:
-    if any(hint in text for hint in _ARTICLE_HINTS):
-        return _ARTICLE_URL.sub(URL, text)
-    return text
+    return _ARTICLE_URL.sub(URL, text) if re.search(_URL_HINTS["article"], text) else text
 
 
 _URL_RULES: dict[str, Callable[[str], str]] = {

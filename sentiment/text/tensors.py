@@ -92,7 +92,7 @@ def encode_words(
     labels: npt.NDArray[np.uint8],
     rows: npt.NDArray[np.int64],
 ) -> EncodedReviews:
-    """Turn each review's words into ids; ``lists`` has a list of strings per review, no nulls."""
+    """Turn each review's words into ids; ``lists`` holds no nulls, best dictionary-coded words."""
     words = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int32)
     all_ids = vocabulary.encode(lists.flatten())
     offsets = offsets_of(words)
@@ -121,9 +121,10 @@ def encode_shard(
     Returns the numbers of reviews, of tokens, of unknown words among them, and of reviews of each
     length in tokens before cutting.
     """
-    table = pq.read_table(tokens).combine_chunks()
+    table = pq.read_table(tokens, read_dictionary=["tokens.list.element"])
+    words = table["tokens"].combine_chunks()
     encoded = encode_words(
-        table["tokens"].combine_chunks(),
+        words,
         Vocabulary.load(vocabulary),
         tensors.max_length,
         labels=table["label"].to_numpy().astype(np.uint8),

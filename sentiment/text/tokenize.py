@@ -1,7 +1,6 @@
 """Stage ``tokenize``: a shard of reviews becomes a shard of tokens and a table of word counts."""
 
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +11,32 @@ import pyarrow.parquet as pq
 
 from sentiment.progress import Progress, silent
 from sentiment.text.cached_tokenizer import CachedTokenizer
-from sentiment.text.cleaning import URL, URL_MARK, TokenizeConfig, clean
+from sentiment.text.cleaning import URL, URL_MARK, TokenizeConfig, clean_column
 from sentiment.text.nltk_words import word_tokenize
 
 TOKENS = pa.schema([("row", pa.int64()), ("label", pa.int8()), ("tokens", pa.list_(pa.string()))])
+WORDS = pa.list_(pa.dictionary(pa.int32(), pa.string()))  # as they are held in memory
 COUNTS = pa.schema([("word", pa.string()), ("count", pa.int64()), ("first_seen", pa.int64())])
-SHORTENED = {"ca": "can", "wo": "will", "sha": "shall"}
-BATCH = 1_000  # reviews held as Python lists at a time
+VERBS = {"ca": "can", "wo": "will", "sha": "shall"}  # as NLTK cuts them off before n't
+BATCH = 10_000  # reviews tokenized at a time
 
 
-def tokenize_texts(texts: Sequence[str], config: TokenizeConfig) -> list[list[str]]:
-    """Clean texts and split each into words."""
-    cleaned = [clean(text, config) for text in texts]
+def tokenize_texts(texts: pa.StringArray, config: TokenizeConfig) -> pa.ListArray:
+    """Clean texts and split each into words: lists of dictionary-coded strings."""
+    cleaned = clean_column(texts, config)
     if config.engine == "cached":
-        tokenized = _cached_tokenizer().tokenize_all(cleaned)
+        tokenized = _cached_tokenizer().tokenize(cleaned)
     else:
-        tokenized = [word_tokenize(text) for text in cleaned]
+        tokenized = pa.array([word_tokenize(text) for text in cleaned.to_pylist()], WORDS)
     if config.urls == "whole":
-        for place, text in enumerate(cleaned):
-            if URL_MARK in text:
-                words = tokenized[place]
-                tokenized[place] = [URL if word == URL_MARK else word for word in words]
-    if config.negations == "expand":
-        tokenized = [expand_negations(words) for words in tokenized]
-    return tokenized
+        tokenized = rename_urls(tokenized)
+    return expand_negations(tokenized) if config.negations == "expand" else tokenized
 
 
 def tokenize_text(text: str, config: TokenizeConfig) -> list[str]:
     """Clean a text and split it into words."""
-    return tokenize_texts([text], config)[0]
+    words: list[str] = tokenize_texts(pa.array([text], pa.string()), config)[0].as_py()
+    return words
 
 
 _of_thread = threading.local()
@@ -54,16 +50,31 @@ def _cached_tokenizer() -> CachedTokenizer:
     return tokenizer
 
 
-def expand_negations(words: list[str]) -> list[str]:
+def rename_urls(tokenized: pa.ListArray) -> pa.ListArray:
+    """Replace the mark that stands for a URL."""
+    coded = tokenized.values
+    words = pc.if_else(pc.equal(coded.dictionary, URL_MARK), URL, coded.dictionary)
+    renamed = pa.DictionaryArray.from_arrays(coded.indices, words)
+    return pa.ListArray.from_arrays(tokenized.offsets, renamed)
+
+
+def expand_negations(tokenized: pa.ListArray) -> pa.ListArray:
     """Replace each ``n't`` by ``not``, and restore the verb before it (``ca`` becomes ``can``)."""
-    expanded: list[str] = []
-    for word in words:
-        if word.lower() == "n't":
-            if expanded:
-                expanded[-1] = SHORTENED.get(expanded[-1].lower(), expanded[-1])
-            word = "not"
-        expanded.append(word)
-    return expanded
+    words = tokenized.values.dictionary.to_pylist()
+    codes = tokenized.values.indices.to_numpy().copy()
+    negated = np.array([word.lower() == "n't" for word in words], np.bool_)[codes]
+    if not negated.any():
+        return tokenized
+    number: dict[str, int] = {}
+    for word in (*words, "not", *VERBS.values()):
+        number.setdefault(word, len(number))
+    restored = np.array([number[VERBS.get(word.lower(), word)] for word in words], np.int32)
+    followed = np.append(negated[1:], False)
+    followed[tokenized.offsets.to_numpy()[1:-1] - 1] = False  # by the next text's first word
+    codes[followed] = restored[codes[followed]]
+    codes[negated] = number["not"]
+    coded = pa.DictionaryArray.from_arrays(codes, pa.array([*number], pa.string()))
+    return pa.ListArray.from_arrays(tokenized.offsets, coded)
 
 
 def tokenize_shard(
@@ -75,34 +86,37 @@ def tokenize_shard(
     occurrence among the shard's tokens (from 0), by which rows are ordered. Returns the numbers
     of reviews and tokens.
     """
-    texts: list[pa.ListArray] = []
+    parts: list[pa.ListArray] = []
     done = 0
     with pq.ParquetFile(reviews) as shard:
         total = shard.metadata.num_rows
         for batch in shard.iter_batches(batch_size=BATCH, columns=["text"]):
-            words = tokenize_texts(batch["text"].to_pylist(), tokenize)
-            texts.append(pa.array(words, TOKENS.field("tokens").type))
-            done += len(words)
+            parts.append(tokenize_texts(batch["text"], tokenize))
+            done += len(batch)
             progress(done, total)
     table = pq.read_table(reviews, columns=["row", "label"])
-    tokens = pa.chunked_array(texts, TOKENS.field("tokens").type)
+    tokens = pa.concat_arrays(parts) if parts else pa.array([], WORDS)
+    columns = {"row": table["row"], "label": table["label"], "tokens": tokens}
     pq.write_table(
-        pa.table([table["row"], table["label"], tokens], schema=TOKENS),
+        pa.table(columns),
         out / "tokens.parquet",
         compression="zstd",
+        store_schema=False,  # in the file the words are plain strings
+        write_statistics=["row", "label"],
+        dictionary_pagesize_limit=2**26,  # a page would else become plain
     )
-    counts = count_words(pc.list_flatten(tokens).combine_chunks())
+    counts = count_words(tokens.flatten())
     pq.write_table(counts, out / "counts.parquet", compression="zstd")
     return {"rows": done, "tokens": pc.sum(counts["count"]).as_py() or 0}
 
 
-def count_words(words: pa.StringArray) -> pa.Table:
+def count_words(words: pa.DictionaryArray) -> pa.Table:
     """Return each word with its count and first position, ordered by that position."""
-    encoded = words.dictionary_encode()  # which numbers the words in the order they first occur
+    encoded = words.indices.dictionary_encode()  # numbers the words in the order they first occur
     numbers = encoded.indices.to_numpy()
     highest = np.maximum.accumulate(numbers) if len(numbers) else numbers
     columns = [
-        encoded.dictionary,
+        words.dictionary.take(encoded.dictionary),
         np.bincount(numbers, minlength=len(encoded.dictionary)),
         np.flatnonzero(np.diff(highest, prepend=-1)),
     ]

@@ -57,14 +57,17 @@ class Vocabulary:
     def _numbers(self) -> dict[str, int]:
         return {word: number for number, word in enumerate(self._known.to_pylist(), len(SPECIAL))}
 
-    def encode(self, words: pa.Array | pa.ChunkedArray | Sequence[str]) -> npt.NDArray[np.int32]:
-        """Return the ids of words, int32 of shape (number of words,)."""
+    def encode(self, words: pa.Array | Sequence[str]) -> npt.NDArray[np.int32]:
+        """Return the ids of words, int32 of shape (number of words,); each is looked up once."""
+        if isinstance(words, pa.DictionaryArray):
+            ids: npt.NDArray[np.int32] = self.encode(words.dictionary)[words.indices.to_numpy()]
+            return ids
         if len(words) < len(self._known):  # index_in would hash the whole vocabulary for them
-            if isinstance(words, pa.Array | pa.ChunkedArray):
+            if isinstance(words, pa.Array):
                 words = words.to_pylist()
             numbers = self._numbers
             return np.array([numbers.get(word, UNKNOWN) for word in words], dtype=np.int32)
-        if not isinstance(words, pa.Array | pa.ChunkedArray):
+        if not isinstance(words, pa.Array):
             words = pa.array(words, pa.string())
         places = pc.index_in(words, value_set=self._known)
         ids = pc.fill_null(pc.add(places, len(SPECIAL)), UNKNOWN)

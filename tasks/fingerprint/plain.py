@@ -17,10 +17,11 @@ _HOOKS = frozenset({  # run by making a class, or by taking an item of it
 _SAFE = frozenset({
     "bytes.maketrans", "contextlib.contextmanager", "contextvars.ContextVar", "dataclasses.*",
     "datetime.*", "functools.cache", "functools.cached_property", "itertools.chain", "len",
-    "logging.getLogger", "math.*", "pathlib.*", "pyarrow.binary", "pyarrow.float32",
-    "pyarrow.float64", "pyarrow.int8", "pyarrow.int16", "pyarrow.int32", "pyarrow.int64",
-    "pyarrow.list_", "pyarrow.schema", "pyarrow.string", "pyarrow.uint8", "pydantic.*",
-    "re.compile", "re.escape", "re.split", "threading.Lock", "threading.local", "torch.device",
+    "logging.getLogger", "math.*", "pathlib.*", "pyarrow.binary", "pyarrow.dictionary",
+    "pyarrow.float32", "pyarrow.float64", "pyarrow.int8", "pyarrow.int16", "pyarrow.int32",
+    "pyarrow.int64", "pyarrow.list_", "pyarrow.schema", "pyarrow.string", "pyarrow.uint8",
+    "pydantic.*", "re.compile", "re.escape", "re.split", "threading.Lock", "threading.local",
+    "torch.device",
     "torch.nn.Module", "torch.no_grad", "typing.*",
     *(name for name, value in vars(builtins).items() if isinstance(value, type)),
 }) - {"type", "map", "filter"}  # fmt: skip

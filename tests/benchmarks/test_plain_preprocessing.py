@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -79,9 +80,10 @@ def test_each_stage_by_itself_agrees(
     assert [review.label for review in reviews] == labels == expected.labels
     assert [review.text for review in reviews] == texts
     cleaned = plain.clean(texts)
-    assert stages.clean_texts(texts) == cleaned
-    assert stages.tokenize(CachedTokenizer(), cleaned) == expected.tokens
-    words = stages.build_words(expected.tokens, tmp_path, shard_size=170)
+    assert stages.clean_texts(pa.array(texts)).to_pylist() == cleaned
+    (tokens,) = stages.tokenize(CachedTokenizer(), pa.array(cleaned))
+    assert tokens.to_pylist() == expected.tokens
+    words = stages.build_words([tokens[:170], tokens[170:]], tmp_path)
     assert Vocabulary.load(words).encode(expected.words[2:]).tolist() == list(
         range(2, len(expected.words))
     )

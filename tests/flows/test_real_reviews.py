@@ -263,7 +263,7 @@ def test_onnx_scores_them_as_pytorch_does(
     bundle = Bundle.load(real.model)
     encoded = [
         bundle.vocabulary.encode(words)[: bundle.config.tensors.max_length]
-        for words in tokenize_texts(real.texts, bundle.config.tokenize)
+        for words in tokenize_texts(pa.array(real.texts), bundle.config.tokenize).to_pylist()
     ]
     assert np.mean(np.concatenate(encoded) == UNKNOWN) < 0.15
     (path, *_) = export_onnx(real.model, tmp_path / "model.onnx", int8=int8)

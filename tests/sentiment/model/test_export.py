@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
+import pyarrow as pa
 import pytest
 import torch
 
@@ -70,7 +71,7 @@ def compare(bundle: Bundle, path: Path, texts: list[str]) -> float:
     """Return the largest difference of P(positive) between the classifier and the graph."""
     from sentiment import Classifier
 
-    words = tokenize_texts(texts, bundle.config.tokenize)
+    words = tokenize_texts(pa.array(texts), bundle.config.tokenize).to_pylist()
     longest = bundle.config.tensors.max_length
     ids, lengths = padded([bundle.vocabulary.encode(w)[:longest].tolist() for w in words])
     return float(abs(run(path, ids, lengths) - Classifier(bundle).probabilities(texts)).max())

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sentiment.data.archives import read_lines
 from sentiment.text import cached_tokenizer
-from sentiment.text.cached_tokenizer import LONGEST, MARK, CachedTokenizer, is_steady
+from sentiment.text.answers import LONGEST
+from sentiment.text.cached_tokenizer import MARK, CachedTokenizer, is_steady
 from sentiment.text.cleaning import TokenizeConfig, clean
 from sentiment.text.nltk_words import word_tokenize
 from tests.support.reviews import made_up_reviews
@@ -86,8 +88,14 @@ ODD_TEXTS = {
 }
 
 
+def words_of(tokenizer: CachedTokenizer, *batch: str) -> list[list[str]]:
+    """Return each text's words, all texts tokenized as one column."""
+    words: list[list[str]] = tokenizer.tokenize(pa.array(batch, pa.string())).to_pylist()
+    return words
+
+
 def differences(tokenizer: CachedTokenizer, batch: list[str]) -> list[str]:
-    found = tokenizer.tokenize_all(batch)
+    found = words_of(tokenizer, *batch)
     return [text for text, words in zip(batch, found, strict=True) if words != word_tokenize(text)]
 
 
@@ -98,8 +106,8 @@ def differences(tokenizer: CachedTokenizer, batch: list[str]) -> list[str]:
 @example("x .\u00a0.  .")
 @example("''a")
 def test_every_token_is_nltks(text: str) -> None:
-    assert warmed.tokenize(text) == word_tokenize(text)
-    assert CachedTokenizer().tokenize(text) == word_tokenize(text)
+    assert words_of(warmed, text) == [word_tokenize(text)]
+    assert words_of(CachedTokenizer(), text) == [word_tokenize(text)]
 
 
 @settings(max_examples=200)
@@ -113,19 +121,19 @@ def test_every_token_is_nltks_for_any_characters(text: str, narrow: str) -> None
 def test_odd_texts(name: str, lowercase: bool) -> None:
     for urls in ("whole", "article", "keep"):
         text = clean(ODD_TEXTS[name], TokenizeConfig(lowercase=lowercase, urls=urls))
-        assert CachedTokenizer().tokenize(text) == word_tokenize(text)
-    assert CachedTokenizer().tokenize(ODD_TEXTS[name]) == word_tokenize(ODD_TEXTS[name])
+        assert words_of(CachedTokenizer(), text) == [word_tokenize(text)]
+    assert words_of(CachedTokenizer(), ODD_TEXTS[name]) == [word_tokenize(ODD_TEXTS[name])]
 
 
 @settings(max_examples=60)
 @given(st.lists(texts, max_size=8), st.randoms(use_true_random=False))
 def test_a_warmed_tokenizer_answers_as_a_fresh_one(batch: list[str], chance: random.Random) -> None:
     tokenizer = CachedTokenizer()
-    expected = tokenizer.tokenize_all(batch)
-    assert tokenizer.tokenize_all(batch) == expected
+    expected = words_of(tokenizer, *batch)
+    assert words_of(tokenizer, *batch) == expected
     order = chance.sample(range(len(batch)), len(batch))
-    assert tokenizer.tokenize_all([batch[at] for at in order]) == [expected[at] for at in order]
-    assert [CachedTokenizer().tokenize(text) for text in batch] == expected
+    assert words_of(tokenizer, *(batch[at] for at in order)) == [expected[at] for at in order]
+    assert [words_of(CachedTokenizer(), text)[0] for text in batch] == expected
 
 
 @settings(max_examples=60)
@@ -133,33 +141,32 @@ def test_a_warmed_tokenizer_answers_as_a_fresh_one(batch: list[str], chance: ran
 def test_a_small_memory_stays_small_and_right(batch: list[str], capacity: int) -> None:
     tokenizer = CachedTokenizer(capacity)
     for text in batch * 2:
-        assert tokenizer.tokenize(text) == word_tokenize(text)
-        assert len(tokenizer) <= capacity
+        assert words_of(tokenizer, text) == [word_tokenize(text)]
+        assert len(tokenizer.answers) <= capacity
     assert differences(tokenizer, batch) == []
-    assert len(tokenizer) <= capacity
+    assert len(tokenizer.answers) <= capacity
 
 
 def test_what_is_used_stays_and_what_is_not_goes() -> None:
     tokenizer = CachedTokenizer(capacity=20)
     for number in range(50):
-        tokenizer.tokenize(f"often seldom{number}")
-    remembered = {*tokenizer._recent, *tokenizer._older}
-    assert {"often", "seldom49"} <= remembered
-    assert "seldom0" not in remembered
+        words_of(tokenizer, f"often seldom{number}")
+    assert "often" in tokenizer.answers and "seldom49" in tokenizer.answers
+    assert "seldom0" not in tokenizer.answers
 
 
 def test_nltk_is_not_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "So-called 'music' by Mr. Smith, e.g. it's \" well... \" made; isn't it?"
     tokenizer = CachedTokenizer()
-    expected = tokenizer.tokenize(text)
+    expected = words_of(tokenizer, text)
     monkeypatch.delattr(cached_tokenizer, "word_tokenize")
-    assert tokenizer.tokenize(text) == expected
+    assert words_of(tokenizer, text) == expected
 
 
 def test_long_chunks_are_not_remembered() -> None:
     tokenizer = CachedTokenizer()
-    tokenizer.tokenize("x" * (LONGEST + 1) + " " + "y" * LONGEST)
-    assert len(tokenizer) == 1
+    words_of(tokenizer, "x" * (LONGEST + 1) + " " + "y" * LONGEST)
+    assert len(tokenizer.answers) == 1
 
 
 STEADY = (

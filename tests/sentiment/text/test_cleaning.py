@@ -1,13 +1,15 @@
 """Cleaning: the 2019 rules against a plain retelling, and our own rule for URLs on a table."""
 
 import string
+from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sentiment.text import cleaning
-from sentiment.text.cleaning import URL, URL_MARK, TokenizeConfig, clean
+from sentiment.text.cleaning import URL, URL_MARK, TokenizeConfig, clean, clean_column
 from sentiment.text.tokenize import tokenize_text
 
 ARTICLE = TokenizeConfig(urls="article")
@@ -54,6 +56,16 @@ fragments = st.sampled_from(
         ".org",
     ]
 )
+
+
+@pytest.mark.parametrize("urls", ["whole", "article", "keep"])
+@pytest.mark.parametrize("lowercase", [True, False])
+@given(st.lists(st.lists(fragments, max_size=14).map("".join) | st.text(max_size=30), max_size=6))
+def test_a_column_is_cleaned_as_its_texts_are(urls: Any, lowercase: bool, texts: list[str]) -> None:
+    for zero_digits in (True, False):
+        config = TokenizeConfig(urls=urls, lowercase=lowercase, zero_digits=zero_digits)
+        column = pa.array(["before", *texts], pa.string())[1:]
+        assert clean_column(column, config).to_pylist() == [clean(text, config) for text in texts]
 
 
 @given(st.lists(fragments, max_size=14).map("".join) | st.text(max_size=30))

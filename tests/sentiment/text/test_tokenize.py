@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -11,7 +12,16 @@ from hypothesis import strategies as st
 
 from sentiment.text import tokenize
 from sentiment.text.cleaning import TokenizeConfig
-from sentiment.text.tokenize import COUNTS, TOKENS, tokenize_shard, tokenize_text, tokenize_texts
+from sentiment.text.tokenize import (
+    COUNTS,
+    TOKENS,
+    VERBS,
+    WORDS,
+    expand_negations,
+    tokenize_shard,
+    tokenize_text,
+    tokenize_texts,
+)
 from tests.support.reviews import contents, made_up_reviews, rows_of, write_reviews
 
 CONFIG = TokenizeConfig()
@@ -116,11 +126,32 @@ def test_expanded_negations(text: str, expected: list[str]) -> None:
     assert tokenize_text(text, TokenizeConfig(negations="expand")) == expected
 
 
+def expanded_plainly(words: list[str]) -> list[str]:
+    expanded: list[str] = []
+    for word in words:
+        if word.lower() == "n't":
+            if expanded:
+                expanded[-1] = VERBS.get(expanded[-1].lower(), expanded[-1])
+            word = "not"
+        expanded.append(word)
+    return expanded
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["not", "n't", "N'T", "ca", "Wo", "sha", "can", "shall", "x"]))
+    )
+)
+def test_negations_are_expanded_as_by_a_plain_loop(texts: list[list[str]]) -> None:
+    expanded = expand_negations(pa.array(texts, WORDS))
+    assert expanded.to_pylist() == [expanded_plainly(words) for words in texts]
+
+
 @pytest.mark.parametrize("urls", ["whole", "article", "keep"])
 @given(texts=st.lists(st.text(max_size=60), max_size=5))
 def test_both_engines_yield_the_same_tokens(urls: Any, texts: list[str]) -> None:
     plain, cached = (
-        tokenize_texts(texts, TokenizeConfig(engine=engine, urls=urls))  # type: ignore[arg-type]
+        tokenize_texts(pa.array(texts, pa.string()), TokenizeConfig(engine=engine, urls=urls))  # type: ignore[arg-type]
         for engine in ("nltk", "cached")
     )
-    assert cached == plain
+    assert cached.to_pylist() == plain.to_pylist()

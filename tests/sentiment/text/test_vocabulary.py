@@ -134,8 +134,8 @@ def test_ids_are_those_of_a_plain_dict(words: Words) -> None:
     encoded = vocabulary.encode(words)
     assert encoded.dtype == np.int32
     assert encoded.tolist() == [ids.get(word, UNKNOWN) for word in words]
-    chunks = pa.chunked_array([words[:2], words[2:]], pa.string())
-    assert vocabulary.encode(chunks).tolist() == encoded.tolist()
+    coded = pa.array(words, pa.string()).dictionary_encode()
+    assert vocabulary.encode(coded).tolist() == encoded.tolist()
 
 
 def test_every_word_of_the_file_has_its_row_as_id(tmp_path: Path) -> None:
