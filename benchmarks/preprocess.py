@@ -47,7 +47,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--warm", type=int, default=40_000, help="other reviews tokenized first")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--shard-size", type=int, default=5_000, help="reviews per shard")
+    parser.add_argument("--shard-size", type=int, default=10_000, help="reviews per shard")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write the results to this file"
     )

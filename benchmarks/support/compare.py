@@ -21,8 +21,9 @@ from sentiment.text.tensors import EncodedReviews
 from sentiment.text.tokenize import WORDS
 
 BATCH_SIZE = 400  # the article's
-TOKENIZE_BAR = 5.0
-WHOLE_BARS = {1: 5.0, 2: 9.0}  # by number of processes
+TOKENIZE_BAR = 25.0
+ENCODE_BAR = 3.0
+WHOLE_BARS = {1: 15.0, 2: 25.0}  # by number of processes
 Way = Callable[[int], float]
 
 
@@ -135,9 +136,14 @@ def time_stages(
     gc.collect()
     gc.freeze()  # what is kept here costs neither way time
 
-    def row(stage: str, plainly: Callable[[], object], ours: Callable[[], object]) -> Row:
+    def row(
+        stage: str,
+        plainly: Callable[[], object],
+        ours: Callable[[], object],
+        bar: float | None = None,
+    ) -> Row:
         plain_seconds, our_seconds = alternate(repeats, _timed(plainly), _timed(ours))
-        return Row(stage, len(texts), plain_seconds, our_seconds)
+        return Row(stage, len(texts), plain_seconds, our_seconds, bar)
 
     def pad_plainly() -> list[plain.Padded]:
         starts = range(0, len(texts), BATCH_SIZE)
@@ -160,6 +166,7 @@ def time_stages(
             "encode",
             lambda: plain.encode(expected.tokens, expected.words),
             lambda: [stages.encode(part, outputs.vocabulary) for part in parts],
+            ENCODE_BAR,
         ),
         row(f"pad, batches of {BATCH_SIZE}", pad_plainly, take_all),
     ]

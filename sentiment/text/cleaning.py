@@ -20,6 +20,8 @@ URL = "<url>"
 # character, which NLTK leaves alone between spaces; one that occurs in a text is replaced.
 URL_MARK = "\ue000"
 
+FEW = 20  # texts that are cleaned one by one in the time that Arrow takes to compile its patterns
+
 _DIGIT = re.compile(r"\d")
 _UPPER, _LOWER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz"
 _DIGITS, _ZEROS = b"123456789", b"000000000"
@@ -81,6 +83,8 @@ def clean(text: str, config: TokenizeConfig) -> str:
 
 def clean_column(texts: pa.StringArray, config: TokenizeConfig) -> pa.StringArray:
     """Return ``clean(text, config)`` of each text; none may be null."""
+    if len(texts) < FEW:
+        return pa.array([clean(text, config) for text in texts.to_pylist()], pa.string())
     cleaned = _translated(texts, config)
     odd = pc.invert(pc.string_is_ascii(texts))
     if hints := _URL_HINTS[config.urls]:

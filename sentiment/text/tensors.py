@@ -58,7 +58,14 @@ class EncodedReviews:
         """Write a Parquet file, a third of the arrays' size."""
         ids = pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), pa.array(self.ids))
         columns = [ids, *(pa.array(getattr(self, name)) for name in ENCODED.names[1:])]
-        pq.write_table(pa.table(columns, schema=ENCODED), path, compression="zstd")
+        pq.write_table(
+            pa.table(columns, schema=ENCODED),
+            path,
+            compression="zstd",
+            use_dictionary=False,
+            column_encoding={"ids.list.element": "BYTE_STREAM_SPLIT"},  # most high bytes are 0
+            write_statistics=False,
+        )
 
     @classmethod
     def load(cls, paths: Sequence[Path]) -> "EncodedReviews":

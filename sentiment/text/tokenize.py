@@ -35,7 +35,8 @@ def tokenize_texts(texts: pa.StringArray, config: TokenizeConfig) -> pa.ListArra
 
 def tokenize_text(text: str, config: TokenizeConfig) -> list[str]:
     """Clean a text and split it into words."""
-    words: list[str] = tokenize_texts(pa.array([text], pa.string()), config)[0].as_py()
+    coded = tokenize_texts(pa.array([text], pa.string()), config).values
+    words: list[str] = coded.dictionary_decode().to_pylist()
     return words
 
 
@@ -53,6 +54,8 @@ def _cached_tokenizer() -> CachedTokenizer:
 def rename_urls(tokenized: pa.ListArray) -> pa.ListArray:
     """Replace the mark that stands for a URL."""
     coded = tokenized.values
+    if pc.index(coded.dictionary, URL_MARK).as_py() < 0:
+        return tokenized
     words = pc.if_else(pc.equal(coded.dictionary, URL_MARK), URL, coded.dictionary)
     renamed = pa.DictionaryArray.from_arrays(coded.indices, words)
     return pa.ListArray.from_arrays(tokenized.offsets, renamed)
@@ -112,12 +115,10 @@ def tokenize_shard(
 
 def count_words(words: pa.DictionaryArray) -> pa.Table:
     """Return each word with its count and first position, ordered by that position."""
-    encoded = words.indices.dictionary_encode()  # numbers the words in the order they first occur
-    numbers = encoded.indices.to_numpy()
-    highest = np.maximum.accumulate(numbers) if len(numbers) else numbers
-    columns = [
-        words.dictionary.take(encoded.dictionary),
-        np.bincount(numbers, minlength=len(encoded.dictionary)),
-        np.flatnonzero(np.diff(highest, prepend=-1)),
-    ]
+    codes, places = words.indices.to_numpy(), np.arange(len(words))
+    first = np.full(len(words.dictionary), len(words))
+    first[codes[::-1]] = places[::-1]
+    order = np.argsort(first)[: np.count_nonzero(first < len(words))]
+    counts = np.bincount(codes, minlength=len(first))
+    columns = [words.dictionary.take(pa.array(order)), counts[order], first[order]]
     return pa.table(columns, names=COUNTS.names).cast(COUNTS)

@@ -62,7 +62,7 @@ class Vocabulary:
         if isinstance(words, pa.DictionaryArray):
             ids: npt.NDArray[np.int32] = self.encode(words.dictionary)[words.indices.to_numpy()]
             return ids
-        if len(words) < len(self._known):  # index_in would hash the whole vocabulary for them
+        if len(words) < len(self._known) // 4:  # index_in hashes the whole vocabulary every time
             if isinstance(words, pa.Array):
                 words = words.to_pylist()
             numbers = self._numbers

@@ -161,6 +161,7 @@ def test_the_benchmarks_run(tmp_path: Path) -> None:
     assert preprocess["data"]["reviews"] == 300
     assert [row["stage"] for row in preprocess["stages"] if row["bar"]] == [
         "tokenize, past 100",
+        "encode",
         "whole, 1 process",
     ]
     assert all(row["ratio"] > 0 for row in preprocess["stages"])

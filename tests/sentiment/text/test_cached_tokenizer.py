@@ -3,7 +3,6 @@
 import os
 import random
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,41 +12,12 @@ from hypothesis import strategies as st
 
 from sentiment.data.archives import read_lines
 from sentiment.text import cached_tokenizer
-from sentiment.text.answers import LONGEST
-from sentiment.text.cached_tokenizer import MARK, CachedTokenizer, is_steady
+from sentiment.text.cached_tokenizer import CachedTokenizer
+from sentiment.text.chunks import LONGEST
 from sentiment.text.cleaning import TokenizeConfig, clean
-from sentiment.text.nltk_words import word_tokenize
+from sentiment.text.nltk_words import MARK, word_tokenize
 from tests.support.reviews import made_up_reviews
-
-# Pieces that NLTK's rules look at, alone or with what stands beside them.
-WORDS = (
-    "a b I J k foo Bar The the smith Smith zimmer Zimmer who abreast in é ñandú ß İ K ſ ﬁ ² ½ ª "
-    "中文 \u0301 e\u0301 😀 \u200b \u00ad \ue000 \ue001 0 1 00 0.0 0,0 1:2 $5 50% _ ##number##"
-)
-ABBREVIATIONS = (
-    "mr mr. Mr. dr. st. u.s u.s. U.S. e.g. i.e. ph.d. a.m. o.k. no. No. inc. corp. Jan. vs. etc. "
-    "j. J. b. B. 0. 10. 5. -mr. foo-mr. x/inc. foo. it! it? it... 'n. don't."
-)
-CONTRACTIONS = (
-    "cannot Cannot gonna wanna gimme gotta lemme more'n d'ye 'tis 'Twas don't can't N'T n't it's "
-    "x's a's' dogs' we'll I'd o'clock 's 't 'll 't's rock'n'roll"
-)
-SIGNS = (
-    ". .. ... .... , ; : ! ? !! ?! \" ' '' `` ` ( ) [ ] { } < > - -- --- – — ― ‘ ’ “ ” „ « » & "
-    "&amp; @ # $ % * ** / \\ ^ ~ + = | <br /> http://x.com/ a.b.c 。 ¿ ¡"
-)
-SPACES = [" "] * 12 + [*"\t\n\r\x0b\x0c\x1c\x1f\x85\u00a0\u2028\u3000\u200a", "  ", "\n\n", " \n"]
-
-pieces = st.sampled_from(" ".join((WORDS, ABBREVIATIONS, CONTRACTIONS, SIGNS, SIGNS)).split(" "))
-
-
-def joined(spaces: list[str]) -> st.SearchStrategy[str]:
-    return st.lists(st.tuples(pieces, st.sampled_from(spaces)), max_size=14).map(
-        lambda parts: "".join(piece + space for piece, space in parts)
-    )
-
-
-texts = joined([" "]) | joined([" ", " ", ""]) | joined(SPACES) | joined(["", "", *SPACES])
+from tests.support.texts import texts
 
 # One for many texts: what it remembers from one must hold for the next.
 warmed = CachedTokenizer()
@@ -88,14 +58,14 @@ ODD_TEXTS = {
 }
 
 
-def words_of(tokenizer: CachedTokenizer, *batch: str) -> list[list[str]]:
+def tokenized(tokenizer: CachedTokenizer, *batch: str) -> list[list[str]]:
     """Return each text's words, all texts tokenized as one column."""
     words: list[list[str]] = tokenizer.tokenize(pa.array(batch, pa.string())).to_pylist()
     return words
 
 
 def differences(tokenizer: CachedTokenizer, batch: list[str]) -> list[str]:
-    found = words_of(tokenizer, *batch)
+    found = tokenized(tokenizer, *batch)
     return [text for text, words in zip(batch, found, strict=True) if words != word_tokenize(text)]
 
 
@@ -106,8 +76,8 @@ def differences(tokenizer: CachedTokenizer, batch: list[str]) -> list[str]:
 @example("x .\u00a0.  .")
 @example("''a")
 def test_every_token_is_nltks(text: str) -> None:
-    assert words_of(warmed, text) == [word_tokenize(text)]
-    assert words_of(CachedTokenizer(), text) == [word_tokenize(text)]
+    assert tokenized(warmed, text) == [word_tokenize(text)]
+    assert tokenized(CachedTokenizer(), text) == [word_tokenize(text)]
 
 
 @settings(max_examples=200)
@@ -121,19 +91,19 @@ def test_every_token_is_nltks_for_any_characters(text: str, narrow: str) -> None
 def test_odd_texts(name: str, lowercase: bool) -> None:
     for urls in ("whole", "article", "keep"):
         text = clean(ODD_TEXTS[name], TokenizeConfig(lowercase=lowercase, urls=urls))
-        assert words_of(CachedTokenizer(), text) == [word_tokenize(text)]
-    assert words_of(CachedTokenizer(), ODD_TEXTS[name]) == [word_tokenize(ODD_TEXTS[name])]
+        assert tokenized(CachedTokenizer(), text) == [word_tokenize(text)]
+    assert tokenized(CachedTokenizer(), ODD_TEXTS[name]) == [word_tokenize(ODD_TEXTS[name])]
 
 
 @settings(max_examples=60)
 @given(st.lists(texts, max_size=8), st.randoms(use_true_random=False))
 def test_a_warmed_tokenizer_answers_as_a_fresh_one(batch: list[str], chance: random.Random) -> None:
     tokenizer = CachedTokenizer()
-    expected = words_of(tokenizer, *batch)
-    assert words_of(tokenizer, *batch) == expected
+    expected = tokenized(tokenizer, *batch)
+    assert tokenized(tokenizer, *batch) == expected
     order = chance.sample(range(len(batch)), len(batch))
-    assert words_of(tokenizer, *(batch[at] for at in order)) == [expected[at] for at in order]
-    assert [words_of(CachedTokenizer(), text)[0] for text in batch] == expected
+    assert tokenized(tokenizer, *(batch[at] for at in order)) == [expected[at] for at in order]
+    assert [tokenized(CachedTokenizer(), text)[0] for text in batch] == expected
 
 
 @settings(max_examples=60)
@@ -141,7 +111,7 @@ def test_a_warmed_tokenizer_answers_as_a_fresh_one(batch: list[str], chance: ran
 def test_a_small_memory_stays_small_and_right(batch: list[str], capacity: int) -> None:
     tokenizer = CachedTokenizer(capacity)
     for text in batch * 2:
-        assert words_of(tokenizer, text) == [word_tokenize(text)]
+        assert tokenized(tokenizer, text) == [word_tokenize(text)]
         assert len(tokenizer.answers) <= capacity
     assert differences(tokenizer, batch) == []
     assert len(tokenizer.answers) <= capacity
@@ -150,7 +120,7 @@ def test_a_small_memory_stays_small_and_right(batch: list[str], capacity: int) -
 def test_what_is_used_stays_and_what_is_not_goes() -> None:
     tokenizer = CachedTokenizer(capacity=20)
     for number in range(50):
-        words_of(tokenizer, f"often seldom{number}")
+        tokenized(tokenizer, f"often seldom{number}")
     assert "often" in tokenizer.answers and "seldom49" in tokenizer.answers
     assert "seldom0" not in tokenizer.answers
 
@@ -158,41 +128,16 @@ def test_what_is_used_stays_and_what_is_not_goes() -> None:
 def test_nltk_is_not_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "So-called 'music' by Mr. Smith, e.g. it's \" well... \" made; isn't it?"
     tokenizer = CachedTokenizer()
-    expected = words_of(tokenizer, text)
-    monkeypatch.delattr(cached_tokenizer, "word_tokenize")
-    assert words_of(tokenizer, text) == expected
+    expected = tokenized(tokenizer, text)
+    for name in ("word_tokenize", "ask"):
+        monkeypatch.delattr(cached_tokenizer, name)
+    assert tokenized(tokenizer, text) == expected
 
 
 def test_long_chunks_are_not_remembered() -> None:
     tokenizer = CachedTokenizer()
-    words_of(tokenizer, "x" * (LONGEST + 1) + " " + "y" * LONGEST)
+    tokenized(tokenizer, "x" * (LONGEST + 1) + " " + "y" * LONGEST)
     assert len(tokenizer.answers) == 1
-
-
-STEADY = (
-    'foo foo, foo. (foo "foo foo! foo?! foo!" foo.) foo... foo). don\'t 0,0 a.b étés - , . ... ?!'
-)
-OPEN = "mr. J. u.s. 0. inc. ) \" '' dogs' foo!,\" foo.\"bar foo.)bar été. a\tb a\u00a0b :)"
-
-
-@pytest.mark.parametrize("chunk", STEADY.split(" "))
-def test_steady_chunks(chunk: str) -> None:
-    assert is_steady(chunk)
-
-
-@pytest.mark.parametrize("chunk", OPEN.split(" "))
-def test_open_chunks(chunk: str) -> None:
-    assert not is_steady(chunk)
-
-
-@settings(max_examples=500)
-@given(joined([""]), pieces, pieces)
-def test_a_steady_chunk_has_the_same_tokens_beside_anything_steady(
-    chunk: str, before: str, after: str
-) -> None:
-    if is_steady(chunk) and is_steady(before) and is_steady(after):
-        parts = [word_tokenize(part) for part in (before, chunk, after)]
-        assert word_tokenize(f"{before} {chunk} {after}") == [*chain.from_iterable(parts)]
 
 
 def real_texts() -> Iterator[str]:

@@ -5,13 +5,14 @@ from typing import Any
 
 import nltk
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from nltk.tokenize.punkt import PunktSentenceTokenizer, PunktTokenizer
 
 from sentiment.text import nltk_words
-from sentiment.text.nltk_words import word_tokenize
+from sentiment.text.nltk_words import MARK, ask, word_tokenize, words_of, words_of_sentences
 from tests.support.reviews import made_up_reviews
+from tests.support.texts import joined
 
 ROOT = Path(__file__).parents[3]
 
@@ -82,3 +83,20 @@ def test_words_are_those_of_nltk() -> None:
 
 def ours() -> Any:
     return nltk_words._tokenizers()[0]._params
+
+
+ODD = ["''a b.", '""a b.', "x's'", "b. )", "b.”", "(b.)", 'a."', "a?", "b...", "i. ) '", "a,", "-"]
+
+
+@given(st.lists(joined([" "]) | st.sampled_from(ODD), max_size=8))
+@example(["a.", '""b.', "c"])
+def test_sentences_together_have_the_words_of_each(sentences: list[str]) -> None:
+    sentences = [text for sentence in sentences if (text := sentence.strip())]
+    expected = [word for sentence in sentences for word in words_of(sentence)]
+    assert list(words_of_sentences(sentences)) == expected
+
+
+@given(st.lists(joined(["", " "]), max_size=8))
+def test_questions_asked_together_get_the_answers_of_each(questions: list[str]) -> None:
+    questions = [question for question in questions if MARK not in question]
+    assert ask(questions) == [ask([question])[0] for question in questions]
