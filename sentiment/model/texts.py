@@ -18,6 +18,7 @@ from sentiment.text.tensors import encode_words
 from sentiment.text.tokenize import WORDS, tokenize_texts
 
 WINDOW = 4_096  # texts held as words at a time, among which batches of similar length are made
+AT_ONCE = 1 << 19  # characters tokenized at a time, which takes several times their size
 
 
 class Scores(NamedTuple):
@@ -46,7 +47,11 @@ def score_window(bundle: Bundle, texts: Sequence[str], device: torch.device) -> 
     """
     config = bundle.config
     check_encodable(texts)
-    words = tokenize_texts(pa.array(texts, pa.string()), config.tokenize)
+    step = max(1, len(texts) * AT_ONCE // max(1, sum(map(len, texts))))
+    parts = (texts[at : at + step] for at in range(0, max(1, len(texts)), step))
+    words = pa.concat_arrays(
+        [tokenize_texts(pa.array(part, pa.string()), config.tokenize) for part in parts]
+    )
     if pc.min(pc.list_value_length(words)).as_py() == 0:
         words = pa.array([found or [""] for found in words.to_pylist()], WORDS)
     encoded = encode_words(

@@ -29,7 +29,7 @@ followed by a letter, a digit, or one of ``.<>``:
 
 - with ``?`` or ``!``, a sure break, and then closing signs, which join it, or one of ``:;,``;
 - with an ellipsis, and then signs but none of ``.?!'``;
-- with ``.,``, which is no break, or with closing signs, ``?`` or ``!`` and a period;
+- with ``.,``, which does not end a sentence, or with closing signs, ``?`` or ``!`` and a period;
 - with a period that is sure by fact 3, and then closing signs, which join it, or one of ``:;``.
 
 Signs that neither quote nor close, sentence ends and periods are steady alone, too.
