@@ -76,14 +76,16 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def build(spec: RunSpec, messages: Console) -> dict[str, list[Manifest]]:
-    """Run the pipeline's stages up to evaluate, without Prefect; reuse stored results."""
+def build(
+    spec: RunSpec, messages: Console, *, until: str = "evaluate"
+) -> dict[str, list[Manifest]]:
+    """Run the pipeline's stages up to ``until``, without Prefect; reuse stored results."""
 
     def answer(stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
         messages.print(f"{stage.name} ...")
         return [spec.store.build(request).manifest for request in requests]
 
-    return drive(spec, answer, until="evaluate")
+    return drive(spec, answer, until=until)
 
 
 def tokens_of(store: Store, manifests: dict[str, list[Manifest]], split: str) -> list[Path]:

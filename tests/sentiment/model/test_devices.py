@@ -100,7 +100,8 @@ def test_a_gpu_gives_the_cpus_losses(trained: Trained, precision: str, tolerance
 
 
 @gpu
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
 def test_a_step_never_waits_for_the_gpu(trained: Trained, precision: str) -> None:
     source = source_of(trained, GPU)
     config = RECIPE.model_copy(update={"precision": precision})
