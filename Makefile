@@ -1,9 +1,4 @@
-# make run   install and train on generated reviews     make test   install and run the tests
-# make up    a Prefect server, deployments, workers     make down  stop them
-# make e2e   tests of a running server with workers (e2e-postgres: on PostgreSQL)
-# make chaos  disturb runs at random, N=200 times (docs/reliability.md)
-# make lint  style and types                            make clean  remove the environment
-# make screenshots  the README's pictures
+# `make help` lists the targets.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -17,7 +12,26 @@ GPU ?=
 # For `make chaos`: how many runs are disturbed.
 N ?= 200
 
-.PHONY: run up down test e2e e2e-postgres chaos lint format install clean screenshots
+define HELP
+make run          install, and train on generated reviews
+make test         install, and run the tests (ARGS=tests/sentiment for some)
+make up           a Prefect server, deployments, workers (PORT=4200, GPU=1)
+make down         stop them
+make install      only install, into .venv
+make lint         style and types
+make format       auto-fixes
+make e2e          tests of a running server with workers
+make e2e-postgres the same, on PostgreSQL
+make chaos        disturb runs at random, N=200 times (docs/reliability.md)
+make screenshots  the README's pictures
+make clean        remove .venv
+endef
+export HELP
+
+.PHONY: help run up down test e2e e2e-postgres chaos lint format install clean screenshots
+
+help:
+	@echo "$$HELP"
 
 run: install
 	$(BIN)/sentiment run --preset sample

@@ -10,7 +10,6 @@ from gc import freeze
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from flows.cli.doctor import doctor
 from flows.cli.download import download
@@ -18,12 +17,13 @@ from flows.cli.explain import explain
 from flows.cli.export import export
 from flows.cli.gc import gc
 from flows.cli.models import models
-from flows.cli.options import messages, output
+from flows.cli.options import Command, Group, TextCommand, messages, output
 from flows.cli.predict import predict
 from flows.cli.run import plan, run
 from flows.cli.sample import sample
 from flows.cli.score import score
 from flows.cli.server import deploy, down, up
+from flows.cli.settings import settings
 from flows.cli.tune import tune
 from flows.server.ephemeral import ServerEndedError, leave
 from sentiment import __version__
@@ -36,7 +36,7 @@ class Terminated(KeyboardInterrupt):
     """Somebody asked the command to end with SIGTERM: `timeout`, systemd or `kill`."""
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """The commands. On Ctrl-C or SIGTERM they say how to resume, where typer would not."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -84,8 +84,8 @@ def options(
 
 
 using = (sample, download, run, plan, tune, predict, explain, score, export, gc)
-for command in (*using, up, down, deploy, doctor):
-    app.command()(command)
+for command in (*using, settings, up, down, deploy, doctor):
+    app.command(cls=TextCommand if command in (predict, explain) else Command)(command)
 app.add_typer(models)
 
 

@@ -7,16 +7,19 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import DEFAULT_STORAGE, Json, Storage, output
+from flows.cli.options import DEFAULT_STORAGE, Command, Group, Json, Storage, output
 
 models = typer.Typer(
-    name="models", help="List the trained models and choose the champion.", no_args_is_help=True
+    name="models",
+    cls=Group,
+    help="List the trained models and choose the champion.",
+    no_args_is_help=True,
 )
 
 Why = Annotated[str, typer.Option(help="Reason, for the record.")]
 
 
-@models.command("list")
+@models.command("list", cls=Command)
 def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """List the models, newest first: test accuracy, training date, marks.
 
@@ -44,7 +47,7 @@ def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
         output.print("No models yet. Train one with `sentiment run`.")
 
 
-@models.command()
+@models.command(cls=Command)
 def promote(
     model: Annotated[str, typer.Argument(help="Key (or unique prefix), path, or `latest`.")],
     why: Why,
@@ -62,7 +65,7 @@ def promote(
     _show(entry.model_dump_json(), f"{entry.model} is the champion.", as_json)
 
 
-@models.command()
+@models.command(cls=Command)
 def rollback(why: Why, storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Make the previous champion the champion again.
 

@@ -1,13 +1,54 @@
-"""Options and consoles shared by the commands."""
+"""Options, consoles and the kinds of command that the commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from shutil import get_terminal_size
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer import rich_utils
+from typer.core import TyperCommand, TyperGroup
 
+WIDEST = 100  # columns of help and long texts, however wide the terminal
 output = Console(highlight=False, soft_wrap=True)
 messages = Console(stderr=True, highlight=False)
+
+
+class Readable:
+    """A command whose help is no wider than can be read, and shows a flag without a type."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if getattr(param, "is_flag", False):
+                param.metavar = ""
+        return params
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        rich_utils.MAX_WIDTH = min(WIDEST, get_terminal_size().columns)
+        super().format_help(ctx, formatter)  # type: ignore[misc]
+
+
+class Command(Readable, TyperCommand):
+    """One command."""
+
+
+class Group(Readable, TyperGroup):
+    """Commands under one name."""
+
+
+class TextCommand(Command):
+    """A command that takes texts, which may begin with a dash as options do."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if hasattr(error, "possibilities"):  # typer's NoSuchOption has no public name
+                given = f"{error.message}. Is it a text?"  # type: ignore[attr-defined]
+                error.message = f"{given} Write: {ctx.command_path} -- TEXT"  # type: ignore[attr-defined]
+            raise
+
 
 DEFAULT_STORAGE = Path("storage")
 

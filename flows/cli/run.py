@@ -40,7 +40,11 @@ def run(
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
-    """Run the pipeline; rerun only what changed."""
+    """Run the pipeline; rerun only what changed.
+
+    Stages: ingest, tokenize, vocabulary, tensors, train, evaluate, baseline, duplicates, promote,
+    report. `sentiment settings` lists what --set takes.
+    """
     first, last = stage_range(start, only, until)
     settings = all_overrides(overrides, runner)
     # Report mistakes first: Prefect takes seconds to start.
@@ -91,7 +95,11 @@ def plan(
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
-    """Show what `run` would do with each stage, and why. Runs nothing."""
+    """Show what `run` would do with each stage, and why. Runs nothing.
+
+    Stages: ingest, tokenize, vocabulary, tensors, train, evaluate, baseline, duplicates, promote,
+    report. `sentiment settings` lists what --set takes.
+    """
     first, last = stage_range(start, only, until)
     from flows.config.presets import load_config
     from flows.run.decision import Selection

@@ -1,12 +1,13 @@
 """Nested settings: replace values by path, and describe what is wrong with them."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from flows.config.yaml_text import read_yaml
 from sentiment.errors import ConfigError
@@ -122,7 +123,8 @@ def describe(entry: Any, kind: type[Settings]) -> str:
     names = [str(part) for part in entry["loc"]]
     path = ".".join(names) or "the configuration"
     if entry["type"] == "extra_forbidden":
-        return f"{path}: unknown key{nearest(names[-1], fields_at(kind, names[:-1]))}"
+        hint = elsewhere(kind, names[-1]) or nearest(names[-1], fields_at(kind, names[:-1]))
+        return f"{path}: unknown key{hint}"
     message = entry["msg"].removeprefix("Value error, ")
     given = entry["input"]
     hidden = isinstance(given, dict | Settings) or entry["type"] == SECRET
@@ -158,6 +160,23 @@ def settings_in(annotation: Any) -> type[Settings] | None:
     options = get_args(annotation) if nested else [annotation]
     found = [o for o in options if isinstance(o, type) and issubclass(o, Settings)]
     return found[0] if found else None
+
+
+def leaves(kind: type[Settings], above: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield the path and field of every setting; a section that may be null is one, too."""
+    for name, field in kind.model_fields.items():
+        section = settings_in(field.annotation)
+        mapping = get_origin(field.annotation) is dict
+        if section is None or mapping or field.annotation is not section:
+            yield f"{above}{name}", field
+        if section and not mapping:
+            yield from leaves(section, f"{above}{name}.")
+
+
+def elsewhere(kind: type[Settings], name: str) -> str:
+    """Return a hint at the settings of this name in other sections; empty if there are none."""
+    found = [path for path, _ in leaves(kind) if path.rpartition(".")[2] == name]
+    return f" (did you mean {' or '.join(found)}?)" if found else ""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -1,12 +1,44 @@
-"""What the command line does before any command."""
+"""The command line itself: its version, its help, its answers to wrong options."""
 
 from importlib.metadata import version
 
+import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
+from flows.steps import STAGE_NAMES
 
 
 def test_the_version_is_that_of_the_installed_package() -> None:
     shown = CliRunner().invoke(app, ["--version"])
     assert (shown.exit_code, shown.stdout) == (0, f"sentiment {version('review-sentiment')}\n")
+
+
+def help_of(*command: str, columns: int = 80) -> str:
+    done = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": str(columns)})
+    return done.stdout
+
+
+COMMANDS = [(), ("run",), ("score",), ("up",), ("models", "list"), ("settings",)]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_shows_flags_without_a_type_and_is_not_wider_than_can_be_read(
+    command: tuple[str, ...],
+) -> None:
+    assert "<bool>" not in help_of(*command)
+    assert max(map(len, help_of(*command, columns=250).splitlines())) <= 100
+    assert max(map(len, help_of(*command, columns=80).splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_the_help_names_the_stages(command: str) -> None:
+    text = " ".join(help_of(command).split())
+    assert f"Stages: {', '.join(STAGE_NAMES)}." in text
+
+
+def test_a_text_that_begins_with_a_dash_is_told_from_an_option() -> None:
+    done = CliRunner().invoke(app, ["predict", "--terrible"])
+    assert done.exit_code == 2
+    assert "No such option: --terrible. Is it a text?" in done.stderr
+    assert "Is it a text?" not in CliRunner().invoke(app, ["predict", "--model"]).stderr
