@@ -12,7 +12,6 @@ from rich import box
 from rich.table import Table
 
 from flows.cli.options import DEFAULT_STORAGE, Json, Storage, output
-from sentiment.errors import SentimentError
 
 LIBRARIES = ("torch", "numpy", "pyarrow", "pandas", "nltk", "prefect", "fastapi")
 
@@ -26,7 +25,7 @@ class Check(NamedTuple):
 
 
 def doctor(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
-    """Check libraries, device, NLTK data, storage and Prefect server."""
+    """Check libraries, device, NLTK data, storage and Prefect server; change nothing."""
     checks = run_checks(storage)
     if as_json:
         sys.stdout.write(json.dumps([check._asdict() for check in checks]) + "\n")
@@ -73,13 +72,15 @@ def sentences() -> Check:
 
 
 def writable(storage: Path) -> Check:
-    from tasks.store import Store
-
-    try:
-        Store(storage).prepare()
-    except SentimentError as error:
-        return Check("storage", False, str(error))
-    return Check("storage", True, str(storage.resolve()))
+    """Check whether a run could write to the storage folder, or create it; creates nothing."""
+    folder = storage.resolve()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        return Check("storage", False, f"{existing} is not a folder. Choose another --storage.")
+    if not os.access(existing, os.W_OK | os.X_OK, effective_ids=True):
+        return Check("storage", False, f"{existing} cannot be written. Choose another --storage.")
+    new = "" if existing == folder else f" (a run creates it in {existing})"
+    return Check("storage", True, f"{folder}{new}")
 
 
 def server() -> Check:
