@@ -1,16 +1,18 @@
 """The public interface to a trained model: texts in, probabilities out."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from sentiment.errors import DataError
 from sentiment.explain.explanation import Explanation, explain_text
 from sentiment.model.bundle import Bundle
-from sentiment.model.registry import model_in_use
+from sentiment.model.registry import model_folder
 from sentiment.model.texts import Scores, score_texts, score_window
 
 LABELS = ("negative", "positive")
@@ -24,9 +26,14 @@ class Classifier:
     >>> classifier.predict(["could not be better"])  # doctest: +SKIP
     ['positive']
 
-    Texts may be any iterable; only a few thousand are in memory at a time. Several threads may
-    share one classifier.
+    Texts may be any iterable of strings, such as a list, a generator, a column of a DataFrame, or
+    an array of NumPy or Arrow; only a few thousand are in memory at a time. Anything else raises
+    DataError, which names the row. Several threads may share one classifier.
+
+    ``classes_`` are the labels in the order of the columns of ``predict_proba``.
     """
+
+    classes_: npt.NDArray[np.str_] = np.array(LABELS)
 
     def __init__(self, bundle: Bundle, device: str | torch.device = "cpu") -> None:
         self._bundle = bundle
@@ -39,24 +46,28 @@ class Classifier:
     ) -> "Classifier":
         """Load a model bundle; raises ModelError if it is missing or damaged.
 
-        Without a path, load the champion of the storage folder, or the latest trained model if
-        there is no champion yet. The storage folder is the environment variable SENTIMENT_STORAGE,
-        or else ``./storage``.
+        ``path`` is a bundle's folder, or the start of a model's key in the storage folder. Without
+        it, load the champion of the storage folder, or the latest trained model if there is no
+        champion yet. The storage folder is the environment variable SENTIMENT_STORAGE, or else
+        ``./storage``.
         """
-        if path is None:
-            path = model_in_use(Path(os.environ.get("SENTIMENT_STORAGE") or "storage"))
-        return cls(Bundle.load(Path(path)), device)
+        storage = Path(os.environ.get("SENTIMENT_STORAGE") or "storage")
+        return cls(Bundle.load(model_folder(Path(path) if path else None, storage)), device)
 
     def probabilities(self, texts: Iterable[str]) -> npt.NDArray[np.float64]:
         """Return P(positive) of each text, float64 of shape (number of texts,).
 
-        A text's probability does not depend on the other texts. A text without words is scored as
-        one unknown word. Raises DataError for a text with an unpaired surrogate, which is not valid
-        Unicode.
+        A text's probability does not depend on the other texts. A text without a known word gets
+        that of unknown words alone, which says nothing about it: ``score`` counts them. Raises
+        DataError for what is not a text, and for a text with an unpaired surrogate, which is not
+        valid Unicode.
         """
-        if isinstance(texts, str):
-            raise TypeError("probabilities() takes several texts. Put a single text into a list.")
-        return score_texts(self._bundle, texts, self._device)
+        return score_texts(self._bundle, given_texts(texts), self._device)
+
+    def predict_proba(self, texts: Iterable[str]) -> npt.NDArray[np.float64]:
+        """Return P(negative) and P(positive) of each text, shape (number of texts, 2)."""
+        positive = self.probabilities(texts)
+        return np.column_stack([1.0 - positive, positive])
 
     def predict(self, texts: Iterable[str], threshold: float = 0.5) -> list[str]:
         """Return ``negative`` or ``positive`` for each text."""
@@ -64,8 +75,37 @@ class Classifier:
 
     def explain(self, text: str) -> Explanation:
         """Explain a text's probability word by word; needs the extra ``explain``."""
-        return explain_text(self._bundle, text, self._device)
+        (only,) = given_texts([text])
+        return explain_text(self._bundle, only, self._device)
 
-    def score(self, texts: list[str]) -> Scores:
+    def score(self, texts: Iterable[str]) -> Scores:
         """Return P(positive) and word counts of texts that fit in memory."""
-        return score_window(self._bundle, texts, self._device)
+        return score_window(self._bundle, [*given_texts(texts)], self._device)
+
+
+def given_texts(texts: Iterable[Any]) -> Iterator[str]:
+    """Yield each text; raise DataError at what is not one, and for what holds no texts."""
+    kind = type(texts).__name__
+    if isinstance(texts, str | bytes):
+        raise DataError(f"texts is a single {kind}. Put it into a list.")
+    if isinstance(texts, Mapping) or hasattr(texts, "columns"):
+        raise DataError(f"texts is a {kind}. Pass one column of it, such as reviews['text'].")
+    if getattr(texts, "ndim", 1) != 1:
+        raise DataError(f"texts is an array of {texts.ndim} dimensions. Pass one with 1.")  # type: ignore[attr-defined]
+    if not isinstance(texts, Iterable):
+        raise DataError(f"texts is {texts!r:.60}. Pass several strings, such as a list.")
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            text = text.as_py() if hasattr(text, "as_py") else text  # of Arrow
+            if not isinstance(text, str):
+                raise DataError(f"texts[{row}] is {text!r:.60}; {_instead(text)}")
+        yield text
+
+
+def _instead(value: Any) -> str:
+    if isinstance(value, bytes):
+        return "decode it first, such as with .decode('utf-8')."
+    # By name: NaN is not equal to itself, and pandas' NA does not say.
+    if value is None or str(value) in ("nan", "<NA>", "NaT"):
+        return "every text must be a string. Leave it out first, such as with dropna()."
+    return "every text must be a string."

@@ -5,10 +5,11 @@ from typing import Any
 
 from sentiment.errors import ModelError, StorageError
 from sentiment.files import read_json
-from sentiment.model.bundle_files import bundle_digest
+from sentiment.model.bundle_files import SUMS, bundle_digest
 
 CHAMPION = "models/champion.json"  # the champion and its predecessors; written atomically
 CHAMPION_FORMAT = 1
+TRAINED = "train"  # folder of the trained bundles, by their keys
 LATEST = "models/latest"  # link to the bundle of the last run that trained or reused one
 
 
@@ -47,8 +48,22 @@ def model_in_use(storage: Path) -> Path:
 
 
 def model_folder(model: Path | None, storage: Path) -> Path:
-    """Return the bundle to use: the one given, else :func:`model_in_use`."""
-    return model or model_in_use(storage)
+    """Return the bundle to use: the one given, else :func:`model_in_use`.
+
+    ``model`` is a bundle's folder, or the start of a model's key in the storage folder. Raises
+    ModelError if it is neither, or the start of several keys.
+    """
+    if model is None:
+        return model_in_use(storage)
+    if model.exists() or len(model.parts) != 1:
+        return model
+    keys = sorted(path.parent.name for path in (storage / TRAINED).glob(f"*/{SUMS}"))
+    found = [key for key in keys if key.startswith(model.name)]
+    if len(found) == 1:
+        return storage / TRAINED / found[0]
+    known = ", ".join(found or keys) or "none yet"
+    what = "the start of several keys" if found else "not a model bundle, and no model's key"
+    raise ModelError(f"{model}: {what} in {storage / TRAINED}. Models there: {known}.")
 
 
 def read_champions(storage: Path) -> dict[str, Any] | None:

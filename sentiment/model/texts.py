@@ -36,17 +36,22 @@ def score_texts(
 
     The bundle's model must be on ``device``. Raises DataError as ``score_window`` does.
     """
-    scored = [score_window(bundle, window, device).probabilities for window in _windows(texts)]
+    scored: list[npt.NDArray[np.float64]] = []
+    for number, window in enumerate(_windows(texts)):
+        scored.append(score_window(bundle, window, device, number * WINDOW).probabilities)
     return np.concatenate(scored) if scored else np.empty(0)
 
 
-def score_window(bundle: Bundle, texts: Sequence[str], device: torch.device) -> Scores:
+def score_window(
+    bundle: Bundle, texts: Sequence[str], device: torch.device, first: int = 0
+) -> Scores:
     """Score texts that are all in memory; a text without a word counts as one unknown word.
 
-    Raises DataError for a text with half of a surrogate pair, which is not valid Unicode.
+    Raises DataError for a text with half of a surrogate pair, which is not valid Unicode; in the
+    message the first text has the number ``first``.
     """
     config = bundle.config
-    check_encodable(texts)
+    check_encodable(texts, first)
     step = max(1, len(texts) * AT_ONCE // max(1, sum(map(len, texts))))
     parts = (texts[at : at + step] for at in range(0, max(1, len(texts)), step))
     words = pa.concat_arrays(
@@ -70,15 +75,15 @@ def score_window(bundle: Bundle, texts: Sequence[str], device: torch.device) -> 
     return Scores(probabilities(score(bundle.model, source)), encoded.words, encoded.unknown)
 
 
-def check_encodable(texts: Iterable[str]) -> None:
+def check_encodable(texts: Iterable[str], first: int = 0) -> None:
     """Raise DataError for a text with half of a surrogate pair."""
-    for text in texts:
+    for row, text in enumerate(texts, first):
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise DataError(
-                f"A text holds {error.object[error.start]!a}, half of a surrogate pair, which is "
-                f"not valid Unicode: {text[:60]!a}. Decode it again, or leave it out."
+                f"texts[{row}] holds {error.object[error.start]!a}, half of a surrogate pair, "
+                f"which is not valid Unicode: {text[:60]!a}. Decode it again, or leave it out."
             ) from None
 
 

@@ -354,7 +354,8 @@ def test_models_on_the_command_line(make_spec: MakeSpec, data: Path) -> None:
     assert (entry["model"], entry["why"], entry["how"]) == (other, "to try it", "hand")
     assert entry["who"]
     assert model_folder(None, store.root) == store.root / other
-    assert model_folder(Path("mine"), store.root) == Path("mine")
+    assert model_folder(Path("my/model"), store.root) == Path("my/model")
+    assert model_folder(Path(Path(other).name[:9]), store.root) == store.root / other
     assert sentiment(store, "rollback", "--why", "no good") == (
         f"{model_of(second)} is the champion again.\n"
     )

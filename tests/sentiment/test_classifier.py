@@ -7,11 +7,16 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import get_scorer, roc_auc_score
 
 from sentiment import Classifier
 from sentiment.errors import DataError, ModelError
@@ -60,6 +65,107 @@ def test_any_iterable_of_texts_will_do(classifier: Classifier) -> None:
     assert (classifier.probabilities(tuple(TEXTS)) == expected).all()
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.array(TEXTS),
+        np.array(TEXTS, dtype=object),
+        pd.Series(TEXTS, index=range(7, 7 + len(TEXTS))),
+        pd.Series(TEXTS, dtype=object),
+        pd.Series(TEXTS, dtype="string[python]"),
+        pd.Series(TEXTS, dtype="string[pyarrow]"),
+        pd.Series(TEXTS, dtype="category"),
+        pd.Index(TEXTS),
+        pa.array(TEXTS),
+        pa.array(TEXTS, pa.large_string()).dictionary_encode(),
+        pa.chunked_array([TEXTS[:3], TEXTS[3:]]),
+        dict.fromkeys(TEXTS).keys(),
+    ],
+    ids=lambda column: f"{type(column).__name__}-{getattr(column, 'dtype', '')}",
+)
+def test_columns_of_the_usual_libraries_will_do(classifier: Classifier, column: Any) -> None:
+    expected = classifier.probabilities([str(text) for text in pd.Series([*column]).astype(str)])
+    assert (classifier.probabilities(column) == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("awful", "texts is a single str. Put it into a list."),
+        (b"awful", "texts is a single bytes"),
+        (pd.DataFrame({"text": TEXTS}), "texts is a DataFrame. Pass one column of it"),
+        (pa.table({"text": TEXTS}), "texts is a Table. Pass one column"),
+        ({"text": TEXTS}, "texts is a dict. Pass one column"),
+        (np.array([TEXTS, TEXTS]), "texts is an array of 2 dimensions"),
+        (None, "texts is None. Pass several strings"),
+        (["fine", None], r"texts\[1\] is None; .*dropna"),
+        (["fine", "fine", float("nan")], r"texts\[2\] is nan; .*dropna"),
+        (pd.Series(["fine", None], dtype="string"), r"texts\[1\] is <NA>; .*dropna"),
+        (pa.array(["fine", None]), r"texts\[1\] is None; .*dropna"),
+        ([b"fine"], r"texts\[0\] is b'fine'; decode it"),
+        (["fine", 3], r"texts\[1\] is 3; every text must be a string"),
+        ([["fine"]], r"texts\[0\] is \['fine'\]; every text"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_text_is_refused_and_its_row_named(
+    classifier: Classifier, wrong: Any, message: str
+) -> None:
+    for use in (classifier.probabilities, classifier.predict, classifier.score):
+        with pytest.raises(DataError, match=f"^{message}"):
+            use(wrong)
+
+
+def test_the_row_is_named_beyond_the_first_window(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentiment.model.texts.WINDOW", 16)
+    for wrong in (None, "caf\udce9"):
+        with pytest.raises(DataError, match=r"^texts\[40\] "):
+            classifier.probabilities([*TEXTS, wrong])  # type: ignore[list-item]
+
+
+def test_probabilities_of_both_classes_have_the_shape_of_scikit_learn(
+    classifier: Classifier,
+) -> None:
+    both = classifier.predict_proba(TEXTS)
+    assert both.shape == (40, 2)
+    assert (both[:, 1] == classifier.probabilities(TEXTS)).all()
+    np.testing.assert_allclose(both.sum(axis=1), 1)
+    assert classifier.classes_[both.argmax(axis=1)].tolist() == classifier.predict(TEXTS)
+    assert classifier.predict_proba([]).shape == (0, 2)
+
+
+def test_scikit_learn_can_measure_it(classifier: Classifier) -> None:
+    class Fitted(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+        classes_ = classifier.classes_
+
+        def fit(self) -> None: ...
+        def predict(self, texts: list[str]) -> list[str]:
+            return classifier.predict(texts)
+
+        def predict_proba(self, texts: list[str]) -> Any:
+            return classifier.predict_proba(texts)
+
+    labels = np.where(np.arange(40) % 3 == 0, "negative", "positive")
+    found = get_scorer("roc_auc")(Fitted(), TEXTS, labels)
+    assert found == pytest.approx(roc_auc_score(labels, classifier.probabilities(TEXTS)))
+
+
+def test_a_model_is_found_by_the_start_of_its_key(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTIMENT_STORAGE", str(tmp_path))
+    for key in ("b70cf32e", "b71aaaaa"):
+        shutil.copytree(trained.bundle, tmp_path / "train" / key)
+    for given in ("b70", "b71aaaaa", tmp_path / "train" / "b70cf32e"):
+        assert isinstance(Classifier.load(given), Classifier)
+    with pytest.raises(ModelError, match=r"^b7: the start of several keys.*b70cf32e, b71aaaaa"):
+        Classifier.load("b7")
+    with pytest.raises(ModelError, match=r"^b8: not a model bundle, and no model's key.*b70cf32e"):
+        Classifier.load("b8")
+
+
 def test_a_stream_is_taken_a_window_at_a_time(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,10 +181,10 @@ def test_a_stream_is_taken_a_window_at_a_time(
 
     real = score_window
 
-    def score(bundle: Bundle, window: list[str], device: torch.device) -> Scores:
+    def score(bundle: Bundle, window: list[str], device: torch.device, first: int) -> Scores:
         nonlocal held
         held -= len(window)
-        return real(bundle, window, device)
+        return real(bundle, window, device, first)
 
     monkeypatch.setattr("sentiment.model.texts.score_window", score)
     chances = classifier.probabilities(stream())
@@ -213,7 +319,7 @@ def test_unusual_texts_are_scored(classifier: Classifier) -> None:
 
 
 def test_a_text_that_is_not_unicode_is_named(classifier: Classifier) -> None:
-    with pytest.raises(DataError, match=r"half of a surrogate pair.*'caf.udce9 bad'"):
+    with pytest.raises(DataError, match=r"texts\[1\].*half of a surrogate pair.*'caf.udce9 bad'"):
         classifier.probabilities(["fine", "caf\udce9 bad"])
 
 
