@@ -2,12 +2,20 @@
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import DEFAULT_STORAGE, Command, Group, Json, Storage, output
+from flows.cli.options import DEFAULT_STORAGE, WIDEST, Command, Group, Json, Storage, output
+
+if TYPE_CHECKING:
+    from tasks.registry.models import Model
+
+HEAD = ("model", "trained (UTC)", "data", "preset", "test", "linear", "")
+SHORTEST = 8  # digits of a key that are shown
 
 models = typer.Typer(
     name="models",
@@ -21,10 +29,11 @@ Why = Annotated[str, typer.Option(help="Reason, for the record.")]
 
 @models.command("list", cls=Command)
 def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
-    """List the models, newest first: test accuracy, training date, marks.
+    """List the models, newest first.
 
-    Commands use the champion. Accuracies are comparable only on the same test reviews; --json
-    shows their digest as measured.tests, and the run that trained the model.
+    test: accuracy on the test reviews; linear: that of the linear model beside it. They say nothing
+    about other test reviews, and those of generated reviews nothing about real ones. Commands use
+    the champion. --json also shows the digests of model and test reviews, and the run.
     """
     from tasks.registry.models import list_models
     from tasks.store import Store
@@ -34,17 +43,50 @@ def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
         entries = [{**asdict(m), "measured": m.measured and m.measured.model_dump()} for m in found]
         sys.stdout.write(json.dumps({"models": entries}) + "\n")
         return
-    for model in found:  # lines, not a table: a narrow terminal would cut one
-        accuracy = f"{model.measured.accuracy:.2%}" if model.measured else "-"
+    if not found:
+        output.print("No models yet. Train one with `sentiment run`.")
+        return
+    for line in lines_of(found, output.width if output.is_terminal else WIDEST):
+        output.print(line, markup=False)
+
+
+def lines_of(models: "Sequence[Model]", width: int) -> Iterator[str]:
+    """Yield a head and a line for each model; long names of data are cut to fit the width."""
+    digits = SHORTEST
+    while len({model.key[:digits] for model in models}) < len(models):
+        digits += 1
+    rows = [HEAD]
+    for model in models:
+        measured, origin = model.measured, model.origin
+        data = origin.data or ("generated" if measured and measured.generated else "-")
         marks = [
             "champion" if model.champion else "was champion" if model.was else "",
             "latest" if model.latest else "",
         ]
-        trained = model.created[:16].replace("T", " ")  # UTC, to the minute
-        known = (model.model, f"{accuracy:>7}", f"{trained} UTC")
-        output.print("  ".join([*known, ", ".join(filter(None, marks))]).rstrip(), markup=False)
-    if not found:
-        output.print("No models yet. Train one with `sentiment run`.")
+        rows.append(
+            (
+                model.key[:digits],
+                model.created[:16].replace("T", " "),  # to the minute
+                Path(data).name,
+                Path(origin.preset or "-").stem,
+                f"{measured.accuracy:.2%}" if measured else "-",
+                f"{origin.baseline:.2%}" if origin.baseline is not None else "-",
+                " ".join(filter(None, marks)),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    over = max(0, sum(widths) + 2 * (len(widths) - 1) - width)
+    widths[2] = max(len("generated"), widths[2] - over)
+    for row in rows:
+        cells = [
+            _cut(cell, space).rjust(space) if at in (4, 5) else _cut(cell, space).ljust(space)
+            for at, (cell, space) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()
+
+
+def _cut(text: str, space: int) -> str:
+    return text if len(text) <= space else text[: space - 1] + "…"
 
 
 @models.command(cls=Command)

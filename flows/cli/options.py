@@ -85,5 +85,8 @@ Runner = Annotated[
 Verify = Annotated[bool, typer.Option("--verify", help="Check the digest of every cached file.")]
 Model = Annotated[
     Path | None,
-    typer.Option(help="Model bundle; by default the champion, else the latest model."),
+    typer.Option(
+        help="Start of a model's key, or a bundle's folder; by default the champion, else the "
+        "latest model."
+    ),
 ]

@@ -53,7 +53,8 @@ def run_pipeline(
         spec.store.open()
         if not spec.store.writable:
             reporter.note(f"Warning: {spec.store.root} is read-only: {UNWRITTEN}")
-        record = RunRecord(spec.store, about["run"], preset=preset)
+        where = str(data) if data else "generated"
+        record = RunRecord(spec.store, about["run"], preset=preset, data=where)
         context = RunContext(spec, record, reporter, selection, verify)
         result = Run(context, partial(set_where, preset, overrides, settings)).go()
         record.finish("completed")

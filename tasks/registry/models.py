@@ -1,11 +1,26 @@
 """The trained models of a storage folder."""
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from sentiment.errors import ModelError
 from sentiment.model.registry import LATEST
 from tasks.registry.champion import Measured, digest_of, measured_in, read_registry
+from tasks.store.run_records import read_runs
 from tasks.store.store import Store
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the records of runs say of a model; None where they do not, or are gone.
+
+    ``data`` is the path of the reviews, or ``generated``; ``baseline`` the test accuracy of the
+    linear model trained on the same reviews.
+    """
+
+    preset: str | None = None
+    data: str | None = None
+    baseline: float | None = None
 
 
 @dataclass(frozen=True)
@@ -24,6 +39,11 @@ class Model:
     champion: bool
     was: bool
     latest: bool
+    origin: Origin = field(default_factory=Origin)
+
+    @property
+    def key(self) -> str:
+        return self.model.rpartition("/")[2]
 
 
 def list_models(store: Store) -> list[Model]:
@@ -36,6 +56,7 @@ def list_models(store: Store) -> list[Model]:
         promotion.stats["candidate"]["digest"]: measured_in(promotion.stats)
         for promotion in store.results("promote")
     }
+    origins = _origins(store)
     models = []
     for trained in store.results("train"):
         digest = digest_of(trained)
@@ -50,9 +71,26 @@ def list_models(store: Store) -> list[Model]:
                 champion=champion is not None and champion.digest == digest,
                 was=digest in ever,
                 latest=store.root / model == latest,
+                origin=origins.get(trained.key, Origin()),
             )
         )
     return models[::-1]
+
+
+def _origins(store: Store) -> dict[str, Origin]:
+    """Return what the newest run that used each model says of it, by the model's key."""
+    origins: dict[str, Origin] = {}
+    for run in read_runs(store):
+        keys = {name: stage["results"].values() for name, stage in run["stages"].items()}
+        baseline = None
+        for key in keys.get("baseline", ()):
+            with suppress(OSError, ValueError, KeyError):
+                baseline = float(store.read("baseline", key).stats["accuracy"])
+        for key in keys.get("train", ()):
+            if key not in origins or origins[key].baseline is None:
+                known = origins.get(key, Origin(run.get("preset"), run.get("data")))
+                origins[key] = Origin(known.preset, known.data, baseline)
+    return origins
 
 
 def find_model(store: Store, name: str) -> Model:
@@ -62,13 +100,9 @@ def find_model(store: Store, name: str) -> Model:
     """
     models = list_models(store)
     key = name.rstrip("/").rpartition("/")[2]
-    found = [m for m in models if (m.latest if key == "latest" else _key(m).startswith(key))]
+    found = [m for m in models if (m.latest if key == "latest" else m.key.startswith(key))]
     if key and len(found) == 1:
         return found[0]
-    known = ", ".join(_key(model) for model in models) or "none yet"
+    known = ", ".join(model.key for model in found or models) or "none yet"
     problem = f"matches {len(found)} models" if found else "matches no model"
     raise ModelError(f"{name!r} {problem}. Models in {store.root / 'train'}: {known}.")
-
-
-def _key(model: Model) -> str:
-    return model.model.rpartition("/")[2]

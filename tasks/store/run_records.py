@@ -29,6 +29,8 @@ class _Record(BaseModel):
 
     run: str
     state: str
+    preset: str | None = None
+    data: str | None = None
     stages: dict[str, _Stage]
 
 

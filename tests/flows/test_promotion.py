@@ -325,6 +325,10 @@ def sentiment(store: Store, *arguments: str) -> str:
     return result.output
 
 
+def key_of(done: Done) -> str:
+    return done["train"][0].key[:8]
+
+
 def test_models_on_the_command_line(make_spec: MakeSpec, data: Path) -> None:
     spec = make_spec(data, *GUESSING)
     store = spec.store
@@ -343,12 +347,12 @@ def test_models_on_the_command_line(make_spec: MakeSpec, data: Path) -> None:
     assert listed()[model_of(first)]["measured"]["accuracy"] == verdict(first)["accuracy"]
     (other,) = set(listed()) - {model_of(first), model_of(second)}
     assert (listed()[other]["measured"], listed()[other]["was"]) == (None, False)
-    lines = {
-        line.split()[0]: line for line in sentiment(store, "list").splitlines() if line.strip()
-    }
-    assert lines[model_of(second)].rstrip().endswith("  champion")
-    assert max(map(len, lines.values())) <= 80
-    assert "was champion" in lines[model_of(first)]
+    head, *rows = sentiment(store, "list").splitlines()
+    assert head.split() == ["model", "trained", "(UTC)", "data", "preset", "test", "linear"]
+    lines = {row.split()[0]: row for row in rows}
+    assert lines[key_of(second)].endswith("  champion")
+    assert lines[key_of(first)].endswith("  was champion")
+    assert f"{verdict(first)['accuracy']:.2%}" in lines[key_of(first)]
 
     entry = json.loads(sentiment(store, "promote", other, "--why", "to try it", "--json"))
     assert (entry["model"], entry["why"], entry["how"]) == (other, "to try it", "hand")
