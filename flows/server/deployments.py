@@ -25,7 +25,7 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectAlreadyExists
 
-from flows.server.processes import ROOT, Note
+from flows.server.processes import DEPLOYMENTS, ROOT, Note
 from sentiment.errors import ServiceError
 
 POOLS = ("cpu", "gpu")
@@ -140,7 +140,7 @@ def runs_in(client: SyncPrefectClient, *states: StateType) -> list[FlowRun]:
 
 def names() -> list[str]:
     """Return the names of the deployments in prefect.yaml."""
-    content = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+    content = yaml.safe_load(DEPLOYMENTS.read_text(encoding="utf-8"))
     return [entry["name"] for entry in content["deployments"]]
 
 
@@ -162,8 +162,9 @@ def schedules_of(client: SyncPrefectClient) -> dict[tuple[Any, str | None], tupl
 
 def deploy_all(env: Mapping[str, str]) -> None:
     """Run `prefect deploy --all`. Raises ServiceError with its output if it fails."""
+    command = ["-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file"]
     done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        [sys.executable, *command, str(DEPLOYMENTS)],
         cwd=ROOT,
         env=dict(env),
         capture_output=True,

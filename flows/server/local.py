@@ -39,21 +39,28 @@ def up(folder: Path, *, storage: Path, port: int, gpu: bool, note: Note) -> None
     """Start what is not running yet: the server, its deployments, a worker for each pool.
 
     ``folder`` holds the server's database, password and logs; only its owner may open it. Raises
-    ServiceError if the port is taken or the server fails to start.
+    ServiceError if the port is taken or the server fails to start. On any error, what was started
+    here is stopped.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     with FileLock(folder / "up.lock"):
         env = environment(folder, storage.resolve(), port)
-        server = start_server(folder, port, env, note)
-        from flows.server.deployments import deploy  # loads Prefect while the server starts
+        running = {process.pid for process in ours(folder)}
+        try:
+            server = start_server(folder, port, env, note)
+            from flows.server.deployments import deploy  # loads Prefect while the server starts
 
-        wait_until_up(f"{env['PREFECT_API_URL']}/health", server, folder / "server.log")
-        deploy(env, note)
-        end_dead_runs(folder, env, note, because="found dead by `sentiment up`")
-        for pool in ("cpu", "gpu") if gpu else ("cpu",):
-            start_worker(folder, pool, env, note)
+            wait_until_up(f"{env['PREFECT_API_URL']}/health", server, folder / "server.log")
+            deploy(env, note)
+            end_dead_runs(folder, env, note, because="found dead by `sentiment up`")
+            for pool in ("cpu", "gpu") if gpu else ("cpu",):
+                start_worker(folder, pool, env, note)
+        except BaseException:
+            if ended := end(process for process in ours(folder) if process.pid not in running):
+                note(f"stopped {ended} processes")
+            raise
 
 
 def down(folder: Path, note: Note) -> None:

@@ -19,7 +19,8 @@ from sentiment.errors import ServiceError
 
 MARK = "SENTIMENT_UP"
 RUN = "PREFECT__FLOW_RUN_ID"  # set by Prefect's workers: the run that a process works on
-ROOT = Path(__file__).parents[2]  # where prefect.yaml is
+ROOT = Path(__file__).parents[2]  # where the packages are, from which prefect.yaml names files
+DEPLOYMENTS = ROOT / "flows" / "prefect.yaml"  # in a checkout a link, in a wheel a file
 HOST = "127.0.0.1"
 END_WITHIN = 30.0  # seconds between SIGTERM and SIGKILL, for training to write a checkpoint
 Note = Callable[[str], None]
@@ -79,7 +80,7 @@ def refuse_taken(port: int) -> None:
         except OSError as error:
             raise ServiceError(
                 f"Port {port} cannot be used: {owner_of(port) or error.strerror}. Choose "
-                f"another: make up PORT={port + 1}"
+                f"another: make up PORT={port + 1}, or sentiment up --port {port + 1}"
             ) from error
 
 

@@ -133,3 +133,25 @@ def test_the_users_settings_win_except_for_the_addresses(
     assert env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "60"
     assert env["PREFECT_API_AUTH_STRING"] == "name:word"
     assert env["PREFECT_API_URL"] == env["PREFECT_SERVER_UI_API_URL"] == "http://127.0.0.1:4321/api"
+
+
+def test_what_up_has_started_is_stopped_when_a_later_step_fails(
+    launched: list["subprocess.Popen[bytes]"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = local.environment(tmp_path, tmp_path / "storage", 4321)
+    local.start_worker(tmp_path, "gpu", env, lambda line: None)  # of an earlier `up`
+    wait_for_processes(tmp_path)
+
+    def fail(*_: object) -> None:
+        while len(ours(tmp_path)) < 2:
+            time.sleep(0.01)
+        raise ServiceError("no")
+
+    monkeypatch.setattr(local, "wait_until_up", fail)
+    noted: list[str] = []
+    with pytest.raises(ServiceError):
+        local.up(tmp_path, storage=tmp_path / "s", port=free_port(), gpu=False, note=noted.append)
+    earlier, server = launched
+    assert earlier.poll() is None
+    assert server.wait(timeout=60) is not None
+    assert noted[-1] == "stopped 1 processes"
