@@ -29,7 +29,7 @@ def explain(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Explain a prediction: what each word adds, what the LSTM does.
+    """Explain a prediction: what each word adds, what the LSTM does, if there is one.
 
     Needs the extra: pip install -c constraints.txt -e '.[explain]'.
     """
@@ -73,18 +73,20 @@ def print_explanation(explanation: "Explanation", console: Console) -> None:
     strongest = abs(explanation.attributions).argsort(kind="stable")[::-1][:MOST_ROWS]
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("word", no_wrap=True, overflow="ellipsis", max_width=20)
-    for name in ("adds", "P so far", "input", "forget", "output", "cell"):
-        table.add_column(name, justify="right", no_wrap=True)
     forward = explanation.forward
-    columns = (forward.input, forward.forget, forward.output, forward.cell)
+    states = ("input", "forget", "output", "cell") if forward is not None else ()
+    for name in ("adds", "P so far", *states):
+        table.add_column(name, justify="right", no_wrap=True)
     for at in sorted(strongest):
         word = Text(words[at] if explanation.known[at] else f"{words[at]} (unknown)")
-        states = [f"{column[at]:.2f}" for column in columns]
         added, so_far = explanation.attributions[at], explanation.running[at]
-        table.add_row(word, f"{added:+.2f}", f"{so_far:.3f}", *states)
+        values = [f"{getattr(forward, state)[at]:.2f}" for state in states]
+        table.add_row(word, f"{added:+.2f}", f"{so_far:.3f}", *values)
     console.print(table)
     if len(words) > MOST_ROWS:
         console.print(f"The {MOST_ROWS} of {len(words)} words with the largest effect, in order.")
+    if forward is None:
+        return
     direction = ", forward direction" if explanation.backward is not None else ""
     console.print(f"Gates (input, forget, output){direction}: 0 closed, 1 open. Cell: norm.")
 

@@ -14,9 +14,11 @@ def word_attributions(model: SentimentLSTM, ids: Tensor, lengths: Tensor) -> Ten
     ``ids`` (batch, steps) and ``lengths`` (batch,) are the inputs of the model, which must not be
     in training mode. The n-grams' logit is attributed exactly, the LSTM's approximately.
     """
-    attributions = gradient_times_input(model, ids, lengths) * model.scale[0]
+    attributions = torch.zeros(ids.shape, device=ids.device)
+    if model.config.lstm:
+        attributions += gradient_times_input(model, ids, lengths) * model.scale[0]
     if model.ngrams is not None:
-        attributions += ngram_attributions(model.ngrams, ids) * model.scale[1]
+        attributions += ngram_attributions(model.ngrams, ids) * model.scale[-1]
     return attributions.masked_fill(ids == PAD, 0.0)
 
 

@@ -50,7 +50,7 @@ class Explanation:
     ``left_out`` the number of words cut off after them. ``running`` is P(positive) of the text up
     to and including each word. ``attributions`` add up to ``logit - baseline``, up to a small error
     of the method; ``baseline`` is the logit of as many unknown words without any n-gram.
-    ``backward`` is None for a unidirectional model.
+    ``backward`` is None for a unidirectional model, ``forward`` too for one without an LSTM.
     """
 
     words: tuple[str, ...]
@@ -61,7 +61,7 @@ class Explanation:
     baseline: float
     attributions: Column
     running: Column
-    forward: Activity
+    forward: Activity | None
     backward: Activity | None
 
     @property
@@ -106,7 +106,8 @@ def explain_text(bundle: Bundle, text: str, device: torch.device) -> Explanation
     batch = prefixes.take(np.array([len(read) - 1]))
     inside = batch.ids[0] != PAD
     attributions, baseline = attribute(model, batch.ids, batch.lengths)
-    directions = [_activity(steps, inside) for steps in trace(model, batch.ids[0])[-1]]
+    directions = trace(model, batch.ids[0])[-1] if model.config.lstm else []
+    activities = [_activity(steps, inside) for steps in directions]
     running = probabilities(logits)
     return Explanation(
         words=tuple(read),
@@ -117,8 +118,8 @@ def explain_text(bundle: Bundle, text: str, device: torch.device) -> Explanation
         baseline=baseline,
         attributions=attributions[inside].double().cpu().numpy(),
         running=running,
-        forward=directions[0],
-        backward=directions[1] if len(directions) > 1 else None,
+        forward=activities[0] if activities else None,
+        backward=activities[1] if len(activities) > 1 else None,
     )
 
 
@@ -128,14 +129,17 @@ def attribute(model: SentimentLSTM, ids: Tensor, lengths: Tensor) -> tuple[Tenso
     ``ids`` (1, steps) and ``lengths`` (1,) hold one review. The LSTM's logit is attributed by
     integrated gradients, the n-grams' exactly.
     """
-    unknown = torch.full_like(ids, UNKNOWN).masked_fill(ids == PAD, PAD)
-    with torch.no_grad():
-        words, blank = model.embedding(ids), model.embedding(unknown)
-        baseline = model.scale[0] * model.read(blank, lengths)
-    attributions = integrated_gradients(model, words, blank, lengths) * model.scale[0]
+    attributions = torch.zeros(ids.shape[1], device=ids.device)
+    baseline = torch.zeros(1, device=ids.device)
+    if model.config.lstm:
+        unknown = torch.full_like(ids, UNKNOWN).masked_fill(ids == PAD, PAD)
+        with torch.no_grad():
+            words, blank = model.embedding(ids), model.embedding(unknown)
+            baseline += model.scale[0] * model.read(blank, lengths)
+        attributions += integrated_gradients(model, words, blank, lengths) * model.scale[0]
     if model.ngrams is not None:
-        attributions += ngram_attributions(model.ngrams, ids)[0] * model.scale[1]
-        baseline += model.ngrams.bias.detach() * model.scale[1]
+        attributions += ngram_attributions(model.ngrams, ids)[0] * model.scale[-1]
+        baseline += model.ngrams.bias.detach() * model.scale[-1]
     return attributions, float(baseline)
 
 

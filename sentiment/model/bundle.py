@@ -63,8 +63,9 @@ class Bundle:
         digest = check_bundle(folder)
         try:
             config = _read_config(folder / CONFIG)
-            model = _read_model(folder / WEIGHTS, config.train.model)
-            vocabulary = _read_vocabulary(folder / VOCABULARY, model.embedding.num_embeddings)
+            words = pq.read_metadata(folder / VOCABULARY).num_rows
+            model = _read_model(folder / WEIGHTS, config.train.model, words)
+            vocabulary = _read_vocabulary(folder / VOCABULARY)
             written = (folder / PROFILE).read_bytes() if (folder / PROFILE).exists() else None
             profile = Profile.model_validate_json(written) if written is not None else None
         except (DataError, ValueError, SafetensorError, RuntimeError, OSError) as error:
@@ -74,8 +75,10 @@ class Bundle:
         return cls(config, vocabulary, model.eval(), profile, digest)
 
 
-def _read_model(path: Path, config: ModelConfig) -> SentimentLSTM:
+def _read_model(path: Path, config: ModelConfig, words: int) -> SentimentLSTM:
     """Read a model's weights; ValueError unless they are finite and of the settings' shapes.
+
+    ``words`` is the size of the vocabulary.
 
     The shapes are compared before memory is taken for them: a few bytes of settings, perhaps a
     stranger's, could ask for any amount.
@@ -83,11 +86,10 @@ def _read_model(path: Path, config: ModelConfig) -> SentimentLSTM:
     with safe_open(path, framework="pt") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         found = {name: (part.get_dtype(), *part.get_shape()) for name, part in slices.items()}
-    words = (*found.get("embedding.weight", ()), 0, 0)[1]  # a stranger's may have no dimension
     if config.layers > len(found):  # each has several
         raise ValueError(f"{path.name}: {config.layers:,} layers in {len(found)} weights")
     with torch.device("meta"):
-        model = SentimentLSTM(config, int(words))
+        model = SentimentLSTM(config, words)
     expected = {name: ("F32", *value.shape) for name, value in model.state_dict().items()}
     for name in sorted({*found, *expected}):
         if found.get(name) != expected.get(name):
@@ -102,17 +104,14 @@ def _read_model(path: Path, config: ModelConfig) -> SentimentLSTM:
     return model
 
 
-def _read_vocabulary(path: Path, size: int) -> Vocabulary:
-    """Read the words of an embedding of ``size`` rows; ValueError unless all are different.
+def _read_vocabulary(path: Path) -> Vocabulary:
+    """Read the words; ValueError unless all are different.
 
     As a dictionary, a long word that fills the file a million times takes its memory once.
     """
-    rows = pq.read_metadata(path).num_rows
-    if rows != size:
-        raise ValueError(f"{path.name} has {rows:,} words, the embedding {size:,}")
     read = pq.read_table(path, columns=["word"], read_dictionary=["word"])["word"]
     words = read.unify_dictionaries().combine_chunks()
-    if words.null_count or len(words.dictionary) < rows:
+    if words.null_count or len(words.dictionary) < len(words):
         raise ValueError(f"{path.name}: a word is missing or occurs twice")
     return Vocabulary(words.cast(pa.string()))
 

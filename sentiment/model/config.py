@@ -1,5 +1,6 @@
 """Settings of the model and of its training."""
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Literal
 from urllib.parse import urlsplit
@@ -9,9 +10,12 @@ from pydantic_core import PydanticCustomError
 
 from sentiment.settings import SECRET, Settings, operational
 
+# Settings of a training that the n-gram branch does not use.
+LSTM_ONLY = ("padding", "learning_rate", "weight_decay", "sentences", "vectors")
+
 
 class NgramsConfig(Settings):
-    """The linear n-gram branch, trained beside the LSTM."""
+    """The linear n-gram branch, trained beside the LSTM or alone."""
 
     max_n: int = Field(2, ge=1, le=5, description="Words in the longest n-grams.")
     buckets: int = Field(
@@ -30,6 +34,9 @@ class NgramsConfig(Settings):
 class ModelConfig(Settings):
     """The shape of a ``SentimentLSTM``."""
 
+    lstm: bool = Field(
+        True, description="The LSTM branch; false leaves the n-grams alone, a linear model."
+    )
     embedding_size: int = Field(128, ge=1, description="Word embedding dimension.")
     embedding_std: float = Field(
         0.1, gt=0, description="Standard deviation of the embedding's initial values."
@@ -48,6 +55,31 @@ class ModelConfig(Settings):
         None, description="A linear n-gram branch, whose logit is added; none if null."
     )
 
+    @property
+    def branch_names(self) -> tuple[str, ...]:
+        there = {"lstm": self.lstm, "ngrams": self.ngrams}
+        return tuple(name for name, branch in there.items() if branch)
+
+    @model_validator(mode="after")
+    def _without_an_lstm_only_ngrams(self) -> "ModelConfig":
+        if not self.lstm:
+            if self.ngrams is None:
+                raise ValueError("ngrams: needed with lstm false, as the model has no other branch")
+            _refuse_changed(self, set(ModelConfig.model_fields) - {"lstm", "ngrams"}, "lstm")
+        return self
+
+
+def _refuse_changed(settings: Settings, names: Iterable[str], switch: str) -> None:
+    """Raise ValueError for settings of the LSTM that are not at their defaults."""
+    fields = type(settings).model_fields
+    changed = [
+        name for name in fields if name in names and getattr(settings, name) != fields[name].default
+    ]
+    if changed:
+        raise ValueError(
+            f"{', '.join(changed)}: only for an LSTM, and {switch} is false; remove it"
+        )
+
 
 class TrainConfig(Settings):
     """How a model is trained."""
@@ -61,7 +93,9 @@ class TrainConfig(Settings):
     epochs: int = Field(2, ge=1, description="Passes over the training reviews.")
     batch_size: int = Field(64, ge=1, description="Reviews per optimizer step.")
     optimizer: Literal["adam", "adamw"] = Field("adamw", description="Optimizer.")
-    learning_rate: float = Field(0.003, gt=0, description="Peak learning rate.")
+    learning_rate: float = Field(
+        0.003, gt=0, description="Peak learning rate; the n-grams have one of their own."
+    )
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay, for adamw.")
     schedule: Literal["constant", "cosine"] = Field(
         "cosine", description="constant, or a linear warm-up and then a cosine decay to 0."
@@ -142,6 +176,12 @@ class TrainConfig(Settings):
                 "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
             )
         return address
+
+    @model_validator(mode="after")
+    def _without_an_lstm_no_settings_of_it(self) -> "TrainConfig":
+        if not self.model.lstm:
+            _refuse_changed(self, LSTM_ONLY, "model.lstm")
+        return self
 
     @model_validator(mode="after")
     def _left_padding_needs_the_last_state(self) -> "TrainConfig":

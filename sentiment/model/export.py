@@ -115,6 +115,18 @@ def write_graph(model: SentimentLSTM, path: Path) -> None:
             output_names=[OUTPUT],
             dynamic_axes=axes,
         )
+    if not model.config.lstm:
+        _declare_lengths(path)
+
+
+def _declare_lengths(path: Path) -> None:
+    """Give a graph the input ``lengths``, which the exporter drops where nothing reads it."""
+    import onnx
+
+    graph = onnx.load(path)
+    kind = onnx.TensorProto.INT64
+    graph.graph.input.append(onnx.helper.make_tensor_value_info("lengths", kind, ["batch"]))
+    onnx.save(graph, path)
 
 
 def _quantise(graph: Path) -> Path:

@@ -1,6 +1,7 @@
-"""The model: word embedding, LSTM layers, pooling over the steps, one logit.
+"""The model: a sum of one or two branches, each of which has a logit.
 
-An optional second branch, linear over n-grams, adds its logit.
+The first is the LSTM: word embedding, LSTM layers, pooling over the steps. The second is linear
+over n-grams. The latter alone is a linear model.
 """
 
 import torch
@@ -23,20 +24,21 @@ class SentimentLSTM(nn.Module):
     def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(vocabulary_size, config.embedding_size)
-        nn.init.normal_(self.embedding.weight, std=config.embedding_std)
-        directions = 2 if config.bidirectional else 1
-        width = directions * config.hidden_size
-        sizes = [config.embedding_size] + [width] * (config.layers - 1)
-        self.layers = nn.ModuleList(
-            Layer(size, config.hidden_size, config.bidirectional) for size in sizes
-        )
-        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
-        self.layer_dropout = nn.Dropout(config.layer_dropout)
-        self.head_dropout = nn.Dropout(config.head_dropout)
-        self.head = nn.Linear(width * (2 if config.pooling == "mean+max" else 1), 1)
+        if config.lstm:
+            self.embedding = nn.Embedding(vocabulary_size, config.embedding_size)
+            nn.init.normal_(self.embedding.weight, std=config.embedding_std)
+            directions = 2 if config.bidirectional else 1
+            width = directions * config.hidden_size
+            sizes = [config.embedding_size] + [width] * (config.layers - 1)
+            self.layers = nn.ModuleList(
+                Layer(size, config.hidden_size, config.bidirectional) for size in sizes
+            )
+            self.embedding_dropout = nn.Dropout(config.embedding_dropout)
+            self.layer_dropout = nn.Dropout(config.layer_dropout)
+            self.head_dropout = nn.Dropout(config.head_dropout)
+            self.head = nn.Linear(width * (2 if config.pooling == "mean+max" else 1), 1)
         self.ngrams = Ngrams(config.ngrams, vocabulary_size) if config.ngrams else None
-        self.branch_names = ("lstm", "ngrams") if config.ngrams else ("lstm",)
+        self.branch_names = config.branch_names
         self.register_buffer("scale", torch.ones(len(self.branch_names)))
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
@@ -48,7 +50,7 @@ class SentimentLSTM(nn.Module):
 
     def branches(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Return each branch's logits before scaling, float of shape (batch, branches)."""
-        logits = [self.lstm(ids, lengths)]
+        logits = [self.lstm(ids, lengths)] if self.config.lstm else []
         if self.ngrams is not None:
             logits.append(self.ngrams(ids))
         return torch.stack(logits, dim=-1)

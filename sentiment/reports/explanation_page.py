@@ -51,36 +51,34 @@ _CONTROL = {"Cc", "Cf", "Cs"}
 
 
 def explanation_chart(explanation: Explanation, words: Sequence[str]) -> str:
-    """Draw the running probability, and each direction's gates and cell, as SVG."""
-    directions = [("forward", explanation.forward)]
-    if explanation.backward is not None:
-        directions.append(("backward", explanation.backward))
-    heights = [1.3, *[1.0] * len(directions), 0.8]
+    """Draw the running probability, and each direction's gates and cell, if any, as SVG."""
+    both = (("forward", explanation.forward), ("backward", explanation.backward))
+    directions = [(name, activity) for name, activity in both if activity is not None]
+    heights = [1.3, *[1.0] * len(directions), *([0.8] if directions else [])]
     with house_style("explanation"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # the browser's fonts draw the words
         figure = Figure(figsize=(7.6, 1.7 * len(heights)), layout="constrained")
-        panels = figure.subplots(len(heights), sharex=True, height_ratios=heights)
+        rows = figure.subplots(len(heights), sharex=True, height_ratios=heights, squeeze=False)
+        panels = rows[:, 0].tolist()
         places = range(1, len(words) + 1)
-        running, *gates, cell = panels
+        running = panels[0]
         running.axhline(0.5, ls="--", color=INK, alpha=0.5, lw=0.9)
         running.plot(places, explanation.running, "o-", color=BLUE)
         running.set(ylim=(-0.04, 1.04), ylabel="P(positive)\nso far")
-        for panel, (name, activity) in zip(gates, directions, strict=True):
+        for panel, (name, activity) in zip(panels[1:], directions, strict=False):
             _draw_gates(panel, activity, places, f"Gates,\nreading {name}")
-        for (name, activity), line, colour in zip(directions, "-:", (BLUE, ORANGE), strict=False):
-            cell.plot(places, activity.cell, line, color=colour, label=name)
-        cell.set(ylim=(0, None), ylabel="Norm of\nthe cell")
-        if len(directions) > 1:
-            cell.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+        if directions:
+            _draw_cells(panels[-1], directions, places)
         for panel in panels:
             panel.grid(axis="y")
         if len(words) <= MOST_LABELS:
             labels = [w if len(w) <= LONGEST_WORD else w[: LONGEST_WORD - 1] + "…" for w in words]
-            cell.set_xticks(places, labels, rotation=90, parse_math=False)
+            panels[-1].set_xticks(places, labels, rotation=90, parse_math=False)
         else:
-            cell.set_xlabel("Word")
+            panels[-1].set_xlabel("Word")
         figure.align_ylabels()
-        return as_svg(figure, "explanation", "Running probability, gates and cell, word by word")
+        drawn = "Running probability, gates and cell" if directions else "Running probability"
+        return as_svg(figure, "explanation", f"{drawn}, word by word")
 
 
 def _draw_gates(panel: Axes, activity: Activity, places: Sequence[int], label: str) -> None:
@@ -88,3 +86,13 @@ def _draw_gates(panel: Axes, activity: Activity, places: Sequence[int], label: s
         panel.plot(places, getattr(activity, name), line, color=colour, label=name)
     panel.set(ylim=(0, 1), ylabel=label)
     panel.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+
+
+def _draw_cells(
+    panel: Axes, directions: Sequence[tuple[str, Activity]], places: Sequence[int]
+) -> None:
+    for (name, activity), line, colour in zip(directions, "-:", (BLUE, ORANGE), strict=False):
+        panel.plot(places, activity.cell, line, color=colour, label=name)
+    panel.set(ylim=(0, None), ylabel="Norm of\nthe cell")
+    if len(directions) > 1:
+        panel.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)

@@ -47,10 +47,12 @@ def _card(
     settings: Mapping[str, Any],
 ) -> str:
     training = [pair for pair in sections.dotted(settings) if pair[0].startswith("train.")]
+    linear = ("train.model.lstm", "false") in training
+    kind = "A linear model over n-grams" if linear else "An LSTM"
     warning = f"> **Note:** {escape(note)}\n\n" if note else ""
     return f"""# Model card: {escape(title)}
 
-{warning}An LSTM that predicts the probability that a review is positive.
+{warning}{kind} that predicts the probability that a review is positive.
 
 ## Results
 {results}

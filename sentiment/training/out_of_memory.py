@@ -31,11 +31,12 @@ def saying_what_to_lower(train: TrainConfig, max_length: int) -> Iterator[None]:
         on_gpu = isinstance(error, torch.OutOfMemoryError) or _says(error, GPU_IS_FULL)
         if not (on_gpu or isinstance(error, MemoryError) or _says(error, CPU_IS_FULL)):
             raise
-        setting = "tensors.max_length" if train.padding == "left" else "train.max_length"
+        length = "tensors.max_length" if train.padding == "left" else "train.max_length"
+        width = "hidden_size" if train.model.lstm else "ngrams.buckets"
         raise TrainingError(
             f"Training ran out of {'GPU ' if on_gpu else ''}memory with train.batch_size "
             f"{train.batch_size} and reviews of up to {max_length} tokens. Lower train.batch_size "
-            f"first, then {setting}, train.model.hidden_size or vocabulary.max_size."
+            f"first, then {length}, train.model.{width} or vocabulary.max_size."
         ) from error
 
 

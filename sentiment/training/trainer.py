@@ -27,7 +27,10 @@ from sentiment.training.sentences import SentenceSampler
 from sentiment.training.signals import hold_signals
 
 EXPLODED = 10 * math.log(2)  # nats; always answering 0.5 costs log(2)
-ADVICE = "Lower train.learning_rate or train.clip_norm."
+ADVICE = (
+    "Lower train.learning_rate (of the n-grams: train.model.ngrams.learning_rate) or "
+    "train.clip_norm."
+)
 
 
 @dataclass(frozen=True)
@@ -145,32 +148,35 @@ class Trainer:
         every = config.validate_every or self._steps_per_epoch
         to_validate = self.step % every == 0 or self.step == self._total_steps
         if to_validate or self.step % config.log_every == 0:
-            self._add_to_history(scale * config.learning_rate, to_validate)
+            self._add_to_history(to_validate)
 
     def _check_before_saving(self) -> None:
         """Raise TrainingError rather than write a checkpoint of a broken model."""
-        scale = rate_scale(self._config, self.step - 1, self._total_steps)
-        rate = scale * self._config.learning_rate
         if self._losses:
-            check_loss("training", float(torch.stack(self._losses).mean()), self.step, rate)
+            check_loss("training", float(torch.stack(self._losses).mean()), self.step, self._rate)
         if not all(bool(value.isfinite().all()) for value in self.model.parameters()):
             raise TrainingError(
                 f"Some weights are not finite after step {self.step:,} (learning rate "
-                f"{rate:.2g}). {ADVICE}"
+                f"{self._rate:.2g}). {ADVICE}"
             )
 
-    def _add_to_history(self, rate: float, to_validate: bool) -> None:
+    @property
+    def _rate(self) -> float:
+        """The learning rate of the last step; with two branches, the LSTM's."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    def _add_to_history(self, to_validate: bool) -> None:
         """Add a row to the history, validating first if due; keep the best weights.
 
         Losses are read only here, to keep the device busy.
         """
         loss = float(torch.stack(self._losses).mean())
         self._losses = []
-        check_loss("training", loss, self.step, rate)
+        check_loss("training", loss, self.step, self._rate)
         result = None
         if to_validate:
             result = validate(self.model, self._validation, self._labels)
-            check_loss("validation", result.loss, self.step, rate)
+            check_loss("validation", result.loss, self.step, self._rate)
             if self.best is None or result.loss < self.best.loss:
                 self.best, self.best_step = result, self.step
                 self._weights = {n: v.clone() for n, v in self.model.state_dict().items()}
@@ -180,7 +186,7 @@ class Trainer:
             "train_loss": loss,
             "validation_loss": result.loss if result else None,
             "validation_accuracy": result.accuracy if result else None,
-            "learning_rate": rate,
+            "learning_rate": self._rate,
         }
         self.history.append(row)
         self._record(row)
@@ -340,7 +346,9 @@ def make_optimizer(model: SentimentLSTM, config: TrainConfig) -> torch.optim.Opt
     """
     ngrams = list(model.ngrams.parameters()) if model.ngrams else []
     lstm = [each for each in model.parameters() if all(each is not weight for weight in ngrams)]
-    groups: list[dict[str, Any]] = [{"params": lstm, "peak_lr": config.learning_rate}]
+    groups: list[dict[str, Any]] = []
+    if lstm:
+        groups.append({"params": lstm, "peak_lr": config.learning_rate})
     if config.model.ngrams:
         rate = config.model.ngrams.learning_rate
         groups.append({"params": ngrams, "peak_lr": rate, "weight_decay": 0.0})

@@ -42,3 +42,10 @@ def test_json_holds_every_word(bundle: Path) -> None:
 def test_the_page_is_written(bundle: Path, tmp_path: Path) -> None:
     explain(bundle, "--html", str(tmp_path / "page.html"))
     assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_linear_model_has_no_gates_to_show(tmp_path: Path) -> None:
+    linear = {"embedding_size": 128, "hidden_size": 128, "lstm": False}
+    shown = explain(write_random_bundle(tmp_path, **linear))
+    assert "Attributions add up to" in shown
+    assert "Gates" not in shown and "forget" not in shown

@@ -67,6 +67,24 @@ def test_the_graph_takes_any_batch_and_length(shape: dict[str, Any], tmp_path: P
         )
 
 
+def test_a_linear_models_graph_takes_the_same_inputs(tmp_path: Path) -> None:
+    settings = {"lstm": False, "ngrams": {"buckets": 64, "max_n": 3, "norm_smoothing": 4.0}}
+    model = SentimentLSTM(ModelConfig.model_validate(settings), 40).eval()
+    assert model.ngrams is not None
+    with torch.no_grad():
+        model.ngrams.weight.normal_(std=2.0)
+        model.ngrams.idf.uniform_(0.0, 2.0)
+    write_graph(model, tmp_path / "model.onnx")
+    for reviews in ([[7]], [[3, 4, 5, 3, 4], [8, 9]]):
+        ids, lengths = padded(reviews)
+        with torch.no_grad():
+            expected = Probability(model)(torch.from_numpy(ids), torch.from_numpy(lengths)).numpy()
+        assert expected.std() > 0 or len(reviews) == 1
+        np.testing.assert_allclose(
+            run(tmp_path / "model.onnx", ids, lengths), expected, rtol=0, atol=1e-6
+        )
+
+
 def compare(bundle: Bundle, path: Path, texts: list[str]) -> float:
     """Return the largest difference of P(positive) between the classifier and the graph."""
     from sentiment import Classifier

@@ -80,3 +80,10 @@ def test_strengths_are_shares_of_the_strongest() -> None:
     strong = replace(example(), attributions=np.array([2.0, -4.0, 0.001]))
     assert strengths(strong) == [0.5, -1.0, 0.0]
     assert strengths(replace(example(), attributions=np.zeros(3))) == [0.0, 0.0, 0.0]
+
+
+def test_a_model_without_an_lstm_has_no_gates() -> None:
+    page = render_explanation(replace(example(both=False), forward=None))
+    assert "P(positive)" in page and page.count("<tr>") == 4
+    assert "Gates" not in page and "gate" not in page and "cell" not in page
+    assert page.count("<td>") == 3 * 2

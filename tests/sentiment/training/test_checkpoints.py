@@ -165,10 +165,16 @@ CHANGES: list[dict[str, Any]] = [
         },
         "sentences": 2,
     },
+    {
+        "model": {"lstm": False, "ngrams": {"buckets": 256, "norm_smoothing": 4.0}},
+        "learning_rate": TrainConfig().learning_rate,
+    },
 ]
 
 
-@pytest.mark.parametrize("changes", CHANGES, ids=["plain", "adam", "dropouts", "ngrams, sentences"])
+@pytest.mark.parametrize(
+    "changes", CHANGES, ids=["plain", "adam", "dropouts", "ngrams, sentences", "linear"]
+)
 def test_stopped_at_random_steps_it_ends_with_the_same_bytes(
     trained: Trained, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
