@@ -1,7 +1,7 @@
 """Whether one classifier is better than another, by their predictions for the same reviews."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from sentiment.evaluation.metrics import wilson_interval
 from sentiment.model.inference import binary_cross_entropy, probabilities
 
 TOGETHER = "together"
+CHANCE = 0.05  # a smaller p-value is taken for a difference
 
 Flags = npt.NDArray[np.bool_]
 
@@ -45,6 +46,21 @@ def _halves(number: int, exponent: int) -> tuple[float, int]:
     """Return ``number / 2**exponent`` as a float and a power of 2, for integers of any size."""
     shift = max(0, number.bit_length() - 64)
     return float(number >> shift), shift - exponent
+
+
+def linear_would_do(against: Mapping[str, Any], branches: Collection[str]) -> str | None:
+    """Return a sentence that recommends the preset ``linear``, or None if it would be worse.
+
+    ``against`` compares the model with the linear baseline (see :func:`compare`), ``branches`` are
+    the names of the model's. An LSTM has to be better than the baseline by more than chance.
+    """
+    if "lstm" not in branches or (against["difference"] > 0 and against["p"] < CHANCE):
+        return None
+    better = against["difference"] < 0 and against["p"] < CHANCE
+    return (
+        f"A linear model is {'better' if better else 'as good'} here: the preset linear trains one "
+        "in seconds."
+    )
 
 
 def ablation(

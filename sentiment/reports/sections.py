@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sentiment.evaluation.comparison import TOGETHER
+from sentiment.evaluation.comparison import TOGETHER, linear_would_do
 from sentiment.evaluation.metrics import length_label, unknown_label
 from sentiment.settings import flatten
 
@@ -96,18 +96,20 @@ def champion(report: Report) -> str | None:
 
 
 def baseline(report: Report) -> str | None:
-    """Compare the model with the linear baseline, in one sentence."""
+    """Compare the model with the linear baseline, and say if a linear model would do."""
     if report.baseline is None:
         return None
     decimals = _decimals(report.metrics["rows"])
     linear, model = report.baseline, report.baseline["model"]
-    return (
+    advice = linear_would_do(model, [branch["name"] for branch in report.metrics["branches"]])
+    compared = (
         f"A linear model over words and bigrams, trained on the same reviews, reaches "
         f"{percent(linear['accuracy'], decimals)} (95 % interval "
         f"{_interval(linear['accuracy_interval'], decimals)}, loss {number(linear['loss'])}); "
         f"this model is {_better(model['difference'], decimals)} (McNemar’s exact test: p "
         f"{_p_value(model['p'])})."
     )
+    return f"{compared} {advice}" if advice else compared
 
 
 def splits(report: Report) -> list[tuple[str, ...]]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentiment.evaluation.comparison import ablation, compare, mcnemar
+from sentiment.evaluation.comparison import ablation, compare, linear_would_do, mcnemar
 from sentiment.evaluation.metrics import measure
 from sentiment.model.inference import probabilities
 
@@ -75,3 +75,33 @@ def test_a_model_with_one_branch_has_one_row() -> None:
     (row,) = ablation(np.array([[2.0], [-1.0]]), np.array([1, 1], np.uint8), ("lstm",), (0.5,))
     assert row["accuracy"] == 0.5
     assert row["together"]["p"] == 1
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "found"),
+    [
+        (60, 20, None),  # p 8e-6
+        (22, 20, "as good"),
+        (20, 20, "as good"),
+        (20, 22, "as good"),
+        (20, 60, "better"),
+    ],
+)
+def test_a_linear_model_would_do_unless_the_lstm_is_better_beyond_chance(
+    gained: int, lost: int, found: str | None
+) -> None:
+    one = np.array([True] * gained + [False] * lost + [True] * 100)
+    other = np.array([False] * gained + [True] * lost + [True] * 100)
+    for branches in (["lstm"], ["lstm", "ngrams", "together"]):
+        advice = linear_would_do(compare(one, other), branches)
+        if found is None:
+            assert advice is None
+        else:
+            assert advice == (
+                f"A linear model is {found} here: the preset linear trains one in seconds."
+            )
+
+
+def test_a_linear_model_is_not_told_to_be_one() -> None:
+    same = np.array([True, False])
+    assert linear_would_do(compare(same, same), ["ngrams"]) is None

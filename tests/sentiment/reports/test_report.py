@@ -256,6 +256,16 @@ class TestHtml:
         text = Page(page).text().replace("\N{NO-BREAK SPACE}", " ")
         assert "reaches 80.0 % (95 % interval 77.9–81.9 %, loss 0.4500)" in text
         assert "this model is 17.0 points better (McNemar’s exact test: p < 0.001)." in text
+        assert "preset linear" not in text
+
+    def test_a_baseline_that_would_do_is_recommended(self, report: Report) -> None:
+        assert report.baseline is not None
+        close = {"gained": 40, "lost": 45, "difference": -0.003, "p": 0.66}
+        level = replace(report, baseline={**report.baseline, "model": close})
+        for shown in (Page(render_html(level)).text(), render_markdown(level)):
+            assert "A linear model is as good here: the preset linear trains one in seconds." in (
+                shown.replace("\n", " ")
+            )
 
     def test_the_champion_is_compared_with(self, report: Report, page: str) -> None:
         for shown in (Page(page).text(), render_markdown(report)):
