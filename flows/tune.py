@@ -88,8 +88,7 @@ def tune(
     folder = spec.store.root / STUDIES
     with writing_to(folder):
         folder.mkdir(exist_ok=True)
-    where = data or "generated"
-    record = RunRecord(spec.store, new_run_id(), preset=preset, data=where, study=name)
+    record = RunRecord(spec.store, new_run_id(), **spec.about, study=name)
     try:
         with FileLock(folder / f"{name}.lock", timeout=0):
             opened = open_study(folder, name, about(spec))

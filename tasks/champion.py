@@ -9,6 +9,7 @@ from tasks.registry.champion import Registry, bundle_of, digest_of, read_registr
 from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage, reviews_of
 
+THRESHOLD = "config evaluate.threshold {was} -> {now}"
 STAGE = Stage(
     "champion",
     "sentiment.evaluation.evaluate:measure_bundle",
@@ -28,7 +29,8 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
         "bundle": bundle_of(spec.store, incumbent.model).outputs,
         "test_reviews": reviews_of("test", done["ingest"]),
     }
-    return [Request(STAGE, "accuracy", inputs, {"threshold": candidate.threshold})]
+    settings = {"threshold": candidate.threshold}
+    return [Request(STAGE, "accuracy", inputs, settings, {"threshold": THRESHOLD})]
 
 
 def candidate_of(spec: RunSpec, done: Done) -> Candidate:

@@ -7,7 +7,14 @@ from tasks.run.spec import Done, RunSpec
 from tasks.sources import digest_files, find_sources
 from tasks.stage import Request, Stage
 
-STAGE = Stage("ingest", "sentiment.data.ingest:ingest_file", reads=(), mapped=True, long=True)
+STAGE = Stage(
+    "ingest",
+    "sentiment.data.ingest:ingest_file",
+    reads=(),
+    mapped=True,
+    pieces="files",
+    long=True,
+)
 
 
 def requests(spec: RunSpec, done: Done) -> list[Request]:
@@ -27,6 +34,10 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
             source.path.name,
             {"source": artifact},
             {"split": rules[source.role], "limit": limits.get(source.role), "ingest": settings},
+            {
+                "split": "the set of input files changed",
+                "limit": f"config ingest.{source.role}_limit {{was}} -> {{now}}",
+            },
         )
         for source, artifact in zip(sources, artifacts, strict=True)
     ]

@@ -1,7 +1,7 @@
 """Stage ``promote``: one request, from the model's metrics and those of the champion."""
 
 from sentiment.model.bundle_files import SUMS
-from tasks.champion import candidate_of, incumbent_of, needs_measuring
+from tasks.champion import THRESHOLD, candidate_of, incumbent_of, needs_measuring
 from tasks.manifest import Manifest
 from tasks.registry.champion import read_registry
 from tasks.run.spec import Done, RunSpec
@@ -10,6 +10,13 @@ from tasks.stage import Request, Stage
 STAGE = Stage(
     "promote", "sentiment.evaluation.promotion:promote_model", reads=("evaluate", "champion")
 )
+WORDS = {
+    "candidate.digest": "train's output changed",
+    "candidate.threshold": THRESHOLD,
+    "candidate": "ingest's output changed",
+    "champion": "the champion changed",
+    "rolled_back": "the champion changed",
+}
 
 
 def requests(spec: RunSpec, done: Done) -> list[Request]:
@@ -32,7 +39,9 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
         "champion": incumbent,
         "rolled_back": registry.rolled_back().get(candidate.digest),
     }
-    return [Request(STAGE, "verdict", {"metrics": evaluated.output("metrics.json")}, settings)]
+    return [
+        Request(STAGE, "verdict", {"metrics": evaluated.output("metrics.json")}, settings, WORDS)
+    ]
 
 
 def _measured_digest(measured: Manifest) -> str:

@@ -19,6 +19,15 @@ STAGE = Stage(
     ),
     libraries=("matplotlib",),
 )
+WORDS = {
+    "title": "its title changed",
+    "generated": "ingest's output changed",
+    "details": "train's output changed",
+    "details.Vocabulary": "vocabulary's output changed",
+    "details.Evaluated on": "evaluate's output changed",
+    "quality.files": "ingest's output changed",
+    "quality.splits": "tensors's output changed",
+}
 
 
 def requests(spec: RunSpec, done: Done) -> list[Request]:
@@ -63,4 +72,4 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
         "details": details,
         "quality": data_quality(done["ingest"], done["tensors"]),
     }
-    return [Request(STAGE, "report", inputs, settings)]
+    return [Request(STAGE, "report", inputs, settings, WORDS)]

@@ -37,6 +37,7 @@ class Stage:
         reads: The stages whose results it reads.
         libraries: Distributions whose version affects the output.
         mapped: Has many requests, spread over workers.
+        pieces: What its requests are, as a reason names several of them.
         python_bound: Spends its time in Python, so only processes speed it up.
         long: Shows its progress in the Prefect UI.
         resumable: Also gets ``checkpoints``, a folder that outlives a killed run.
@@ -51,6 +52,7 @@ class Stage:
     reads: tuple[str, ...]
     libraries: tuple[str, ...] = ()
     mapped: bool = False
+    pieces: str = "shards"
     python_bound: bool = False
     long: bool = False
     resumable: bool = False
@@ -111,12 +113,17 @@ def _code(function: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Request:
-    """One piece of work for a stage: its inputs and settings, which make its key."""
+    """One piece of work for a stage: its inputs and settings, which make its key.
+
+    ``words`` says what a change means of settings that no preset holds, by the start of their
+    dotted names; ``{was}`` and ``{now}`` stand for the values. They are not part of the key.
+    """
 
     stage: Stage
     label: str
     inputs: Inputs
     settings: Mapping[str, Any] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def artifacts(self) -> list[Artifact]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from flows.steps import STAGE_NAMES
 from sentiment.errors import ConfigError
 from tasks.manifest import Manifest
+from tasks.run.spec import RunSpec
 from tasks.stage import Request, Stage
-from tasks.store import Lookup, Store
-from tasks.store.reasons import explain, summarise
-from tasks.store.run_records import previous_manifests
+from tasks.store import Lookup
+from tasks.store.reasons import closest, explain, summarise
+from tasks.store.run_records import earlier_results
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Selection:
 class Decision:
     """What the store has for a stage's requests, and why some of them have to run.
 
-    ``found`` and ``previous`` (the manifest of the last result with the same label) are in the
-    order of the requests. ``missing`` counts the requests to run; ``reason`` says why, or "nothing
-    changed".
+    ``found`` and ``previous`` (the manifests, with the same labels, of the closest earlier run) are
+    in the order of the requests. ``missing`` counts the requests to run; ``reason`` says why, or
+    "nothing changed".
     """
 
     found: tuple[Lookup, ...]
@@ -58,7 +59,7 @@ class Decision:
 
 
 def decide(
-    store: Store,
+    spec: RunSpec,
     stage: Stage,
     requests: Sequence[Request],
     *,
@@ -67,13 +68,14 @@ def decide(
     before: str | None = None,
 ) -> Decision:
     """Look up a stage's requests. ``before`` is the current run's id, excluded from comparison."""
-    found = tuple(store.find(request, verify=verify) for request in requests)
+    found = tuple(spec.store.find(request, verify=verify) for request in requests)
     missing = [place for place, entry in enumerate(found) if entry.manifest is None]
     if not missing and not force:
         return Decision(found, (None,) * len(found), 0, "nothing changed")
-    last = previous_manifests(store, stage.name, before=before)
+    earlier = earlier_results(spec.store, stage.name, spec.about, before=before)
+    last = closest([requests[n] for n in missing], earlier)
     previous = tuple(last.get(request.label) for request in requests)
     if force:
         return Decision(found, previous, len(requests), "forced")
     reasons = [explain(requests[n], found[n], previous[n]) for n in missing]
-    return Decision(found, previous, len(missing), summarise(reasons, len(requests)))
+    return Decision(found, previous, len(missing), summarise(reasons, len(requests), stage.pieces))

@@ -53,8 +53,7 @@ def run_pipeline(
         spec.store.open()
         if not spec.store.writable:
             reporter.note(f"Warning: {spec.store.root} is read-only: {UNWRITTEN}")
-        where = str(data) if data else "generated"
-        record = RunRecord(spec.store, about["run"], preset=preset, data=where)
+        record = RunRecord(spec.store, about["run"], **spec.about)
         context = RunContext(spec, record, reporter, selection, verify)
         result = Run(context, partial(set_where, preset, overrides, settings)).go()
         record.finish("completed")

@@ -42,7 +42,7 @@ def make_plan(spec: RunSpec, selection: Selection, *, verify: bool = False) -> l
                 for request in requests
             ]
         force = stage.name in selection.force
-        decision = decide(spec.store, stage, requests, force=force, verify=verify)
+        decision = decide(spec, stage, requests, force=force, verify=verify)
         plan.append(_judge(stage, decision, plan))
         return _expected(decision)
 

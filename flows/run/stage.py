@@ -68,7 +68,7 @@ def run_stage(
     # Noted before it is looked up, so that `gc` leaves alone what is about to be used.
     record.stage(name, keys)
     decision = decide(
-        store, stage, requests, force=force, verify=context.verify, before=record.run_id
+        context.spec, stage, requests, force=force, verify=context.verify, before=record.run_id
     )
     if not title:
         _announce(context, stage, requests, decision)

@@ -88,7 +88,8 @@ def _origins(store: Store) -> dict[str, Origin]:
                 baseline = float(store.read("baseline", key).stats["accuracy"])
         for key in keys.get("train", ()):
             if key not in origins or origins[key].baseline is None:
-                known = origins.get(key, Origin(run.get("preset"), run.get("data")))
+                data = (run["data"] or "generated") if "data" in run else None
+                known = origins.get(key, Origin(run.get("preset"), data))
                 origins[key] = Origin(known.preset, known.data, baseline)
     return origins
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sentiment.data.generate import SampleConfig
 from sentiment.errors import ConfigError
@@ -32,6 +32,11 @@ class RunSpec:
     def generated(self) -> bool:
         """Whether the reviews are generated."""
         return self.data is None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The preset and the data folder, which tell runs apart; for the run's record."""
+        return {"preset": self.preset, "data": str(self.data.resolve()) if self.data else None}
 
     @property
     def title(self) -> str:

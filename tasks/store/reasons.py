@@ -6,10 +6,14 @@ from typing import Any
 
 from sentiment.settings import flatten
 from tasks.manifest import Manifest
+from tasks.run.config import PipelineConfig
 from tasks.stage import Request
 from tasks.store import Lookup
+from tasks.store.run_records import Earlier
 
 _DIGEST = re.compile("[0-9a-f]{64}")
+_LONG = 40  # characters of a value that is not shown
+_COMPARED = 50  # requests by which the closest earlier run is found
 
 
 def explain(request: Request, found: Lookup, previous: Manifest | None) -> list[str]:
@@ -24,10 +28,24 @@ def explain(request: Request, found: Lookup, previous: Manifest | None) -> list[
     return differences(previous, request) or ["its result is no longer in the storage folder"]
 
 
+def closest(requests: Sequence[Request], earlier: Sequence[Earlier]) -> Mapping[str, Manifest]:
+    """Return the manifests, by label, of the earlier run that these requests differ least from.
+
+    One of the same preset and data if there is one; among equal ones the newest.
+    """
+
+    def distance(run: Earlier) -> tuple[int, int, int]:
+        known = [(run.manifests.get(request.label), request) for request in requests[:_COMPARED]]
+        changes = {c for before, now in known if before for c in differences(before, now)}
+        return run.strange, sum(before is None for before, _ in known), len(changes)
+
+    return min(earlier, key=distance).manifests if earlier else {}
+
+
 def differences(previous: Manifest, request: Request) -> list[str]:
     """List what changed since a result was made: settings, code, libraries, inputs."""
     now = request.ingredients
-    changes = _changed_config(previous.config, now["config"], first=request.stage.name)
+    changes, derived = _changed_config(previous.config, now["config"], request)
     files = sorted({name.split(":")[0] for name, *_ in _changed(previous.code, now["code"])})
     if files:
         changes.append(f"code changed in {_some(files)}")
@@ -36,13 +54,13 @@ def differences(previous: Manifest, request: Request) -> list[str]:
         for name, old, new in _changed(previous.libraries, now["libraries"])
     ]
     changes += _changed_inputs(previous.inputs, now["inputs"])
-    return changes
+    return list(dict.fromkeys(changes + derived))
 
 
-def summarise(reasons: Sequence[Sequence[str]], total: int) -> str:
+def summarise(reasons: Sequence[Sequence[str]], total: int, pieces: str = "shards") -> str:
     """Join the reasons of a stage's requests that run; ``total`` includes the cached ones."""
     different = dict.fromkeys(reason for request in reasons for reason in request)
-    share = f"{len(reasons)} of {total} shards: " if len(reasons) < total else ""
+    share = f"{len(reasons)} of {total} {pieces}: " if len(reasons) < total else ""
     return f"{share}{_some(list(different), '; ')}"
 
 
@@ -52,19 +70,35 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[s
             yield name, old.get(name), new.get(name)
 
 
-def _changed_config(old: Mapping[str, Any], new: Mapping[str, Any], first: str) -> list[str]:
-    """List the settings that differ, the stage's own section first."""
-    changes = []
+def _changed_config(
+    old: Mapping[str, Any], new: Mapping[str, Any], request: Request
+) -> tuple[list[str], list[str]]:
+    """List the preset's settings that differ, the stage's own first, and what else differs."""
+    first = request.stage.name
+    settings, derived = [], []
     for section in sorted({*old, *new}, key=lambda name: (name != first, name)):
-        before, after = old.get(section), new.get(section)
-        if isinstance(before, Mapping) != isinstance(after, Mapping):
-            changes.append(f"config {section} changed")
-            continue
-        changes += [
-            f"config {key} {_show(was)} -> {_show(now)}"
-            for key, was, now in _changed(flatten({section: before}), flatten({section: after}))
-        ]
-    return changes
+        before, after = ({section: each.get(section)} for each in (old, new))
+        for key, was, now in _changed(flatten(before), flatten(after)):
+            if section in PipelineConfig.model_fields:
+                settings.append(_change(key, was, now))
+            else:
+                words = _words(request.words, key) or f"{section} changed"
+                derived.append(words.format(was=_show(was), now=_show(now)))
+    return settings, derived
+
+
+def _change(key: str, was: Any, now: Any) -> str:
+    shown = [_show(value) for value in (was, now)]
+    if any(len(value) > _LONG for value in shown):
+        return f"config {key} changed"
+    return f"config {key} {' -> '.join(shown)}"
+
+
+def _words(words: Mapping[str, str], key: str) -> str | None:
+    """Return what is said of the longest start of a dotted name."""
+    parts = key.split(".")
+    starts = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+    return next((words[start] for start in starts if start in words), None)
 
 
 def _changed_inputs(

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tasks.store.atomic import write_atomically, writing_to
 from tasks.store.store import LOCKS, RUNS, Store
 
 LOCK = "run.lock"
+MOST_EARLIER = 20  # results that a stage is compared with
 
 
 class _Stage(BaseModel):
@@ -51,6 +53,7 @@ class RunRecord:
             "pid": os.getpid(),
             "started": _now(),
             **about,
+            "computed": False,
             "stages": {},
         }
         self._lock = FileLock(self._path.with_name(LOCK), thread_local=False)
@@ -64,12 +67,14 @@ class RunRecord:
     def stage(self, name: str, results: Mapping[str, str], **about: Any) -> None:
         """Note the results (keys by label) that a stage is about to use or compute.
 
-        Results noted before, such as those of a study's other trials, are kept as ``earlier``.
+        Results noted before, such as those of a study's other trials, are kept as ``earlier``. A
+        ``state`` of ``completed`` says that the run computed some of them.
         """
         noted = self._content["stages"].get(name, {"results": {}, "earlier": []})
         before = {*noted["earlier"], *noted["results"].values()} - {*results.values()}
         entry = {**about, "results": dict(results), "earlier": sorted(before)}
         self._content["stages"][name] = entry
+        self._content["computed"] |= about.get("state") == "completed"
         with record_lock(self._store):
             self._write()
 
@@ -130,21 +135,44 @@ def record_lock(store: Store) -> Iterator[None]:
         lock.release()
 
 
-def previous_manifests(
-    store: Store, stage: str, *, before: str | None = None
-) -> dict[str, Manifest]:
-    """Return the manifests, by label, of the last run before ``before`` that had this stage."""
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier run had of a stage: the manifests, by label.
+
+    ``strange`` counts what else tells the two runs apart: the preset, the data folder.
+    """
+
+    manifests: Mapping[str, Manifest]
+    strange: int
+
+
+def earlier_results(
+    store: Store, stage: str, about: Mapping[str, Any], *, before: str | None = None
+) -> list[Earlier]:
+    """Return what the runs before ``before`` had of a stage, newest first, without repetitions.
+
+    ``about`` says what this run is about, as in its record. At most ``MOST_EARLIER`` are returned.
+    """
+    found: dict[tuple[tuple[str, str], ...], Earlier] = {}
     for run in read_runs(store):
         results = run["stages"].get(stage, {}).get("results", {})
+        strange = sum(run.get(name) != value for name, value in about.items())
+        same = tuple(sorted(results.items()))
         if before is not None and run["run"] >= before:
             continue
+        if same in found:
+            if strange < found[same].strange:
+                found[same] = replace(found[same], strange=strange)
+            continue
+        if len(found) == MOST_EARLIER:
+            break
         manifests = {}
         for label, key in results.items():
             with suppress(OSError, ValueError):
                 manifests[label] = store.read(stage, key)
         if manifests:
-            return manifests
-    return {}
+            found[same] = Earlier(manifests, strange)
+    return list(found.values())
 
 
 def new_run_id() -> str:

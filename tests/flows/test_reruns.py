@@ -151,7 +151,7 @@ def wait_for_states(tries: int = 40) -> list[str]:
         (
             "promote.min_gain=0.5",
             ["promote", "report"],
-            "config promote.min_gain 0.0 -> 0.5; config champion changed",
+            "config promote.min_gain 0.0 -> 0.5; the champion changed",
         ),
         ("train.max_loss=5.0", [], ""),
         ("run.workers=1", [], ""),
@@ -181,7 +181,7 @@ def test_a_line_more_redoes_the_last_shard_only(
     write_bz2(data / "train.ft.txt.bz2", good_lines(61))
     after = run()
     assert ran(after)[:2] == ["ingest", "tokenize"]
-    assert reason(after, "ingest") == "1 of 2 shards: input train.ft.txt.bz2 changed"
+    assert reason(after, "ingest") == "1 of 2 files: input train.ft.txt.bz2 changed"
     assert reason(after, "tokenize") == "1 of 5 shards: ingest's output changed"
     assert len({path.name for path in (storage / "tokenize").iterdir()} - before) == 1
 
@@ -189,7 +189,7 @@ def test_a_line_more_redoes_the_last_shard_only(
 def test_a_new_file_leaves_the_others_alone(run: Run, first: Result, data: Path) -> None:
     write_bz2(data / "train-2.ft.txt.bz2", good_lines(30, start=500))
     after = run(until="tokenize")
-    assert reason(after, "ingest") == "1 of 3 shards: first run"
+    assert reason(after, "ingest") == "1 of 3 files: first run"
     assert reason(after, "tokenize") == "2 of 7 shards: first run"
 
 

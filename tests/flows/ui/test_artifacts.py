@@ -228,7 +228,7 @@ def test_only_running_shards_are_watched(make_spec: Callable[..., RunSpec], data
     stage, requests = ingest.STAGE, ingest.requests(spec, {})
 
     def watched(*, force: bool) -> Running:
-        return at_work(stage, requests, decide(spec.store, stage, requests, force=force), data, "r")
+        return at_work(stage, requests, decide(spec, stage, requests, force=force), data, "r")
 
     (size,) = watched(force=False).sizes
     assert size == (data / "more-train.ft.txt.bz2").stat().st_size

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.store.run_records import RunRecord, new_run_id, previous_manifests, read_runs
+from tasks.store.run_records import RunRecord, earlier_results, new_run_id, read_runs
 from tasks.store.store import RUNS, Store
 from tests.support.runs import collect_garbage
 
@@ -39,5 +39,5 @@ def test_a_record_that_is_none_is_passed_over(tmp_path: Path, content: str) -> N
     record.stage("train", {"model": "0" * 16})
     record.finish("completed")
     assert [run["run"] for run in read_runs(store)] == [record.run_id]
-    assert previous_manifests(store, "train") == {}
+    assert earlier_results(store, "train", {}) == []
     assert {freed.path for freed in collect_garbage(store)} == {f"{RUNS}/{GOOD['run']}"}
