@@ -21,7 +21,7 @@ def gc(
 
     Args:
         storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
-        keep_runs: Completed runs whose results are kept.
+        keep_runs: Completed runs that computed something, whose results are kept.
         dry_run: List what would be removed; remove nothing.
     """
     store = Store(storage_root(storage))

@@ -34,7 +34,10 @@ class Freed:
 
 
 def collect(store: Store, stages: Collection[str], *, keep_runs: int, dry_run: bool) -> list[Freed]:
-    """Remove what only runs before the last ``keep_runs`` completed ones used; return what.
+    """Remove what only runs before the last ``keep_runs`` that count used; return what.
+
+    A run counts if it completed and computed something: reruns that find everything cached, however
+    many, push no older result out.
 
     Only results of these ``stages`` and other things that the store itself made are removed, so a
     storage folder may hold other files. Results of active runs are kept, as are the models that
@@ -66,9 +69,10 @@ def _in_use(store: Store, keep_runs: int) -> tuple[set[str], set[tuple[str, str]
             for stage, entry in run["stages"].items()
             for key in (*entry["results"].values(), *entry.get("earlier", ()))
         }
-        # A run that used nothing new does not push out older results, nor does one that a wrong
-        # clock has dated in the future.
-        completed += run["state"] == "completed" and not used <= results and run["run"] < now
+        # A run that computed or used nothing new does not push out older results, nor does one that
+        # a wrong clock has dated in the future.
+        new = run.get("computed", True) and not used <= results
+        completed += run["state"] == "completed" and new and run["run"] < now
         runs.add(run["run"])
         results |= used
     return runs, results | set(_models(store))

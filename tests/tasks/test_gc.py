@@ -14,7 +14,7 @@ from tasks.registry.champion import promote_by_hand
 from tasks.run.spec import RunSpec
 from tasks.store import Store
 from tasks.store.atomic import point_to
-from tasks.store.run_records import RunRecord, new_run_id
+from tasks.store.run_records import RunRecord, new_run_id, read_runs
 from tests.support.runs import collect_garbage, run_plainly
 
 MakeSpec = Callable[..., RunSpec]
@@ -23,8 +23,11 @@ MakeSpec = Callable[..., RunSpec]
 def record(spec: RunSpec, *, until: str, state: str | None = "completed") -> RunRecord:
     """Run some stages and record it, as a pipeline does; a state of None leaves it running."""
     run = RunRecord(spec.store, new_run_id())
+    before = results(spec.store)
     for stage, manifests in run_plainly(spec, until=until).items():
-        run.stage(stage, {m.label: m.key for m in manifests})
+        known = {f"{stage}/{m.key}" for m in manifests} <= before
+        ended = "cached" if known else "completed"
+        run.stage(stage, {m.label: m.key for m in manifests}, state=ended)
     if state:
         run.finish(state)
     return run
@@ -216,6 +219,27 @@ def test_runs_with_nothing_new_push_nothing_out(make_spec: MakeSpec, data: Path)
         record(make_spec(data, "tokenize.urls=keep"), until="tokenize")
     collect_garbage(first.store, keep_runs=2)
     assert results(first.store) > before
+
+
+def test_reruns_of_an_old_model_push_no_newer_one_out(make_spec: MakeSpec, data: Path) -> None:
+    """A nightly run that finds everything cached, after two experiments."""
+    nightly = make_spec(data)
+    for spec in (
+        nightly,
+        make_spec(data, "tokenize.urls=keep"),
+        make_spec(data, "ingest.shard_size=7"),
+    ):
+        record(spec, until="tokenize")
+    before = results(nightly.store)
+    for _ in range(7):
+        record(nightly, until="tokenize")
+    collect_garbage(nightly.store, keep_runs=2)
+    assert results(nightly.store) == before
+    collect_garbage(nightly.store, keep_runs=1)
+    assert results(nightly.store) < before  # without the first experiment
+    assert collect_garbage(nightly.store, keep_runs=1) == []  # and so the next night
+    record(nightly, until="tokenize")
+    assert next(read_runs(nightly.store))["computed"] is False
 
 
 def test_a_run_dated_in_the_future_pushes_nothing_out(
