@@ -19,7 +19,8 @@ from pydantic import Field
 
 from flows.config.presets import load_config, storage_root
 from flows.config.search_space import with_values
-from flows.run.stage import RunContext, run_stage
+from flows.run.context import RunContext
+from flows.run.stage import run_stage
 from flows.run.stage_timeout import StageTimeoutError
 from flows.steps import drive
 from flows.study import (

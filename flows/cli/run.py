@@ -2,7 +2,9 @@
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,8 +24,16 @@ from flows.cli.options import (
     messages,
     output,
 )
-from flows.server.ephemeral import prepare_prefect, start_server
+from flows.server.ephemeral import may_name_server, prepare_prefect, start_server
 from sentiment.errors import ConfigError
+
+if TYPE_CHECKING:
+    from flows.run.decision import Selection
+    from flows.ui.reporters import Reporter
+    from flows.ui.run_summary import RunResult
+    from tasks.run.spec import RunSpec
+
+TO_RUN = 3  # 1 is an error, 2 a wrong option
 
 
 def run(
@@ -47,39 +57,69 @@ def run(
     """
     first, last = stage_range(start, only, until)
     settings = all_overrides(overrides, runner)
-    # Report mistakes first: Prefect takes seconds to start.
+    # Prefect takes seconds to start: first find the mistakes, and whether there is anything to do.
     from flows.config.presets import load_config
     from flows.run.decision import Selection
+    from flows.run.plan import look_ahead
+    from flows.ui.reporters import LineReporter, LiveReporter, chosen
     from tasks.run.spec import RunSpec
     from tasks.store import Store
 
-    spec = RunSpec(preset, load_config(preset, settings), data, Store(storage))
-    Selection(first, last, frozenset(force or []))
-    spec.check()
-    messages.print("starting Prefect ...")
-    prepare_prefect(debug=context.obj)
-    server = start_server()
-    from flows.pipeline import pipeline
-    from flows.ui.reporters import LineReporter, LiveReporter, chosen
+    spec = RunSpec(preset, load_config(preset, settings), data, Store(storage), settings)
+    selection = Selection(first, last, frozenset(force or []))
+    spec.store.open()
+    # Reviews are generated only to find out whether the first stage may be that.
+    ahead = look_ahead(spec, selection, verify=verify, generate=first is not None)
+    reporter = LiveReporter(messages) if messages.is_terminal else LineReporter(messages)
+    result = None
+    if ahead.nothing_to_do and not may_name_server():
+        result = run_without_prefect(spec, selection, reporter)
+    if result is None:
+        messages.print("starting Prefect ...")
+        prepare_prefect(debug=context.obj)
+        server = start_server()
+        from flows.pipeline import pipeline
 
-    chosen.set(LiveReporter(messages) if messages.is_terminal else LineReporter(messages))
-    with server():
-        result = pipeline(
-            preset=preset,
-            data=str(data.resolve()) if data else None,
-            storage=str(storage.resolve()),
-            overrides=settings,
-            start=first,
-            until=last,
-            force=force or [],
-            verify=verify,
-        )
+        chosen.set(reporter)
+        with server():
+            result = pipeline(
+                preset=preset,
+                data=str(data.resolve()) if data else None,
+                storage=str(storage.resolve()),
+                overrides=settings,
+                start=first,
+                until=last,
+                force=force or [],
+                verify=verify,
+            )
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
     else:
         from flows.ui.run_summary import result_table
 
         output.print(result_table(result, generated=data is None))
+
+
+def run_without_prefect(
+    spec: "RunSpec", selection: "Selection", reporter: "Reporter"
+) -> "RunResult | None":
+    """Run what is all cached, in this process; None if there is something to do after all."""
+    from flows.run.execution import run_pipeline
+    from flows.run.stage import NotCachedError
+
+    with suppress(NotCachedError):
+        return run_pipeline(
+            preset=spec.preset,
+            overrides=spec.overrides,
+            settings={},
+            data=spec.data and spec.data.resolve(),
+            storage=spec.store.root,
+            selection=selection,
+            verify=False,  # as just done, if asked for
+            reporter=reporter,
+            in_prefect=False,
+        )
+    return None
 
 
 def plan(
@@ -94,6 +134,12 @@ def plan(
     verify: Verify = False,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
+    exit_code: Annotated[
+        bool,
+        typer.Option(
+            "--exit-code", help=f"Exit with {TO_RUN} if something would run, else with 0."
+        ),
+    ] = False,
 ) -> None:
     """Show what `run` would do with each stage, and why. Runs nothing.
 
@@ -101,21 +147,22 @@ def plan(
     report. `sentiment settings` lists what --set takes.
     """
     first, last = stage_range(start, only, until)
+    settings = all_overrides(overrides, runner)
     from flows.config.presets import load_config
     from flows.run.decision import Selection
     from flows.run.plan import make_plan, plan_table
     from tasks.run.spec import RunSpec
     from tasks.store import Store
 
-    spec = RunSpec(
-        preset, load_config(preset, all_overrides(overrides, runner)), data, Store(storage)
-    )
+    spec = RunSpec(preset, load_config(preset, settings), data, Store(storage), settings)
     spec.store.open()
     planned = make_plan(spec, Selection(first, last, frozenset(force or [])), verify=verify)
     if as_json:
         sys.stdout.write(json.dumps({"stages": [asdict(p) for p in planned]}) + "\n")
     else:
         output.print(plan_table(planned))
+    if exit_code and any(stage.state != "cached" for stage in planned):
+        raise typer.Exit(TO_RUN)
 
 
 def stage_range(

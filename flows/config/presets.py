@@ -1,5 +1,6 @@
 """Presets: files of settings, in which a run replaces some."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from flows.config.search_space import path_fault, value_faults
 from flows.config.yaml_text import read_yaml
 from sentiment.errors import ConfigError
 from sentiment.scoring.inputs import ScoreConfig
+from sentiment.settings import flatten
 from tasks.run.config import PipelineConfig
 
 PRESETS = Path(__file__).parents[2] / "presets"
@@ -51,6 +53,12 @@ def score_config(
     content: dict[str, Any] = {"columns": list(columns), "label_column": label_column}
     content["with_text"] = with_text
     return validated(ScoreConfig, content, apply_all(content, overrides), "The configuration")
+
+
+def as_overrides(settings: Mapping[str, Any]) -> list[str]:
+    """Return nested settings, as ``load_config`` takes them, as overrides that set the same."""
+    given = flatten(settings).items()
+    return [f"{key}={json.dumps(value)}" for key, value in given if value not in (None, {})]
 
 
 def set_where(preset: str, overrides: Sequence[str], settings: Mapping[str, Any], key: str) -> str:

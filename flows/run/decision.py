@@ -1,16 +1,22 @@
 """Decide whether a stage is cached or has to run, and why. The same for a plan and a run."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from flows.steps import STAGE_NAMES
-from sentiment.errors import ConfigError
+from flows.config.presets import storage_root
+from flows.steps import STAGE_NAMES, STAGES
+from sentiment.errors import ConfigError, StageError
+from tasks import sample
 from tasks.manifest import Manifest
 from tasks.run.spec import RunSpec
 from tasks.stage import Request, Stage
 from tasks.store import Lookup
 from tasks.store.reasons import closest, explain, summarise
 from tasks.store.run_records import earlier_results
+
+ORDER = tuple(module.STAGE.name for module in STAGES)
+FORCED = "forced"  # the reason of a stage that runs because it was asked for
 
 
 @dataclass(frozen=True)
@@ -33,10 +39,37 @@ class Selection:
             raise ConfigError(f"The first stage, {start}, comes after the last, {until}.")
 
     def may_run(self, stage: str) -> bool:
-        """Return whether a stage is not before the first one selected."""
-        if self.start is None or stage not in STAGE_NAMES:
+        """Return whether a stage may run: generating reviews always may."""
+        if self.start is None or stage == sample.STAGE.name:
             return True
-        return STAGE_NAMES.index(stage) >= STAGE_NAMES.index(self.start)
+        return ORDER.index(stage) >= ORDER.index(self.start)
+
+    def check(self, spec: RunSpec, stage: str, reason: str) -> None:
+        """Raise StageError if a stage that has to run, for this reason, comes before the first."""
+        if not self.may_run(stage):
+            first = next(name for name in ORDER[ORDER.index(stage) :] if name in STAGE_NAMES)
+            raise StageError(
+                f"The stage {stage} is not cached ({reason}), and this run starts at {self.start}. "
+                f"Start at {first} instead: {self._command(spec, first)}"
+            )
+
+    def _command(self, spec: RunSpec, start: str) -> str:
+        """Return the command for the same run from another stage on."""
+        words = ["sentiment", "run"]
+        if spec.preset != "sample":
+            words += ["--preset", spec.preset]
+        if spec.data is not None:
+            words += ["--data", str(spec.data)]
+        for override in spec.overrides:
+            words += ["--set", override]
+        words += ["--from", start]
+        if self.until is not None:
+            words += ["--until", self.until]
+        for forced in sorted(self.force):
+            words += ["--force", forced]
+        if spec.store.root != storage_root(None).resolve():
+            words += ["--storage", str(spec.store.root)]
+        return shlex.join(words)
 
 
 @dataclass(frozen=True)
@@ -76,6 +109,6 @@ def decide(
     last = closest([requests[n] for n in missing], earlier)
     previous = tuple(last.get(request.label) for request in requests)
     if force:
-        return Decision(found, previous, len(requests), "forced")
+        return Decision(found, previous, len(requests), FORCED)
     reasons = [explain(requests[n], found[n], previous[n]) for n in missing]
     return Decision(found, previous, len(missing), summarise(reasons, len(requests), stage.pieces))

@@ -6,25 +6,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prefect import get_run_logger
-
-from flows.config.presets import load_config, set_where
+from flows.config.presets import as_overrides, load_config, set_where
+from flows.run.context import RunContext
 from flows.run.decision import Selection
 from flows.run.quality_gates import WhereSet, check_promotion, check_training
 from flows.run.run_report import report_path, write_run_report
-from flows.run.stage import RunContext, run_stage
+from flows.run.stage import NotCachedError, run_stage
 from flows.steps import decide_champion, drive
-from flows.ui import artifacts
-from flows.ui.reporters import LogReporter, chosen
-from flows.ui.run_name import name_run
+from flows.ui.reporters import Reporter
 from flows.ui.run_summary import RunResult, StageResult, summarise
 from flows.ui.webhook import notify
 from sentiment.errors import StorageError
 from sentiment.evaluation.promotion import Verdict
 from sentiment.model.registry import LATEST
-from tasks import ingest
+from tasks import ingest, sample
 from tasks.manifest import Manifest
 from tasks.registry.card import put_card, put_first_card
+from tasks.registry.champion import is_settled
 from tasks.run.spec import RunSpec
 from tasks.stage import Request, Stage
 from tasks.store import Store
@@ -43,22 +41,30 @@ def run_pipeline(
     storage: Path,
     selection: Selection,
     verify: bool,
+    reporter: Reporter,
+    in_prefect: bool = True,
 ) -> RunResult:
-    """Run the pipeline inside a Prefect flow run and return what came of it."""
-    reporter = chosen.get() or LogReporter(get_run_logger())
+    """Run the pipeline and return what came of it.
+
+    It runs inside a Prefect flow run. Otherwise (not ``in_prefect``) it raises NotCachedError if
+    there is something to compute, or another champion to appoint.
+    """
     about = {"preset": preset, "run": new_run_id(), "storage": str(storage)}
     record = None
     try:
-        spec = RunSpec(preset, load_config(preset, overrides, settings), data, Store(storage))
+        config = load_config(preset, overrides, settings)
+        given = [*as_overrides(settings), *overrides]
+        spec = RunSpec(preset, config, data, Store(storage), given)
         spec.store.open()
         if not spec.store.writable:
             reporter.note(f"Warning: {spec.store.root} is read-only: {UNWRITTEN}")
         record = RunRecord(spec.store, about["run"], **spec.about)
-        context = RunContext(spec, record, reporter, selection, verify)
+        context = RunContext(spec, record, reporter, selection, verify, in_prefect=in_prefect)
         result = Run(context, partial(set_where, preset, overrides, settings)).go()
         record.finish("completed")
     except BaseException as error:
-        if isinstance(error, Exception):  # and not when somebody stopped the run
+        # Not when somebody stopped the run, nor when another takes over.
+        if isinstance(error, Exception) and not isinstance(error, NotCachedError):
             why = f"{type(error).__name__}: {error}"
             notify("failed", {**about, "error": why}, say=reporter.note)
         if record is not None:
@@ -92,17 +98,22 @@ class Run:
         return summarise(self.spec.store, results, self.done, self.verdict, self.report)
 
     def _run_and_follow(self, stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
-        if stage is ingest.STAGE:
-            name_run(self.spec.preset, requests)
+        if self.context.in_prefect:
+            from flows.ui import artifacts, run_name
+
+            if stage is ingest.STAGE:
+                run_name.name_run(self.spec.preset, requests)
         self._run_stage(stage, requests)
         for follow in AFTER.get(stage.name, ()):
             follow(self)
+        if self.context.in_prefect:
+            artifacts.publish(stage.name, self.spec.store, self.done, self.report)
         return self.done[stage.name]
 
     def _run_stage(self, stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
         ended = run_stage(self.context, stage, requests)
         self.done[stage.name] = ended.manifests
-        if stage.listed:
+        if stage is not sample.STAGE:
             self.results[stage.name] = ended.result
         return ended.manifests
 
@@ -124,6 +135,8 @@ class Run:
     def decide(self) -> None:
         """Carry out the verdict on the model."""
         run, note = self.context.record.run_id, self.context.reporter.note
+        if not self.context.in_prefect and not is_settled(self.spec.store, self.done["promote"][0]):
+            raise NotCachedError("promote")
 
         def run_again(stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
             note(f"{stage.name:<11}again, since the champion changed in the meantime")
@@ -143,22 +156,11 @@ class Run:
         write_run_report(self.spec.store, run, preset, results, self.done)
         put_card(self.spec.store, self.done["train"][0], self.done["report"][0])
 
-    def publish_data(self) -> None:
-        artifacts.publish_data_quality(self.done)
-
-    def publish_metrics(self) -> None:
-        artifacts.publish_metrics(self.spec.store, self.done)
-
-    def publish_report(self) -> None:
-        artifacts.publish_report(self.spec.store, self.done, self.report)
-
 
 # What follows a stage, whether it ran or was cached. The accuracy gate comes last of all, after the
 # report: see ``Run.go``.
 AFTER: Mapping[str, tuple[Callable[[Run], None], ...]] = {
-    "tensors": (Run.publish_data,),
     "train": (Run.first_card, Run.link_latest, Run.gate_training),
-    "evaluate": (Run.publish_metrics,),
     "promote": (Run.decide,),
-    "report": (Run.write_report, Run.publish_report),
+    "report": (Run.write_report,),
 }

@@ -1,17 +1,21 @@
 """Plan a run: what it would do, found without running anything and without Prefect."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich import box
 from rich.table import Table
 
-from flows.run.decision import Decision, Selection, decide
-from flows.steps import STAGE_NAMES, STAGES, drive
-from tasks import sample
+from flows.run.decision import FORCED, Decision, Selection, decide
+from flows.steps import STAGES, drive
+from tasks import champion, ingest, promote, sample
 from tasks.manifest import Manifest
-from tasks.run.spec import RunSpec
+from tasks.registry.champion import is_settled, read_registry
+from tasks.run.config import PipelineConfig
+from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage
+from tasks.store import Store
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,22 @@ class Planned:
     reason: str
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """A plan, and the results of its stages as far as they are known."""
+
+    stages: list[Planned]
+    done: Done
+    store: Store
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether all is cached, and the champion stays as it is."""
+        return all(planned.state == "cached" for planned in self.stages) and all(
+            is_settled(self.store, decided) for decided in self.done.get("promote", ())
+        )
+
+
 class _UnknownError(Exception):
     """What a stage would return is not known before it runs."""
 
@@ -31,39 +51,88 @@ def make_plan(spec: RunSpec, selection: Selection, *, verify: bool = False) -> l
     """Return what a run with the same options would do with each stage, in order.
 
     A stage that has to run may produce the same output as before. The stages after it are planned
-    on that assumption, and are ``maybe`` if it makes them cached.
+    on that assumption, and are ``maybe`` if it makes them cached. Raises what the run would raise
+    before it computes anything, and what is wrong at the start of a new input file.
     """
+    return look_ahead(spec, selection, verify=verify).stages
+
+
+def look_ahead(
+    spec: RunSpec, selection: Selection, *, verify: bool = False, generate: bool = True
+) -> Outlook:
+    """Plan a run. Without ``generate`` nothing is known of generated reviews that are not there."""
     plan: list[Planned] = []
+    done: dict[str, list[Manifest]] = {}
 
     def look_up(stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
         if stage is sample.STAGE:  # generated reviews: small, and needed by the stages after it
+            known = [spec.store.find(request).manifest for request in requests]
+            if not generate and None in known:
+                raise _UnknownError
             return [
-                spec.store.find(request).manifest or spec.store.build(request).manifest
-                for request in requests
+                manifest or spec.store.build(request).manifest
+                for manifest, request in zip(known, requests, strict=True)
             ]
+        if stage is promote.STAGE:
+            plan.extend(_measurement(spec, done, plan))
         force = stage.name in selection.force
         decision = decide(spec, stage, requests, force=force, verify=verify)
-        plan.append(_judge(stage, decision, plan))
-        return _expected(decision)
+        if not decision.cached:
+            selection.check(spec, stage.name, decision.reason)
+            if stage is ingest.STAGE:
+                for request, found in zip(requests, decision.found, strict=True):
+                    if found.manifest is None:
+                        ingest.check_start(request, spec.store.root)
+        plan.append(_judge(spec, stage, requests, decision, plan))
+        done[stage.name] = _expected(decision)
+        return done[stage.name]
 
     try:
         drive(spec, look_up, until=selection.until)
     except _UnknownError:
         plan += _unknown(spec, plan, selection)
-    return plan
+    return Outlook(plan, done, spec.store)
 
 
-def _judge(stage: Stage, decision: Decision, before: Sequence[Planned]) -> Planned:
+def _measurement(spec: RunSpec, done: Done, plan: Sequence[Planned]) -> Iterator[Planned]:
+    """Yield the stage ``champion`` if it was not planned, but may be once others have run."""
+    changing = [p.stage for p in plan if p.state != "cached"]
+    depends = [name for name in champion.STAGE.reads if name in changing]
+    if "champion" not in done and depends and champion.may_be_asked_for(spec, done, depends):
+        yield Planned("champion", "maybe", if_changed(depends))
+
+
+def _judge(
+    spec: RunSpec,
+    stage: Stage,
+    requests: Sequence[Request],
+    decision: Decision,
+    before: Sequence[Planned],
+) -> Planned:
     uncertain = [p.stage for p in before if p.stage in stage.reads and p.state != "cached"]
-    if not decision.cached:
+    if not decision.cached and (
+        not uncertain or decision.reason == FORCED or _is_new(spec.store, stage, requests)
+    ):
         return Planned(stage.name, "run", decision.reason)
     if uncertain:
         return Planned(stage.name, "maybe", if_changed(uncertain))
     return Planned(stage.name, "cached", decision.reason)
 
 
+def _is_new(store: Store, stage: Stage, requests: Sequence[Request]) -> bool:
+    """Return whether no result, of whatever inputs, has the settings and code of some request."""
+
+    def essence(of: Mapping[str, Any]) -> dict[str, Any]:
+        settings = of["config"].items()
+        chosen = {name: value for name, value in settings if name in PipelineConfig.model_fields}
+        return {"config": chosen, "code": of["code"], "libraries": of["libraries"]}
+
+    known = [essence(vars(manifest)) for manifest in store.results(stage.name)]
+    return any(essence(request.ingredients) not in known for request in requests)
+
+
 def _expected(decision: Decision) -> list[Manifest]:
-    """Return the manifests in the store, or else the last ones with the same labels.
+    """Return the manifests in the store, or else those of the closest earlier run.
 
     Raises _UnknownError if one is missing.
     """
@@ -79,20 +148,24 @@ def _expected(decision: Decision) -> list[Manifest]:
 
 def _unknown(spec: RunSpec, plan: Sequence[Planned], selection: Selection) -> list[Planned]:
     """Plan the stages whose inputs are not known, since an earlier stage is new."""
-    last = STAGE_NAMES.index(selection.until or STAGE_NAMES[-1])
     states: dict[str, str] = {p.stage: p.state for p in plan}
     rest = []
-    listed = [module.STAGE for module in STAGES if module.STAGE.listed]
-    for stage in [stage for stage in listed[: last + 1] if stage.name not in states]:
-        new = not (spec.store.root / stage.name).is_dir()
-        waits = [name for name in stage.reads if states.get(name, "cached") != "cached"]
-        planned = (
-            Planned(stage.name, "run", "first run")
-            if new
-            else Planned(stage.name, "maybe", if_changed(waits))
-        )
-        states[stage.name] = planned.state
-        rest.append(planned)
+    for stage in (module.STAGE for module in STAGES):
+        measures = stage is champion.STAGE and read_registry(spec.store).champion is not None
+        if stage.name not in states and (stage.listed or measures):
+            waits = [name for name in stage.reads if states.get(name, "cached") != "cached"]
+            if stage.name in selection.force:
+                planned = Planned(stage.name, "run", FORCED)
+            elif stage.listed and not (spec.store.root / stage.name).is_dir():
+                planned = Planned(stage.name, "run", "first run")
+            else:
+                planned = Planned(stage.name, "maybe", if_changed(waits))
+            if planned.state == "run":
+                selection.check(spec, stage.name, planned.reason)
+            states[stage.name] = planned.state
+            rest.append(planned)
+        if stage.name == selection.until:
+            break
     return rest
 
 

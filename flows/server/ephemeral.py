@@ -13,10 +13,12 @@ import socket
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing.util import _exit_function  # type: ignore[attr-defined]
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from sentiment.errors import SentimentError, ServiceError
 from sentiment.training.signals import wait_for_stoppable_work
@@ -52,6 +54,34 @@ def prepare_prefect(*, debug: bool) -> None:
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING" if debug else "CRITICAL",
     }.items():
         os.environ.setdefault(name, value)
+
+
+def may_name_server() -> bool:
+    """Return whether the user's environment or Prefect's files name a server, or cannot be read.
+
+    Prefect itself would take seconds to say.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        return True
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    profiles = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
+    try:
+        known = _toml(profiles)
+        active = os.environ.get("PREFECT_PROFILE") or known.get("active")
+        profile = known.get("profiles", {}).get(active, {})
+        projects = [_toml(Path("prefect.toml"))]
+        projects.append(_toml(Path("pyproject.toml")).get("tool", {}).get("prefect", {}))
+        return bool(
+            profile.get("PREFECT_API_URL")
+            or any(project.get("api", {}).get("url") for project in projects)
+            or (Path(".env").exists() and "PREFECT_API_URL" in Path(".env").read_text())
+        )
+    except (OSError, ValueError, AttributeError):
+        return True
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def start_server() -> Callable[[], AbstractContextManager[None]]:

@@ -17,6 +17,16 @@ from tasks.store import Store
 Row = dict[str, Any]
 
 
+def publish(stage: str, store: Store, done: Done, report: Path) -> None:
+    """Show what a stage that just ended adds; ``report`` is where the run's report is."""
+    if stage == "tensors":
+        publish_data_quality(done)
+    elif stage == "evaluate":
+        publish_metrics(store, done)
+    elif stage == "report":
+        publish_report(store, done, report)
+
+
 def publish_data_quality(done: Done) -> None:
     """Show the input files and the splits."""
     quality = data_quality(done["ingest"], done["tensors"])

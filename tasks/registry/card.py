@@ -6,8 +6,6 @@ Not an output of ``train``: test metrics come later, and rewording the card must
 import json
 
 from sentiment.model.bundle_files import CARD, CONFIG
-from sentiment.reports.model_card import render_first_card
-from sentiment.reports.sections import GENERATED_NOTE
 from tasks.manifest import Manifest
 from tasks.run.spec import RunSpec
 from tasks.store import Store
@@ -18,6 +16,9 @@ def put_first_card(spec: RunSpec, trained: Manifest) -> None:
     """Write a card without test metrics, unless the bundle has one."""
     folder = spec.store.root / trained.stage / trained.key
     if not (folder / CARD).exists():
+        from sentiment.reports.model_card import render_first_card  # which loads torch
+        from sentiment.reports.sections import GENERATED_NOTE
+
         settings = json.loads((folder / CONFIG).read_bytes())
         note = GENERATED_NOTE if spec.generated else None
         write_atomically(

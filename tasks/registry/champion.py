@@ -132,6 +132,15 @@ def apply_verdict(store: Store, decided: Manifest, trained: Manifest, run: str) 
     return verdict
 
 
+def is_settled(store: Store, decided: Manifest) -> bool:
+    """Return whether ``apply_verdict`` would change nothing: neither the champion nor its mind."""
+    content, champion = decided.stats, read_registry(store).champion
+    if champion is not None and champion.digest == content["candidate"]["digest"]:
+        return True
+    met = content["champion"] and content["champion"]["digest"]
+    return bool(content["outcome"] != "promoted" and (champion and champion.digest) == met)
+
+
 def promote_by_hand(
     store: Store, model: str, measured: Measured | None, *, who: str, why: str
 ) -> Entry:

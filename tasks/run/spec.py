@@ -20,13 +20,15 @@ Done: TypeAlias = Mapping[str, Sequence[Manifest]]  # the manifests of the stage
 class RunSpec:
     """The configuration (and its preset's name), the data and the storage of a run.
 
-    Without a data folder the reviews are generated.
+    Without a data folder the reviews are generated. ``overrides`` are those of ``--set``, which the
+    configuration holds already; only the commands that messages suggest repeat them.
     """
 
     preset: str
     config: PipelineConfig
     data: Path | None
     store: Store
+    overrides: Sequence[str] = ()
 
     @property
     def generated(self) -> bool:

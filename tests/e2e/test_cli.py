@@ -43,6 +43,7 @@ def test_the_rerun_is_cached_and_shows_a_table(storage: Path) -> None:
     process = run_sentiment("run", *SETTINGS, SENTIMENT_STORAGE=str(storage))
     assert process.returncode == 0, process.stderr
     assert process.stderr.count("cached") >= 10
+    assert "starting Prefect" not in process.stderr
     assert "0 run, 10 cached" in process.stdout
     assert "Generated reviews" in process.stdout
     assert re.search(r"test accuracy .*95 % interval", process.stdout)
@@ -62,10 +63,18 @@ def test_plan_is_quick_to_say_what_would_run(storage: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "absent"), [("predict", "prefect"), ("plan", "prefect"), ("plan", "torch")]
+    ("command", "absent"),
+    [
+        ("predict", "prefect"),
+        ("plan", "prefect"),
+        ("plan", "torch"),
+        ("run", "prefect"),
+        ("run", "torch"),
+    ],
 )
 def test_a_command_loads_only_what_it_needs(storage: Path, command: str, absent: str) -> None:
     arguments = ["good"] if command == "predict" else SETTINGS
+    # A run with nothing new too: it needs neither.
     process = run_sentiment(command, *arguments, "--storage", str(storage), PYTHONVERBOSE="1")
     assert process.returncode == 0
     assert not re.search(rf"^import '{absent}'", process.stderr, re.MULTILINE)

@@ -341,15 +341,15 @@ def test_a_stage_alone_takes_its_inputs_from_the_cache(run: Run, first: Result) 
 
 
 def test_a_stage_alone_says_what_to_run_first(run: Run) -> None:
-    with pytest.raises(StageError, match=r"stage ingest is not cached.*--only ingest"):
+    with pytest.raises(StageError, match=r"stage ingest is not cached.*--from ingest"):
         run(start="vocabulary", until="vocabulary")
     run(until="tokenize")
-    with pytest.raises(StageError, match=r"stage tokenize is not cached.*--only tokenize"):
+    with pytest.raises(StageError, match=r"stage tokenize is not cached.*--from tokenize"):
         run("tokenize.lowercase=false", start="vocabulary")
 
 
 def test_each_stage_has_a_flow_of_its_own(run: Run, first: Result, tmp_path: Path) -> None:
-    with pytest.raises(StageError, match="Run it first"):
+    with pytest.raises(StageError, match="Start at ingest instead"):
         run(flow=tokenize, storage=tmp_path / "empty")
     assert ran(run(flow=tokenize)) == []
     assert ran(run(flow=tokenize, rerun=True)) == ["tokenize"]

@@ -300,7 +300,7 @@ def test_trials_run_under_the_settings_of_runs(
     study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Retries, the time limit and the GPU pool hold for a study's stages as for a run's."""
-    from flows.run import stage as runner
+    from flows.run import work as runner
     from flows.tune import tune
 
     given: list[tuple[str, int, float]] = []
@@ -328,7 +328,7 @@ def test_trials_run_under_the_settings_of_runs(
 def test_a_trial_that_takes_too_long_fails_and_the_study_continues(
     study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.run import stage as runner
+    from flows.run import work as runner
     from flows.tune import tune
 
     @contextmanager

@@ -20,7 +20,7 @@ import flows.ui.artifacts
 import flows.ui.progress_bars
 from flows.pipeline import pipeline
 from flows.run.decision import decide
-from flows.run.stage import at_work
+from flows.run.work import at_work
 from flows.steps import STAGE_NAMES
 from flows.ui.artifacts import file_links, file_rows, metric_rows, split_rows
 from flows.ui.progress_bars import ProgressArtifact, progress_artifact
