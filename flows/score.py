@@ -29,7 +29,7 @@ def score(
     Args:
         files: Files of reviews to score.
         out: Output folder; rerun with the same one to resume.
-        model: Model bundle; empty for the champion, else the latest model.
+        model: Model bundle, or a champion's name; empty for the champion, else the latest model.
         storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
         settings: What to read and write, and when to warn of drift.
         force: Overwrite scores made with another model, input or settings.

@@ -88,7 +88,7 @@ def decide_champion(
     """Carry out the verdict of ``promote``; decide again if the champion changed meanwhile."""
     while True:
         (decided,), (trained,) = done["promote"], done["train"]
-        verdict = apply_verdict(spec.store, decided, trained, run)
+        verdict = apply_verdict(spec.store, decided, trained, run, spec.config.promote.champion)
         if verdict is not None:
             return verdict
         for module in (champion, promote):

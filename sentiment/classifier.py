@@ -46,13 +46,13 @@ class Classifier:
     ) -> "Classifier":
         """Load a model bundle; raises ModelError if it is missing or damaged.
 
-        ``path`` is a bundle's folder, or the start of a model's key in the storage folder. Without
-        it, load the champion of the storage folder, or the latest trained model if there is no
+        ``path`` is a bundle's folder, or in the storage folder a champion's name or the start of a
+        model's key. Without it, load the champion, or the latest trained model if there is no
         champion yet. The storage folder is the environment variable SENTIMENT_STORAGE, or else
         ``./storage``.
         """
         storage = Path(os.environ.get("SENTIMENT_STORAGE") or "storage")
-        return cls(Bundle.load(model_folder(Path(path) if path else None, storage)), device)
+        return cls(Bundle.load(model_folder(None if path is None else Path(path), storage)), device)
 
     def probabilities(self, texts: Iterable[str]) -> npt.NDArray[np.float64]:
         """Return P(positive) of each text, float64 of shape (number of texts,).

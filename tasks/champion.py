@@ -24,7 +24,7 @@ STAGE = Stage(
 def requests(spec: RunSpec, done: Done) -> list[Request]:
     """Ask for the champion's accuracy on these test reviews, if the verdict depends on it."""
     candidate = candidate_of(spec, done)
-    incumbent = incumbent_of(spec, read_registry(spec.store), candidate)
+    incumbent = incumbent_of(spec, registry_of(spec), candidate)
     if incumbent is None or not needs_measuring(incumbent, candidate):
         return []
     inputs = {
@@ -42,8 +42,13 @@ def may_be_asked_for(spec: RunSpec, done: Done, changing: Collection[str]) -> bo
     candidate = candidate.model_copy(
         update={field: "" for stage, field in unknown.items() if stage in changing}
     )
-    incumbent = incumbent_of(spec, read_registry(spec.store), candidate)
+    incumbent = incumbent_of(spec, registry_of(spec), candidate)
     return incumbent is not None and needs_measuring(incumbent, candidate)
+
+
+def registry_of(spec: RunSpec) -> Registry:
+    """Return the registry of the champion that a run is about."""
+    return read_registry(spec.store, spec.config.promote.champion)
 
 
 def candidate_of(spec: RunSpec, done: Done) -> Candidate:
@@ -67,7 +72,9 @@ def incumbent_of(spec: RunSpec, registry: Registry, candidate: Candidate) -> Inc
         candidate.tests,
         candidate.threshold,
     )
-    if champion.digest == candidate.digest and champion.limits == spec.config.promote and same:
+    limits = champion.limits and champion.limits.output_settings()
+    asked = spec.config.promote.output_settings()
+    if champion.digest == candidate.digest and limits == asked and same:
         return champion.met  # as when it was promoted: the same question has the same answer
     return Incumbent(
         model=champion.model,

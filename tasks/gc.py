@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.registry.champion import read_registry
+from tasks.registry.champion import read_registries
 from tasks.stage import CHECKPOINTS, KEY_LENGTH
 from tasks.store.run_records import (
     LOCK,
@@ -41,7 +41,7 @@ def collect(store: Store, stages: Collection[str], *, keep_runs: int, dry_run: b
 
     Only results of these ``stages`` and other things that the store itself made are removed, so a
     storage folder may hold other files. Results of active runs are kept, as are the models that
-    links under ``models/`` point to, the champion and the one before it. Prefect's records, locks
+    links under ``models/`` point to, each champion and the one before it. Prefect's records, locks
     and run records of what is removed are removed with it. Raises StorageError unless the folder is
     a store.
     """
@@ -79,14 +79,15 @@ def _in_use(store: Store, keep_runs: int) -> tuple[set[str], set[tuple[str, str]
 
 
 def _models(store: Store) -> Iterator[tuple[str, str]]:
-    """Yield the models that links point to, the champion, and the target of a rollback."""
+    """Yield the models that links point to, the champions, and the targets of a rollback."""
     for path in (store.root / MODELS).glob("*"):
         if path.is_symlink() and not path.name.startswith("."):  # those a kill left half-way
             target = path.resolve()
             yield target.parent.name, target.name
-    for entry in read_registry(store).line()[-2:]:
-        stage, _, key = entry.model.partition("/")
-        yield stage, key
+    for registry in read_registries(store):
+        for entry in registry.line()[-2:]:
+            stage, _, key = entry.model.partition("/")
+            yield stage, key
 
 
 def _garbage(

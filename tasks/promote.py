@@ -1,9 +1,8 @@
 """Stage ``promote``: one request, from the model's metrics and those of the champion."""
 
 from sentiment.model.bundle_files import SUMS
-from tasks.champion import THRESHOLD, candidate_of, incumbent_of, needs_measuring
+from tasks.champion import THRESHOLD, candidate_of, incumbent_of, needs_measuring, registry_of
 from tasks.manifest import Manifest
-from tasks.registry.champion import read_registry
 from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage
 
@@ -23,7 +22,7 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
     """Ask for a verdict. ``apply_verdict`` refuses it if the champion has changed by then."""
     (evaluated,) = done["evaluate"]
     candidate = candidate_of(spec, done)
-    registry = read_registry(spec.store)
+    registry = registry_of(spec)
     incumbent = incumbent_of(spec, registry, candidate)
     if incumbent is not None and needs_measuring(incumbent, candidate):
         # If the champion has changed since, decide as if there were none: apply_verdict rejects it.

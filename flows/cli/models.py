@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import DEFAULT_STORAGE, WIDEST, Command, Group, Json, Storage, output
+from sentiment.model.registry import DEFAULT
 
 if TYPE_CHECKING:
     from tasks.registry.models import Model
@@ -24,6 +25,9 @@ models = typer.Typer(
     no_args_is_help=True,
 )
 
+Champion = Annotated[
+    str, typer.Option(metavar="NAME", help="Which champion, where there are several.")
+]
 Why = Annotated[str, typer.Option(help="Reason, for the record.")]
 
 
@@ -35,6 +39,7 @@ def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
     about other test reviews, and those of generated reviews nothing about real ones. Commands use
     the champion. --json also shows the digests of model and test reviews, and the run.
     """
+    from tasks.registry.champion import of
     from tasks.registry.models import list_models
     from tasks.store import Store
 
@@ -60,7 +65,8 @@ def lines_of(models: "Sequence[Model]", width: int) -> Iterator[str]:
         measured, origin = model.measured, model.origin
         data = origin.data or ("generated" if measured and measured.generated else "-")
         marks = [
-            "champion" if model.champion else "was champion" if model.was else "",
+            *(f"champion{of(name)}" for name in model.champions),
+            "was champion" if model.was and not model.champions else "",
             "latest" if model.latest else "",
         ]
         rows.append(
@@ -93,31 +99,37 @@ def _cut(text: str, space: int) -> str:
 def promote(
     model: Annotated[str, typer.Argument(help="Key (or unique prefix), path, or `latest`.")],
     why: Why,
+    champion: Champion = DEFAULT,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
     """Make a model the champion by hand, whatever its metrics."""
-    from tasks.registry.champion import promote_by_hand, user
+    from tasks.registry.champion import of, promote_by_hand, user
     from tasks.registry.models import find_model
     from tasks.store import Store
 
     store = Store(storage)
     found = find_model(store, model)
-    entry = promote_by_hand(store, found.model, found.measured, who=user(), why=why)
-    _show(entry.model_dump_json(), f"{entry.model} is the champion.", as_json)
+    entry = promote_by_hand(store, found.model, found.measured, who=user(), why=why, name=champion)
+    _show(entry.model_dump_json(), f"{entry.model} is the champion{of(champion)}.", as_json)
 
 
 @models.command(cls=Command)
-def rollback(why: Why, storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
+def rollback(
+    why: Why,
+    champion: Champion = DEFAULT,
+    storage: Storage = DEFAULT_STORAGE,
+    as_json: Json = False,
+) -> None:
     """Make the previous champion the champion again.
 
     No run promotes the model that was rolled back again; `models promote` can.
     """
-    from tasks.registry.champion import roll_back, user
+    from tasks.registry.champion import of, roll_back, user
     from tasks.store import Store
 
-    entry = roll_back(Store(storage), who=user(), why=why)
-    _show(entry.model_dump_json(), f"{entry.model} is the champion again.", as_json)
+    entry = roll_back(Store(storage), who=user(), why=why, name=champion)
+    _show(entry.model_dump_json(), f"{entry.model} is the champion{of(champion)} again.", as_json)
 
 
 def _show(entry: str, line: str, as_json: bool) -> None:

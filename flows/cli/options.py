@@ -82,11 +82,17 @@ Force = Annotated[
 Runner = Annotated[
     str | None, typer.Option(help="What runs the shards: threads, processes or dask.")
 ]
+Champion = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Champion that the model may replace: sets promote.champion."
+    ),
+]
 Verify = Annotated[bool, typer.Option("--verify", help="Check the digest of every cached file.")]
 Model = Annotated[
     Path | None,
     typer.Option(
-        help="Start of a model's key, or a bundle's folder; by default the champion, else the "
-        "latest model."
+        help="Model bundle: its folder, a champion's name, or the start of a model's key; by "
+        "default the champion, else the latest model."
     ),
 ]

@@ -10,6 +10,7 @@ import typer
 
 from flows.cli.options import (
     DEFAULT_STORAGE,
+    Champion,
     Data,
     Force,
     Json,
@@ -46,6 +47,7 @@ def run(
     until: Until = None,
     force: Force = None,
     runner: Runner = None,
+    champion: Champion = None,
     verify: Verify = False,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
@@ -56,7 +58,7 @@ def run(
     report. `sentiment settings` lists what --set takes.
     """
     first, last = stage_range(start, only, until)
-    settings = all_overrides(overrides, runner)
+    settings = all_overrides(overrides, runner, champion)
     # Prefect takes seconds to start: first find the mistakes, and whether there is anything to do.
     from flows.config.presets import load_config
     from flows.run.decision import Selection
@@ -131,6 +133,7 @@ def plan(
     until: Until = None,
     force: Force = None,
     runner: Runner = None,
+    champion: Champion = None,
     verify: Verify = False,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
@@ -147,7 +150,7 @@ def plan(
     report. `sentiment settings` lists what --set takes.
     """
     first, last = stage_range(start, only, until)
-    settings = all_overrides(overrides, runner)
+    settings = all_overrides(overrides, runner, champion)
     from flows.config.presets import load_config
     from flows.run.decision import Selection
     from flows.run.plan import make_plan, plan_table
@@ -174,6 +177,10 @@ def stage_range(
     return only or start, only or until
 
 
-def all_overrides(overrides: list[str] | None, runner: str | None) -> list[str]:
-    """Return all overrides, including that of ``--runner``."""
-    return [*(overrides or []), *([f"run.runner={runner}"] if runner else [])]
+def all_overrides(
+    overrides: list[str] | None, runner: str | None, champion: str | None
+) -> list[str]:
+    """Return all overrides, including those of ``--runner`` and ``--champion``."""
+    more = {"run.runner": runner, "promote.champion": champion}
+    given = [f"{key}={json.dumps(value)}" for key, value in more.items() if value]
+    return [*(overrides or []), *given]

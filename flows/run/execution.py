@@ -73,7 +73,8 @@ def run_pipeline(
         raise
     promotion = result["promotion"]
     if promotion and promotion["outcome"] == "promoted":
-        model = {"model": result["model"], "accuracy": result["accuracy"]}
+        name = spec.config.promote.champion
+        model = {"name": name, "model": result["model"], "accuracy": result["accuracy"]}
         notify("champion", {**about, **model}, say=reporter.note)
     return result
 
@@ -135,7 +136,8 @@ class Run:
     def decide(self) -> None:
         """Carry out the verdict on the model."""
         run, note = self.context.record.run_id, self.context.reporter.note
-        if not self.context.in_prefect and not is_settled(self.spec.store, self.done["promote"][0]):
+        (decided,), name = self.done["promote"], self.spec.config.promote.champion
+        if not self.context.in_prefect and not is_settled(self.spec.store, decided, name):
             raise NotCachedError("promote")
 
         def run_again(stage: Stage, requests: Sequence[Request]) -> list[Manifest]:

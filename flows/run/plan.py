@@ -11,7 +11,7 @@ from flows.run.decision import FORCED, Decision, Selection, decide
 from flows.steps import STAGES, drive
 from tasks import champion, ingest, promote, sample
 from tasks.manifest import Manifest
-from tasks.registry.champion import is_settled, read_registry
+from tasks.registry.champion import is_settled
 from tasks.run.config import PipelineConfig
 from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage
@@ -31,15 +31,16 @@ class Planned:
 class Outlook:
     """A plan, and the results of its stages as far as they are known."""
 
+    spec: RunSpec
     stages: list[Planned]
     done: Done
-    store: Store
 
     @property
     def nothing_to_do(self) -> bool:
         """Whether all is cached, and the champion stays as it is."""
         return all(planned.state == "cached" for planned in self.stages) and all(
-            is_settled(self.store, decided) for decided in self.done.get("promote", ())
+            is_settled(self.spec.store, decided, self.spec.config.promote.champion)
+            for decided in self.done.get("promote", ())
         )
 
 
@@ -91,7 +92,7 @@ def look_ahead(
         drive(spec, look_up, until=selection.until)
     except _UnknownError:
         plan += _unknown(spec, plan, selection)
-    return Outlook(plan, done, spec.store)
+    return Outlook(spec, plan, done)
 
 
 def _measurement(spec: RunSpec, done: Done, plan: Sequence[Planned]) -> Iterator[Planned]:
@@ -151,7 +152,7 @@ def _unknown(spec: RunSpec, plan: Sequence[Planned], selection: Selection) -> li
     states: dict[str, str] = {p.stage: p.state for p in plan}
     rest = []
     for stage in (module.STAGE for module in STAGES):
-        measures = stage is champion.STAGE and read_registry(spec.store).champion is not None
+        measures = stage is champion.STAGE and champion.registry_of(spec).champion is not None
         if stage.name not in states and (stage.listed or measures):
             waits = [name for name in stage.reads if states.get(name, "cached") != "cached"]
             if stage.name in selection.force:

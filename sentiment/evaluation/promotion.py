@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from sentiment.model.registry import DEFAULT, NAME
 from sentiment.progress import Progress, silent
-from sentiment.settings import Settings
+from sentiment.settings import Settings, operational
 
 
 class PromoteConfig(Settings):
@@ -25,6 +26,11 @@ class PromoteConfig(Settings):
         ge=0,
         le=1,
         description="Gain in test accuracy over the champion that must be exceeded; 0: any gain.",
+    )
+    champion: str = operational(
+        DEFAULT,
+        description="Name of the champion that the model is compared with and may replace.",
+        pattern=NAME,
     )
 
 

@@ -1,5 +1,9 @@
-"""Which model of a storage folder is in use: the champion, else the latest trained one."""
+"""Which model of a storage folder is in use: the champion, else the latest trained one.
 
+A storage folder may have several champions, each with a name: one for each product, for example.
+"""
+
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,21 +11,44 @@ from sentiment.errors import ModelError, StorageError
 from sentiment.files import read_json
 from sentiment.model.bundle_files import SUMS, bundle_digest
 
-CHAMPION = "models/champion.json"  # the champion and its predecessors; written atomically
+DEFAULT = "champion"  # the champion's name where none is given
+CHAMPION = f"models/{DEFAULT}.json"  # it and its predecessors; written atomically
 CHAMPION_FORMAT = 1
+NAME = "^[a-z][a-z0-9_-]*$"  # of a champion
 TRAINED = "train"  # folder of the trained bundles, by their keys
 LATEST = "models/latest"  # link to the bundle of the last run that trained or reused one
 
 
-def model_in_use(storage: Path) -> Path:
-    """Return the champion's bundle, or the latest model's if there is no champion.
+def champion_file(name: str = DEFAULT) -> str:
+    """Return the path under the storage folder of a champion's file; ModelError for a bad name."""
+    if not re.search(NAME, name):
+        raise ModelError(
+            f"{name!r} cannot name a champion: use small letters, digits, '-' and '_', the first a "
+            "letter."
+        )
+    return f"models/{name}.json"
+
+
+def champion_names(storage: Path) -> list[str]:
+    """Return the names of the champions that there are."""
+    files = (storage / CHAMPION).parent.glob("*.json")
+    return sorted(path.stem for path in files if re.search(NAME, path.stem))
+
+
+def model_in_use(storage: Path, name: str = DEFAULT) -> Path:
+    """Return a champion's bundle, or the latest model's if there is no champion at all.
 
     Raises ModelError if there is neither, or if the champion's bundle is gone or is another than
     the one that was promoted; StorageError if the champion file is damaged.
     """
     storage = storage.resolve()
-    champions = read_champions(storage)
+    champions = read_champions(storage, name)
     if champions is None:
+        if names := champion_names(storage):
+            raise ModelError(
+                f"{storage}: no champion {name!r} here, but {', '.join(names)}. Name one with "
+                "--model."
+            )
         latest = storage / LATEST
         if not latest.exists():
             raise ModelError(
@@ -33,7 +60,7 @@ def model_in_use(storage: Path) -> Path:
         champion = storage / str(champions["champion"]["model"])
         digest = champions["champion"]["digest"]
     except (TypeError, KeyError) as error:
-        raise unreadable(storage / CHAMPION, error) from error
+        raise unreadable(storage / champion_file(name), error) from error
     try:
         found = bundle_digest(champion)
     except OSError:
@@ -50,25 +77,27 @@ def model_in_use(storage: Path) -> Path:
 def model_folder(model: Path | None, storage: Path) -> Path:
     """Return the bundle to use: the one given, else :func:`model_in_use`.
 
-    ``model`` is a bundle's folder, or the start of a model's key in the storage folder. Raises
-    ModelError if it is neither, or the start of several keys.
+    ``model`` is a bundle's folder, or in the storage folder a champion's name or the start of a
+    model's key. Raises ModelError if it is none of these, or the start of several keys.
     """
     if model is None:
         return model_in_use(storage)
     if model.exists() or len(model.parts) != 1:
         return model
+    if model.name in champion_names(storage):
+        return model_in_use(storage, model.name)
     keys = sorted(path.parent.name for path in (storage / TRAINED).glob(f"*/{SUMS}"))
     found = [key for key in keys if key.startswith(model.name)]
     if len(found) == 1:
         return storage / TRAINED / found[0]
     known = ", ".join(found or keys) or "none yet"
-    what = "the start of several keys" if found else "not a model bundle, and no model's key"
+    what = "the start of several keys" if found else "not a bundle, a champion's name or a key"
     raise ModelError(f"{model}: {what} in {storage / TRAINED}. Models there: {known}.")
 
 
-def read_champions(storage: Path) -> dict[str, Any] | None:
-    """Return the content of the champion file, or None if there has been no champion."""
-    path = storage / CHAMPION
+def read_champions(storage: Path, name: str = DEFAULT) -> dict[str, Any] | None:
+    """Return the content of a champion's file, or None if there has been no champion."""
+    path = storage / champion_file(name)
     try:
         content = read_json(path)
         if content["format"] != CHAMPION_FORMAT:

@@ -1,6 +1,7 @@
 """The model registry: the champion (the model in use), who promoted it and why, and its history.
 
-``<root>/models/champion.json`` holds all of it and is replaced in one step.
+``<root>/models/champion.json`` holds all of it and is replaced in one step. A champion with a name
+of its own has ``models/<name>.json`` beside it.
 """
 
 import getpass
@@ -13,7 +14,14 @@ from typing import Any, Literal
 from sentiment.errors import ModelError
 from sentiment.evaluation.promotion import Candidate, Incumbent, PromoteConfig, Verdict
 from sentiment.model.bundle_files import SUMS, check_bundle
-from sentiment.model.registry import CHAMPION, CHAMPION_FORMAT, read_champions, unreadable
+from sentiment.model.registry import (
+    CHAMPION_FORMAT,
+    DEFAULT,
+    champion_file,
+    champion_names,
+    read_champions,
+    unreadable,
+)
 from sentiment.settings import Settings
 from tasks.manifest import Manifest
 from tasks.store.atomic import write_atomically
@@ -52,9 +60,10 @@ class Entry(Settings):
 
 @dataclass(frozen=True)
 class Registry:
-    """All changes of champion, oldest first."""
+    """All changes of the champion of this name, oldest first."""
 
     entries: tuple[Entry, ...] = ()
+    name: str = DEFAULT
 
     @property
     def champion(self) -> Entry | None:
@@ -83,22 +92,29 @@ class Registry:
         return line, rolled_back
 
 
-def read_registry(store: Store) -> Registry:
-    """Read the registry; raises StorageError if the file is damaged."""
-    content = read_champions(store.root)
+def read_registries(store: Store) -> list[Registry]:
+    """Read the registries of all champions that there are, in the order of their names."""
+    return [read_registry(store, name) for name in champion_names(store.root)]
+
+
+def read_registry(store: Store, name: str = DEFAULT) -> Registry:
+    """Read a champion's registry; raises StorageError if the file is damaged."""
+    content = read_champions(store.root, name)
     if content is None:
-        return Registry()
+        return Registry(name=name)
     try:
         entries = [Entry.model_validate(e) for e in [*content["earlier"], content["champion"]]]
-        registry = Registry(tuple(entries))
+        registry = Registry(tuple(entries), name)
         registry.line()
     except (ValueError, TypeError, KeyError) as error:
-        raise unreadable(store.root / CHAMPION, error) from error
+        raise unreadable(store.root / champion_file(name), error) from error
     return registry
 
 
-def apply_verdict(store: Store, decided: Manifest, trained: Manifest, run: str) -> Verdict | None:
-    """Carry out what the stage ``promote`` decided, and return the final verdict.
+def apply_verdict(
+    store: Store, decided: Manifest, trained: Manifest, run: str, name: str = DEFAULT
+) -> Verdict | None:
+    """Carry out what ``promote`` decided on the champion of this name; return the final verdict.
 
     None if the champion changed in the meantime; the caller must decide again.
     """
@@ -107,7 +123,7 @@ def apply_verdict(store: Store, decided: Manifest, trained: Manifest, run: str) 
     met = content["champion"] and Incumbent.model_validate(content["champion"])
     verdict = Verdict(content["outcome"], content["reason"])
     with record_lock(store):
-        registry = read_registry(store)
+        registry = read_registry(store, name)
         champion = registry.champion
         if champion is not None and champion.digest == candidate.digest:
             if verdict.outcome != "promoted":
@@ -132,9 +148,9 @@ def apply_verdict(store: Store, decided: Manifest, trained: Manifest, run: str) 
     return verdict
 
 
-def is_settled(store: Store, decided: Manifest) -> bool:
+def is_settled(store: Store, decided: Manifest, name: str = DEFAULT) -> bool:
     """Return whether ``apply_verdict`` would change nothing: neither the champion nor its mind."""
-    content, champion = decided.stats, read_registry(store).champion
+    content, champion = decided.stats, read_registry(store, name).champion
     if champion is not None and champion.digest == content["candidate"]["digest"]:
         return True
     met = content["champion"] and content["champion"]["digest"]
@@ -142,11 +158,11 @@ def is_settled(store: Store, decided: Manifest) -> bool:
 
 
 def promote_by_hand(
-    store: Store, model: str, measured: Measured | None, *, who: str, why: str
+    store: Store, model: str, measured: Measured | None, *, who: str, why: str, name: str = DEFAULT
 ) -> Entry:
-    """Make a model (its path under the root) the champion; raises ModelError if it cannot be."""
+    """Make a model (its path under the root) a champion; raises ModelError if it cannot be."""
     with record_lock(store):  # so that `gc` removes nothing
-        registry = read_registry(store)
+        registry = read_registry(store, name)
         bundle_of(store, model)
         digest = check_bundle(store.root / model)
         if registry.champion is not None and registry.champion.digest == digest:
@@ -157,16 +173,16 @@ def promote_by_hand(
         return _write(store, registry, entry)
 
 
-def roll_back(store: Store, *, who: str, why: str) -> Entry:
+def roll_back(store: Store, *, who: str, why: str, name: str = DEFAULT) -> Entry:
     """Make the previous champion the champion again. No run promotes the present one again.
 
     Raises ModelError if there is no previous champion or its bundle is gone.
     """
     with record_lock(store):
-        registry = read_registry(store)
+        registry = read_registry(store, name)
         line = registry.line()
         if len(line) < 2:
-            raise ModelError("There is no champion to roll back to.")
+            raise ModelError(f"There is no champion{of(name)} to roll back to.")
         before = line[-2]
         bundle_of(store, before.model)
         if check_bundle(store.root / before.model) != before.digest:
@@ -211,6 +227,11 @@ def digest_of(trained: Manifest) -> str:
     return trained.output(SUMS).sha256
 
 
+def of(name: str) -> str:
+    """Return what tells a champion from the default one in a message."""
+    return "" if name == DEFAULT else f" of {name}"
+
+
 def user() -> str:
     """Return the user's name, or the number if there is no name."""
     try:
@@ -225,7 +246,9 @@ def _write(store: Store, registry: Registry, entry: Entry) -> Entry:
         "champion": entry.model_dump(mode="json"),
         "earlier": [each.model_dump(mode="json") for each in registry.entries],
     }
-    write_atomically(store.root / CHAMPION, json.dumps(content, indent=1) + "\n")
+    write_atomically(
+        store.root / champion_file(registry.name), json.dumps(content, indent=1) + "\n"
+    )
     return entry
 
 

@@ -4,8 +4,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sentiment.errors import ModelError
-from sentiment.model.registry import LATEST
-from tasks.registry.champion import Measured, digest_of, measured_in, read_registry
+from sentiment.model.registry import DEFAULT, LATEST
+from tasks.registry.champion import Measured, digest_of, measured_in, read_registries
 from tasks.store.run_records import read_runs
 from tasks.store.store import Store
 
@@ -27,8 +27,9 @@ class Origin:
 class Model:
     """A model bundle: its path under the root, its digest, when and by which run it was trained.
 
-    ``measured`` is the latest evaluation. ``champion``: is the champion; ``was``: is or was one;
-    ``latest``: the last run trained it or found it cached.
+    ``measured`` is the latest evaluation. ``champion``: is the champion; ``champions``: the names
+    of all champions that it is; ``was``: is or was one; ``latest``: the last run trained it or
+    found it cached.
     """
 
     model: str
@@ -37,6 +38,7 @@ class Model:
     run: str
     measured: Measured | None
     champion: bool
+    champions: tuple[str, ...]
     was: bool
     latest: bool
     origin: Origin = field(default_factory=Origin)
@@ -48,9 +50,8 @@ class Model:
 
 def list_models(store: Store) -> list[Model]:
     """Return all models, newest first."""
-    registry = read_registry(store)
-    ever = {entry.digest for entry in registry.entries}
-    champion = registry.champion
+    registries = read_registries(store)
+    ever = {entry.digest for registry in registries for entry in registry.entries}
     latest = (store.root / LATEST).resolve()
     measured = {
         promotion.stats["candidate"]["digest"]: measured_in(promotion.stats)
@@ -61,6 +62,9 @@ def list_models(store: Store) -> list[Model]:
     for trained in store.results("train"):
         digest = digest_of(trained)
         model = f"{trained.stage}/{trained.key}"
+        champions = tuple(
+            r.name for r in registries if r.champion is not None and r.champion.digest == digest
+        )
         models.append(
             Model(
                 model=model,
@@ -68,7 +72,8 @@ def list_models(store: Store) -> list[Model]:
                 created=trained.created,
                 run=trained.run,
                 measured=measured.get(digest),
-                champion=champion is not None and champion.digest == digest,
+                champion=DEFAULT in champions,
+                champions=champions,
                 was=digest in ever,
                 latest=store.root / model == latest,
                 origin=origins.get(trained.key, Origin()),

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from flows.config.presets import load_config, set_where
 from flows.run.decision import Selection
-from flows.run.plan import make_plan
+from flows.run.plan import look_ahead, make_plan
 from flows.run.quality_gates import check_promotion, check_training
 from sentiment.errors import GateError, ModelError
 from sentiment.model.registry import CHAMPION, model_folder
@@ -200,6 +200,32 @@ def test_a_real_model_replaces_a_generated_ones(make_spec: MakeSpec, data: Path)
     done = run(make_spec(data, *LEARNING))
     assert done["champion"][0].inputs["bundle"]
     assert verdict(done)["champion"]["generated"] is True
+
+
+def test_a_champion_of_another_name_is_judged_apart(
+    make_spec: MakeSpec, data: Path, worse: tuple[RunSpec, Done]
+) -> None:
+    """The best model of one product stands in no other one's way."""
+    spec, first = worse
+    better = run(make_spec(data, *LEARNING))
+    shoes = make_spec(data, *GUESSING, "promote.champion=shoes")
+    assert {p.state for p in make_plan(shoes, Selection())} == {"cached"}  # the same verdict
+    assert not look_ahead(shoes, Selection()).nothing_to_do
+    done = run(shoes)
+    assert verdict(done)["reason"].endswith("the first champion")
+    assert champion(spec.store) == model_of(better)
+    named = read_registry(spec.store, "shoes").champion
+    assert named is not None and named.model == model_of(first)
+    assert keys(run(shoes)) == keys(done)
+    assert look_ahead(shoes, Selection()).nothing_to_do
+    after = run(make_spec(data, *LEARNING, "promote.champion=shoes"))
+    assert verdict(after)["champion"]["model"] == model_of(first)
+    assert verdict(after)["outcome"] == "promoted"
+    listed = sentiment(spec.store, "list").splitlines()
+    assert [line for line in listed if "champion, champion of shoes" in line]
+    rolled = sentiment(spec.store, "rollback", "--champion", "shoes", "--why", "no")
+    assert rolled == f"{model_of(first)} is the champion of shoes again.\n"
+    assert champion(spec.store) == model_of(better)
 
 
 def test_after_a_rollback_the_model_is_not_promoted_again(
@@ -405,9 +431,9 @@ def test_a_run_decides_again_when_the_champion_changed(
 
     calls: list[str] = []
 
-    def apply_late(store: Store, decided: Manifest, trained: Manifest, run_id: str) -> Any:
+    def apply_late(store: Store, decided: Manifest, *about: Any) -> Any:
         calls.append(decided.key)
-        return apply_verdict(store, decided, trained, run_id) if len(calls) > 1 else None
+        return apply_verdict(store, decided, *about) if len(calls) > 1 else None
 
     monkeypatch.setattr("flows.steps.apply_verdict", apply_late)
     lines = io.StringIO()

@@ -102,7 +102,7 @@ def test_a_run_that_used_nothing_pushes_nothing_out(make_spec: MakeSpec, data: P
     assert results(spec.store) == before
 
 
-@pytest.mark.parametrize("named", ["link", "champion"])
+@pytest.mark.parametrize("named", ["link", "champion", "shoes"])
 def test_a_model_in_use_stays(make_spec: MakeSpec, data: Path, named: str) -> None:
     spec = make_spec(data)
     record(spec, until="train")
@@ -110,7 +110,7 @@ def test_a_model_in_use_stays(make_spec: MakeSpec, data: Path, named: str) -> No
     if named == "link":
         point_to(spec.store.root, "models/latest", f"train/{model.name}")
     else:
-        promote_by_hand(spec.store, f"train/{model.name}", None, who="Ada", why="a test")
+        promote_by_hand(spec.store, f"train/{model.name}", None, who="Ada", why="", name=named)
     record(make_spec(data, "tokenize.urls=keep"), until="tokenize")
     collect_garbage(spec.store)
     assert model.is_dir()

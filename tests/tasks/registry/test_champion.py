@@ -10,23 +10,32 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from sentiment.errors import ModelError, StorageError
 from sentiment.evaluation.promotion import Candidate, Incumbent, PromoteConfig, judge
 from sentiment.files import digest_file
 from sentiment.model.bundle_files import CONFIG, VOCABULARY, WEIGHTS, write_checksums
-from sentiment.model.registry import CHAMPION, LATEST, model_in_use
+from sentiment.model.registry import (
+    CHAMPION,
+    LATEST,
+    champion_names,
+    model_folder,
+    model_in_use,
+)
 from tasks.manifest import Artifact, Manifest
 from tasks.registry.champion import (
     Entry,
     Registry,
     apply_verdict,
     digest_of,
+    is_settled,
     promote_by_hand,
     read_registry,
     roll_back,
     user,
 )
+from tasks.registry.models import list_models
 from tasks.store.store import MANIFEST, Store
 
 LIMITS = PromoteConfig(min_accuracy=0.1)
@@ -349,3 +358,63 @@ def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("getpass.getuser", nameless)
     assert user().isdecimal()
+
+
+def test_each_name_has_a_champion_and_a_history_of_its_own(store: Store) -> None:
+    run(store, "a1", 0.7)
+    before = (store.root / CHAMPION).read_bytes()
+    for model in ("train/b2", "train/c3"):
+        promote_by_hand(store, model, None, who="Ada", why="of shoes", name="shoes")
+    assert (store.root / CHAMPION).read_bytes() == before
+    assert now(store) == "train/a1"
+    assert champion_names(store.root) == ["champion", "shoes"]
+    assert model_in_use(store.root, "shoes") == store.root / "train" / "c3"
+    assert roll_back(store, who="Ada", why="", name="shoes").model == "train/b2"
+    with pytest.raises(ModelError, match="no champion of shoes to roll back to"):
+        roll_back(store, who="Ada", why="", name="shoes")
+    registry = read_registry(store, "shoes")
+    assert (registry.name, len(registry.entries)) == ("shoes", 3)
+    marks = {m.model: (m.champion, m.champions, m.was) for m in list_models(store)}
+    assert marks == {
+        "train/a1": (True, ("champion",), True),
+        "train/b2": (False, ("shoes",), True),
+        "train/c3": (False, (), True),
+    }
+
+
+def test_a_verdict_counts_for_the_name_that_it_is_about(store: Store) -> None:
+    first = decided(store, "a1", 0.7)
+    for name in ("books", "shoes"):
+        assert not is_settled(store, first, name)
+        verdict = apply_verdict(store, first, trained_as(store, "a1"), "r", name)
+        assert verdict is not None and verdict.outcome == "promoted"
+        assert is_settled(store, first, name)
+    assert not is_settled(store, first)
+    assert read_registry(store) == Registry()
+
+
+@pytest.mark.parametrize("name", ["", "../shoes", "Shoes", "7", "a b", "a.json", "shoes\n"])
+def test_a_name_is_a_plain_word(store: Store, name: str) -> None:
+    with pytest.raises(ModelError, match="cannot name a champion"):
+        promote_by_hand(store, "train/a1", None, who="Ada", why="", name=name)
+    with pytest.raises(ValidationError):
+        PromoteConfig(champion=name)
+
+
+def test_a_model_is_named_by_its_path_first_then_as_a_champion(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ModelError, match="no model here yet"):
+        model_folder(None, store.root)
+    promote_by_hand(store, "train/b2", None, who="Ada", why="", name="shoes")
+    shoes = store.root / "train" / "b2"
+    assert model_folder(Path("shoes"), store.root) == shoes
+    assert model_folder(Path("books"), store.root) == Path("books")
+    with pytest.raises(ModelError, match=r"no champion 'champion' here, but shoes"):
+        model_folder(None, store.root)
+    run(store, "a1", 0.7)
+    assert model_folder(None, store.root) == store.root / "train" / "a1"
+    assert model_folder(Path("champion"), store.root) == store.root / "train" / "a1"
+    (store.root / "shoes").mkdir()
+    monkeypatch.chdir(store.root)
+    assert model_folder(Path("shoes"), store.root) == Path("shoes")
