@@ -39,7 +39,6 @@ def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
     about other test reviews, and those of generated reviews nothing about real ones. Commands use
     the champion. --json also shows the digests of model and test reviews, and the run.
     """
-    from tasks.registry.champion import of
     from tasks.registry.models import list_models
     from tasks.store import Store
 
@@ -57,6 +56,8 @@ def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
 
 def lines_of(models: "Sequence[Model]", width: int) -> Iterator[str]:
     """Yield a head and a line for each model; long names of data are cut to fit the width."""
+    from tasks.registry.champion import of
+
     digits = SHORTEST
     while len({model.key[:digits] for model in models}) < len(models):
         digits += 1
