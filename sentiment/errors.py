@@ -4,7 +4,9 @@ A message says what is wrong, where, and what to do next. The command line print
 traceback, unless ``--debug`` is given.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 class SentimentError(Exception):
@@ -49,7 +51,14 @@ class ModelError(SentimentError):
 
 
 class GateError(SentimentError):
-    """A model failed a quality gate."""
+    """A model failed a quality gate.
+
+    ``accept`` holds the settings, such as ``train.max_loss=null``, with which the same run accepts
+    the model, ``result`` what came of the run so far.
+    """
+
+    accept: tuple[str, ...] = ()
+    result: Mapping[str, Any] | None = None
 
 
 class TrainingError(SentimentError):

@@ -22,7 +22,7 @@ STAGE = Stage(
 
 
 def requests(spec: RunSpec, done: Done) -> list[Request]:
-    """Ask for the champion's accuracy on these test reviews, if the verdict depends on it."""
+    """Ask for the champion's figures on these test reviews, if the verdict depends on it."""
     candidate = candidate_of(spec, done)
     incumbent = incumbent_of(spec, registry_of(spec), candidate)
     if incumbent is None or not needs_measuring(incumbent, candidate):
@@ -80,14 +80,15 @@ def incumbent_of(spec: RunSpec, registry: Registry, candidate: Candidate) -> Inc
         model=champion.model,
         digest=champion.digest,
         accuracy=measured.accuracy if measured and same else None,
+        mcc=measured.mcc if measured and same else None,
         generated=measured is not None and measured.generated,
     )
 
 
 def needs_measuring(incumbent: Incumbent, candidate: Candidate) -> bool:
-    """Return whether the verdict depends on an accuracy that is not known."""
+    """Return whether the verdict depends on figures that are not known."""
     return (
-        incumbent.accuracy is None
+        incumbent.mcc is None
         and incumbent.digest != candidate.digest
-        and (incumbent.generated or not candidate.generated)
+        and incumbent.generated == candidate.generated
     )

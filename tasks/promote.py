@@ -1,4 +1,4 @@
-"""Stage ``promote``: one request, from the model's metrics and those of the champion."""
+"""Stage ``promote``: one request, from what was measured of model, baseline and champion."""
 
 from sentiment.model.bundle_files import SUMS
 from tasks.champion import THRESHOLD, candidate_of, incumbent_of, needs_measuring, registry_of
@@ -7,7 +7,9 @@ from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage
 
 STAGE = Stage(
-    "promote", "sentiment.evaluation.promotion:promote_model", reads=("evaluate", "champion")
+    "promote",
+    "sentiment.evaluation.promotion:promote_model",
+    reads=("evaluate", "baseline", "champion"),
 )
 WORDS = {
     "candidate.digest": "train's output changed",
@@ -20,7 +22,7 @@ WORDS = {
 
 def requests(spec: RunSpec, done: Done) -> list[Request]:
     """Ask for a verdict. ``apply_verdict`` refuses it if the champion has changed by then."""
-    (evaluated,) = done["evaluate"]
+    (evaluated,), (baseline,) = done["evaluate"], done["baseline"]
     candidate = candidate_of(spec, done)
     registry = registry_of(spec)
     incumbent = incumbent_of(spec, registry, candidate)
@@ -28,7 +30,9 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
         # If the champion has changed since, decide as if there were none: apply_verdict rejects it.
         measured = [m for m in done.get("champion", ()) if _measured_digest(m) == incumbent.digest]
         incumbent = (
-            incumbent.model_copy(update={"accuracy": measured[0].stats["accuracy"]})
+            incumbent.model_copy(
+                update={name: measured[0].stats[name] for name in ("accuracy", "mcc")}
+            )
             if measured
             else None
         )
@@ -38,9 +42,12 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
         "champion": incumbent,
         "rolled_back": registry.rolled_back().get(candidate.digest),
     }
-    return [
-        Request(STAGE, "verdict", {"metrics": evaluated.output("metrics.json")}, settings, WORDS)
-    ]
+    inputs = {
+        "metrics": evaluated.output("metrics.json"),
+        "predictions": evaluated.output("predictions.parquet"),
+        "baseline_predictions": baseline.output("predictions.parquet"),
+    }
+    return [Request(STAGE, "verdict", inputs, settings, WORDS)]
 
 
 def _measured_digest(measured: Manifest) -> str:

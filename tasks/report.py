@@ -60,9 +60,7 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
         "history": trained.output("history.parquet"),
         "config": trained.output("config.json"),
         "promotion": decided.output("promotion.json"),
-        "predictions": evaluated.output("predictions.parquet"),
         "baseline": baseline.output("baseline.json"),
-        "baseline_predictions": baseline.output("predictions.parquet"),
         "duplicates": duplicates.output("duplicates.json"),
     }
     settings = {

@@ -1,10 +1,12 @@
 """``sentiment run`` and ``sentiment plan``, with the same options."""
 
 import json
+import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +28,7 @@ from flows.cli.options import (
     output,
 )
 from flows.server.ephemeral import may_name_server, prepare_prefect, start_server
-from sentiment.errors import ConfigError
+from sentiment.errors import ConfigError, GateError
 
 if TYPE_CHECKING:
     from flows.run.decision import Selection
@@ -74,32 +76,57 @@ def run(
     ahead = look_ahead(spec, selection, verify=verify, generate=first is not None)
     reporter = LiveReporter(messages) if messages.is_terminal else LineReporter(messages)
     result = None
-    if ahead.nothing_to_do and not may_name_server():
-        result = run_without_prefect(spec, selection, reporter)
-    if result is None:
-        messages.print("starting Prefect ...")
-        prepare_prefect(debug=context.obj)
-        server = start_server()
-        from flows.pipeline import pipeline
+    try:
+        if ahead.nothing_to_do and not may_name_server():
+            result = run_without_prefect(spec, selection, reporter)
+        if result is None:
+            messages.print("starting Prefect ...")
+            prepare_prefect(debug=context.obj)
+            server = start_server()
+            from flows.pipeline import pipeline
 
-        chosen.set(reporter)
-        with server():
-            result = pipeline(
-                preset=preset,
-                data=str(data.resolve()) if data else None,
-                storage=str(storage.resolve()),
-                overrides=settings,
-                start=first,
-                until=last,
-                force=force or [],
-                verify=verify,
-            )
+            chosen.set(reporter)
+            with server():
+                result = pipeline(
+                    preset=preset,
+                    data=str(data.resolve()) if data else None,
+                    storage=str(storage.resolve()),
+                    overrides=settings,
+                    start=first,
+                    until=last,
+                    force=force or [],
+                    verify=verify,
+                )
+    except GateError as error:
+        _show(error.result, as_json, generated=data is None)
+        raise GateError(f"{error}\n{same_command(context, error.accept)}") from error
+    _show(result, as_json, generated=data is None)
+
+
+def _show(result: Any, as_json: bool, *, generated: bool) -> None:
+    """Print a ``RunResult``."""
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
     else:
         from flows.ui.run_summary import result_table
 
-        output.print(result_table(result, generated=data is None))
+        output.print(result_table(result, generated=generated))
+
+
+def same_command(context: typer.Context, overrides: Sequence[str]) -> str:
+    """Return the command that was given, with more overrides and without ``--force``."""
+    words = ["sentiment", str(context.info_name)]
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name == "force" or source is None or source.name != "COMMANDLINE":
+            continue
+        value = context.params[option.name or ""]
+        if value is True:
+            words.append(option.opts[0])
+        else:
+            for each in value if isinstance(value, list | tuple) else [value]:
+                words += [option.opts[0], str(each)]
+    return shlex.join([*words, *(word for each in overrides for word in ("--set", each))])
 
 
 def run_without_prefect(

@@ -16,7 +16,7 @@ from flows.steps import decide_champion, drive
 from flows.ui.reporters import Reporter
 from flows.ui.run_summary import RunResult, StageResult, summarise
 from flows.ui.webhook import notify
-from sentiment.errors import StorageError
+from sentiment.errors import GateError, StorageError
 from sentiment.evaluation.promotion import Verdict
 from sentiment.model.registry import LATEST
 from tasks import ingest, sample
@@ -90,12 +90,19 @@ class Run:
         self.report = report_path(self.spec.store, context.record.run_id)
 
     def go(self) -> RunResult:
-        drive(self.spec, self._run_and_follow, until=self.context.selection.until)
-        if self.verdict is not None:
-            check_promotion(self.spec, self.done, self.report, self.where_set)
-        results = list(self.results.values())
-        if all(result.state == "cached" for result in results):
+        try:
+            drive(self.spec, self._run_and_follow, until=self.context.selection.until)
+            if self.verdict is not None:
+                check_promotion(self.spec, self.done, self.report, self.where_set)
+        except GateError as error:
+            error.result = self._summary()
+            raise
+        if all(result.state == "cached" for result in self.results.values()):
             self.context.reporter.note(f"{'run':<11}nothing new: every stage was cached")
+        return self._summary()
+
+    def _summary(self) -> RunResult:
+        results = list(self.results.values())
         return summarise(self.spec.store, results, self.done, self.verdict, self.report)
 
     def _run_and_follow(self, stage: Stage, requests: Sequence[Request]) -> list[Manifest]:

@@ -126,6 +126,7 @@ def metric_rows(metrics: Mapping[str, Any]) -> list[Row]:
         "precision": _decimals(metrics["precision"]),
         "recall": _decimals(metrics["recall"]),
         "F1": _decimals(metrics["f1"]),
+        "MCC": _decimals(metrics["mcc"]),
         "calibration error (ECE)": _decimals(metrics["calibration"]["ece"]),
     }
     return [{"figure": name, "value": value} for name, value in shown.items()]

@@ -11,8 +11,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from sentiment.evaluation.promotion import Verdict
+from sentiment.evaluation.metrics import overlooked
+from sentiment.evaluation.promotion import Verdict, label_of
 from tasks.manifest import Manifest
+from tasks.registry.champion import read_registry
 from tasks.store import Store
 
 
@@ -30,18 +32,23 @@ class StageResult:
 class RunResult(TypedDict):
     """The outcome of a run. What belongs to a stage that was not reached is None.
 
-    ``promotion`` is the verdict on the model, with the champion that it was compared with;
-    ``model`` and ``report`` are paths.
+    ``comparison`` has the model's figures and those of all that it has to beat, as the stage
+    ``promote`` wrote them. ``promotion`` is the verdict on the model: ``champion`` is the path of
+    the one in use after this run, ``compared_with`` the champion that the model met. ``warning``
+    says what the accuracy hides. ``model`` and ``report`` are paths.
     """
 
     accuracy: float | None
     accuracy_interval: tuple[float, float] | None
+    mcc: float | None
     loss: float | None
     rows: int
     rejected: int
     rejected_by_reason: dict[str, int]
     vocabulary_size: int | None
+    comparison: list[dict[str, Any]] | None
     promotion: dict[str, Any] | None
+    warning: str | None
     model: str | None
     report: str | None
     stages: list[dict[str, Any]]
@@ -68,17 +75,27 @@ def summarise(
     return {
         "accuracy": figures.get("accuracy"),
         "accuracy_interval": figures.get("accuracy_interval"),
+        "mcc": figures.get("mcc"),
         "loss": figures.get("loss"),
         "rows": sum(rows),
         "rejected": rejected.total(),
         "rejected_by_reason": dict(rejected),
         "vocabulary_size": words.stats["size"] if words else None,
-        "promotion": {**asdict(verdict), "champion": decided.stats["champion"]}
-        if verdict and decided
-        else None,
+        "comparison": decided.stats["comparison"] if decided else None,
+        "promotion": _promotion(store, verdict, decided) if verdict and decided else None,
+        "warning": overlooked(figures["confusion"]) if evaluated else None,
         "model": str(store.root / trained.stage / trained.key) if trained else None,
         "report": str(report) if report.exists() else None,
         "stages": [asdict(result) for result in results],
+    }
+
+
+def _promotion(store: Store, verdict: Verdict, decided: Manifest) -> dict[str, Any]:
+    champion = read_registry(store).champion
+    return {
+        **asdict(verdict),
+        "champion": str(store.root / champion.model) if champion else None,
+        "compared_with": decided.stats["champion"],
     }
 
 
@@ -99,14 +116,14 @@ def result_table(result: RunResult, *, generated: bool) -> Table:
     if result["vocabulary_size"] is not None:
         table.add_row("vocabulary", f"{result['vocabulary_size']:,} words")
     if result["accuracy"] is not None and result["accuracy_interval"] is not None:
-        low, high = result["accuracy_interval"]
-        table.add_row(
-            "test accuracy",
-            f"[bold green]{result['accuracy']:.2%}[/] (95 % interval {low:.2%} to {high:.2%})",
-        )
+        table.add_row("test accuracy", Text(_figures(result), style="bold"))
+        for row in (result["comparison"] or ())[1:]:
+            table.add_row(label_of(row), _figures(row))
         table.add_row("test loss", f"{result['loss']:.4f}")
+    if result["warning"] is not None:
+        table.add_row("warning", Text(result["warning"], style="yellow"))
     if result["promotion"] is not None:
-        table.add_row("promotion", Text(result["promotion"]["reason"]))
+        table.add_row("verdict", Text(result["promotion"]["reason"]))
     cached = sum(stage["state"] == "cached" for stage in result["stages"])
     seconds = sum(stage["seconds"] for stage in result["stages"])
     ran = len(result["stages"]) - cached
@@ -115,6 +132,15 @@ def result_table(result: RunResult, *, generated: bool) -> Table:
         if path:
             table.add_row(name, shown_path(Path(path)))
     return table
+
+
+def _figures(row: Mapping[str, Any]) -> str:
+    """Return an accuracy, its interval if there is one, and the MCC."""
+    interval = ""
+    if row["accuracy_interval"] is not None:
+        low, high = row["accuracy_interval"]
+        interval = f" (95 % interval {low:.2%} to {high:.2%})"
+    return f"{row['accuracy']:.2%}{interval}, MCC {row['mcc']:.3f}"
 
 
 def shown_path(path: Path) -> str:

@@ -1,18 +1,13 @@
 """Whether one classifier is better than another, by their predictions for the same reviews."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sentiment.evaluation.metrics import wilson_interval
-from sentiment.model.inference import binary_cross_entropy, probabilities
-
-TOGETHER = "together"
 CHANCE = 0.05  # a smaller p-value is taken for a difference
-
 Flags = npt.NDArray[np.bool_]
 
 
@@ -42,6 +37,32 @@ def mcnemar(gained: int, lost: int) -> float:
     return min(1.0, math.ldexp(*_halves(2 * ways, trials)))
 
 
+def fisher(counts: Mapping[str, int]) -> float:
+    """Return the p-value of Fisher's exact one-sided test for the confusion ``counts``.
+
+    That is the probability of as many right answers by chance: of labels that have nothing to do
+    with the answers, both as frequent as here. 1 if the answers do not follow the labels at all.
+    """
+    hits, rejections = counts["true_positive"], counts["true_negative"]
+    alarms, misses = counts["false_positive"], counts["false_negative"]
+    if hits * rejections <= alarms * misses:
+        return 1.0
+    log_p = sum(
+        math.lgamma(1 + number)
+        for number in (hits + misses, alarms + rejections, hits + alarms, misses + rejections)
+    ) - sum(
+        math.lgamma(1 + number)
+        for number in (hits, rejections, alarms, misses, sum(counts.values()))
+    )
+    total = term = 1.0  # of the tables with as many right answers or more, relative to this one
+    while alarms and misses and term > total * 1e-17:
+        hits, rejections = hits + 1, rejections + 1
+        term *= alarms * misses / (hits * rejections)
+        alarms, misses = alarms - 1, misses - 1
+        total += term
+    return min(1.0, math.exp(log_p) * total)
+
+
 def _halves(number: int, exponent: int) -> tuple[float, int]:
     """Return ``number / 2**exponent`` as a float and a power of 2, for integers of any size."""
     shift = max(0, number.bit_length() - 64)
@@ -61,37 +82,3 @@ def linear_would_do(against: Mapping[str, Any], branches: Collection[str]) -> st
         f"A linear model is {'better' if better else 'as good'} here: the preset linear trains one "
         "in seconds."
     )
-
-
-def ablation(
-    branches: npt.NDArray[np.float64],
-    labels: npt.NDArray[np.uint8],
-    names: Sequence[str],
-    factors: Sequence[float],
-    threshold: float = 0.5,
-) -> list[dict[str, Any]]:
-    """Return the metrics of each branch of a model alone, and last those of all together.
-
-    ``branches`` are the branches' logits, (reviews, branches); ``labels`` (reviews,) are 0 or 1. A
-    branch alone is measured by its own logit, all together by the sum weighted by ``factors``. A
-    prediction is positive if its probability is at least ``threshold``. ``together`` in a branch's
-    row compares all branches with it alone. A model with one branch has only that row.
-    """
-    logits = [*branches.T, branches @ np.asarray(factors)]
-    right = [(probabilities(column) >= threshold) == (labels == 1) for column in logits]
-    rows: list[dict[str, Any]] = []
-    for name, factor, column, answers in zip(
-        (*names, TOGETHER), (*factors, None), logits, right, strict=True
-    ):
-        correct = int(answers.sum())
-        rows.append(
-            {
-                "name": name,
-                "factor": factor,
-                "accuracy": correct / len(labels),
-                "accuracy_interval": list(wilson_interval(correct, len(labels))),
-                "loss": binary_cross_entropy(column, labels),
-                "together": None if factor is None else compare(right[-1], answers),
-            }
-        )
-    return rows if len(names) > 1 else rows[:1]

@@ -1,6 +1,7 @@
 """Stage ``evaluate``: a model's metrics on the test reviews, and its worst mistakes."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentiment.evaluation.comparison import ablation
+from sentiment.evaluation.ablation import ablation
 from sentiment.evaluation.config import EvaluateConfig
-from sentiment.evaluation.metrics import accuracy_by_unknown, calibration_bins, measure
+from sentiment.evaluation.metrics import (
+    accuracy_by_unknown,
+    calibration_bins,
+    confusion_counts,
+    mcc_of,
+    measure,
+)
 from sentiment.explain.attribution import word_attributions
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle
@@ -63,15 +70,16 @@ def evaluate_model(
         branches = score_branches(model, source, progress)
     p = probabilities(combine(branches, model))
     unscaled = probabilities(branches.sum(axis=1))
+    threshold = loaded.config.threshold if evaluate.threshold is None else evaluate.threshold
     metrics = {
-        **measure(reviews.labels, p, reviews.words, threshold=evaluate.threshold),
+        **measure(reviews.labels, p, reviews.words, threshold=threshold),
         "unknown_share": float(reviews.unknown.sum() / max(1, reviews.words.sum())),
         "by_unknown": accuracy_by_unknown(
-            (p >= evaluate.threshold) == (reviews.labels == 1),
+            (p >= threshold) == (reviews.labels == 1),
             reviews.unknown / np.maximum(1, reviews.words),
         ),
         "branches": ablation(
-            branches, reviews.labels, model.branch_names, model.scale.tolist(), evaluate.threshold
+            branches, reviews.labels, model.branch_names, model.scale.tolist(), threshold
         ),
         "ece_unscaled": calibration_bins(reviews.labels == 1, unscaled)["ece"],
     }
@@ -81,7 +89,7 @@ def evaluate_model(
         out / "predictions.parquet",
         compression="zstd",
     )
-    worst = worst_mistakes(predictions, test_reviews, evaluate)
+    worst = worst_mistakes(predictions, test_reviews, threshold, evaluate.mistakes)
     attributions = [_attributions(model, source, place) for place in worst.index]
     tokens = column_at(test_tokens, "tokens", worst.index)
     words = [found[: len(read)] for found, read in zip(tokens, attributions, strict=True)]
@@ -89,7 +97,7 @@ def evaluate_model(
     mistakes = pa.table([pa.array(columns[f.name], f.type) for f in MISTAKES], schema=MISTAKES)
     pq.write_table(mistakes, out / "mistakes.parquet", compression="zstd")
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    headline = ("rows", "accuracy", "accuracy_interval", "loss", "roc_auc")
+    headline = ("rows", "accuracy", "accuracy_interval", "mcc", "loss", "roc_auc", "confusion")
     return {**{name: metrics[name] for name in headline}, "device": device.type}
 
 
@@ -97,39 +105,44 @@ def measure_bundle(
     bundle: Sequence[Path],
     test_reviews: Sequence[Path],
     *,
-    threshold: float,
+    threshold: float | None,
     out: Path,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Measure a bundle on review texts; write ``accuracy.json`` and return its content."""
+    """Measure a bundle on review texts; write ``accuracy.json`` and return its content.
+
+    Without a threshold, at the bundle's own.
+    """
     device = choose_device("auto")
     loaded = Bundle.load(bundle[0].parent)
     loaded.model.to(device)
-    rows = correct = 0
+    threshold = loaded.config.threshold if threshold is None else threshold
+    counts: Counter[str] = Counter()
     for shard in test_reviews:
         reviews = pq.read_table(shard, columns=["label", "text"])
         with arithmetic("float32", device):
             p = score_texts(loaded, reviews["text"].to_pylist(), device)
-        positive = p >= threshold
-        correct += int((positive == (reviews["label"].to_numpy() == 1)).sum())
-        rows += len(reviews)
-        progress(rows)
-    measured = {"rows": rows, "accuracy": correct / rows}
+        counts.update(confusion_counts(reviews["label"].to_numpy() == 1, p >= threshold))
+        progress(counts.total())
+    rows, correct = counts.total(), counts["true_positive"] + counts["true_negative"]
+    measured = {"rows": rows, "accuracy": correct / rows, "mcc": mcc_of(counts)}
     (out / "accuracy.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     return measured
 
 
 def worst_mistakes(
-    predictions: pd.DataFrame, test_reviews: Sequence[Path], config: EvaluateConfig
+    predictions: pd.DataFrame, test_reviews: Sequence[Path], threshold: float, most: int
 ) -> pd.DataFrame:
     """Return the wrong predictions furthest from the threshold, worst first, with their texts.
+
+    At ``most`` that many.
 
     ``predictions`` has a row for each review of the shards ``test_reviews``, in order; the result
     keeps their index.
     """
-    wrong = (predictions["probability"] >= config.threshold) != (predictions["label"] == 1)
-    distance = (predictions["probability"] - config.threshold).abs()
-    places = distance[wrong].sort_values(ascending=False, kind="stable").index[: config.mistakes]
+    wrong = (predictions["probability"] >= threshold) != (predictions["label"] == 1)
+    distance = (predictions["probability"] - threshold).abs()
+    places = distance[wrong].sort_values(ascending=False, kind="stable").index[:most]
     return predictions.loc[places].assign(text=column_at(test_reviews, "text", places))
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sentiment.model.measures import mcc
+
 Z_95 = 1.959963984540054
 CLIP = 1e-7
 LENGTH_BINS: tuple[tuple[int, int | None], ...] = (
@@ -111,8 +113,30 @@ def metrics_from_counts(counts: Mapping[str, int]) -> dict[str, Any]:
         "precision": _ratio(hits, hits + alarms),
         "recall": _ratio(hits, positives),
         "f1": _ratio(2 * hits, 2 * hits + alarms + misses),
+        "mcc": mcc_of(counts),
         "confusion": dict(counts),
     }
+
+
+def mcc_of(counts: Mapping[str, int]) -> float:
+    """Return Matthews' correlation coefficient of confusion counts; 0 where it is undefined."""
+    names = ("true_negative", "false_positive", "false_negative", "true_positive")
+    return float(mcc(*(counts[name] for name in names)))
+
+
+def overlooked(counts: Mapping[str, int]) -> str | None:
+    """Return a warning if a model gets less than half of one class right; else None."""
+    classes = (
+        ("negative", counts["true_negative"], counts["false_positive"]),
+        ("positive", counts["true_positive"], counts["false_negative"]),
+    )
+    for name, right, wrong in classes:
+        if right < wrong:
+            return (
+                f"only {right:,} of {right + wrong:,} {name} test reviews are found. If {name} "
+                "reviews are rare: train.class_weight=balanced or train.threshold=mcc"
+            )
+    return None
 
 
 def _check(

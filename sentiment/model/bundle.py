@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
@@ -39,9 +39,15 @@ FORMAT = 3
 
 
 class BundleConfig(Settings):
-    """The content of ``config.json``: how texts become ids, and how the model was trained."""
+    """The content of ``config.json``: how texts become ids, and how the model was trained.
+
+    From ``threshold`` on, a probability means positive. ``generated`` says whether the training
+    reviews were generated. Bundles of older versions have neither.
+    """
 
     format: int = FORMAT
+    threshold: float = Field(0.5, gt=0, lt=1)
+    generated: bool = False
     tokenize: TokenizeConfig
     tensors: TensorsConfig
     train: TrainConfig

@@ -32,7 +32,9 @@ def render_markdown(report: Report) -> str:
         f"{headline['majority_accuracy']}.",
         *([champion] if (champion := sections.champion(report)) else []),
         *([linear] if (linear := sections.baseline(report)) else []),
-        *([f"Verdict: {escape(report.promotion)}."] if report.promotion else []),
+        *([escape(verdict)] if (verdict := sections.verdict(report)) else []),
+        *([f"> **Warning:** {hidden}"] if (hidden := sections.warning(metrics)) else []),
+        *([table(rows[0], rows[1:])] if (rows := sections.comparison(report)) else []),
         table(("Measure", "Value"), sections.measures(metrics)),
     ]
     if rows := sections.branches(metrics):

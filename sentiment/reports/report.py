@@ -12,10 +12,8 @@ from typing import Any
 import pyarrow.parquet as pq
 from markupsafe import Markup
 
-from sentiment.evaluation.comparison import compare
 from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.metrics import wilson_interval
-from sentiment.model.inference import probabilities
 from sentiment.progress import Progress, silent
 from sentiment.reports import charts, sections
 from sentiment.reports.markdown import render_markdown
@@ -32,9 +30,7 @@ def write_report(
     history: Path,
     config: Path,
     promotion: Path,
-    predictions: Path,
     baseline: Path,
-    baseline_predictions: Path,
     duplicates: Path,
     *,
     evaluate: EvaluateConfig,
@@ -48,9 +44,9 @@ def write_report(
     """Write ``report.html``, ``report.md``, the model card ``README.md`` and ``metrics.json``.
 
     ``metrics.json`` holds everything that the report shows. ``config`` is the bundle's
-    ``config.json``, ``promotion`` the output of stage ``promote``; both predictions are for the
-    same reviews. ``quality`` holds the statistics of the data; ``generated`` says whether the
-    reviews are generated. Returns an empty object.
+    ``config.json``, ``promotion`` the output of stage ``promote``. ``quality`` holds the
+    statistics of the data; ``generated`` says whether the reviews are generated. Returns an empty
+    object.
     """
     settings = json.loads(config.read_bytes())
     del settings["format"]
@@ -65,10 +61,8 @@ def write_report(
         details=dict(details),
         promotion=decided["reason"],
         champion=against_champion(decided),
-        baseline={
-            **json.loads(baseline.read_bytes()),
-            **against_baseline(predictions, baseline_predictions, evaluate.threshold),
-        },
+        baseline={**json.loads(baseline.read_bytes()), **against_baseline(decided)},
+        comparison=decided["comparison"],
         data={**quality, "duplicates": json.loads(duplicates.read_bytes())},
     )
     (out / "metrics.json").write_text(report.to_json(), encoding="utf-8")
@@ -78,17 +72,14 @@ def write_report(
     return {}
 
 
-def against_baseline(predictions: Path, linear: Path, threshold: float) -> dict[str, Any]:
-    """Compare the model with the baseline, by their predictions for the same reviews.
+def against_baseline(promotion: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the baseline's accuracy, and under ``model`` how the model compares with it.
 
-    Returns the baseline's accuracy at this threshold, and the comparison under ``model``.
+    ``promotion`` is the content of ``promotion.json``.
     """
-    model = pq.read_table(predictions)
-    positive = model["label"].to_numpy() == 1
-    right = (model["probability"].to_numpy() >= threshold) == positive
-    baseline_p = probabilities(pq.read_table(linear)["logit"].to_numpy())
-    other = (baseline_p >= threshold) == positive
-    return {**_accuracy(int(other.sum()), len(other)), "model": compare(right, other)}
+    (row,) = (row for row in promotion["comparison"] if row["name"] == "baseline")
+    own, compared = ("accuracy", "accuracy_interval"), ("gained", "lost", "difference", "p")
+    return {**{name: row[name] for name in own}, "model": {name: row[name] for name in compared}}
 
 
 def against_champion(promotion: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -134,6 +125,9 @@ def render_html(report: Report) -> str:
         charts={name: Markup(svg) for name, svg in svgs.items()},
         headline=sections.headline(metrics),
         measures=sections.measures(metrics),
+        comparison=sections.comparison(report),
+        warning=sections.warning(metrics),
+        verdict=sections.verdict(report),
         champion=sections.champion(report),
         baseline=sections.baseline(report),
         branches=sections.branches(metrics),

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sentiment.evaluation.comparison import TOGETHER, linear_would_do
-from sentiment.evaluation.metrics import length_label, unknown_label
+from sentiment.evaluation.ablation import TOGETHER
+from sentiment.evaluation.comparison import linear_would_do
+from sentiment.evaluation.metrics import length_label, overlooked, unknown_label
+from sentiment.evaluation.promotion import label_of
 from sentiment.settings import flatten
 
 LONGEST_TEXT = 600  # characters shown of a review
@@ -50,7 +52,8 @@ class Report:
     one; ``settings`` may be nested; ``details`` describes the model; ``data_note`` is a warning to
     read first; ``promotion`` is the verdict on the model, ``champion`` the result of
     :func:`sentiment.reports.report.against_champion`. ``baseline`` holds the metrics of a linear
-    model and, under ``model``, the comparison with it; ``data`` holds the statistics of
+    model and, under ``model``, the comparison with it; ``comparison`` is that of
+    :func:`sentiment.evaluation.promotion.compare_all`; ``data`` holds the statistics of
     :func:`tasks.data_quality.data_quality` and, under ``duplicates``, those of
     :func:`sentiment.data.duplicates.count_duplicates`.
     """
@@ -65,6 +68,7 @@ class Report:
     promotion: str | None = None
     champion: dict[str, Any] | None = None
     baseline: dict[str, Any] | None = None
+    comparison: list[dict[str, Any]] | None = None
     data: dict[str, Any] | None = None
 
     def to_json(self) -> str:
@@ -80,6 +84,35 @@ def headline(metrics: dict[str, Any]) -> dict[str, str]:
         "majority": "positive" if metrics["positive_share"] >= 0.5 else "negative",
         "majority_accuracy": percent(metrics["majority_accuracy"], decimals),
     }
+
+
+def comparison(report: Report) -> list[tuple[str, ...]]:
+    """Return a table of the model and of all that it has to beat; its first row is the head."""
+    decimals = _decimals(report.metrics["rows"])
+    rows: list[tuple[str, ...]] = [("", "Accuracy", "95 % interval", "MCC")]
+    for row in report.comparison or ():
+        interval = row["accuracy_interval"]
+        rows.append(
+            (
+                label_of(row).capitalize(),
+                percent(row["accuracy"], decimals),
+                _interval(interval, decimals) if interval else NO_VALUE,
+                f"{row['mcc']:.3f}",
+            )
+        )
+    return rows if len(rows) > 1 else []
+
+
+def warning(metrics: dict[str, Any]) -> str | None:
+    """Return what the accuracy hides, as a sentence."""
+    found = overlooked(metrics["confusion"])
+    return f"{found[0].upper()}{found[1:]}." if found else None
+
+
+def verdict(report: Report) -> str | None:
+    """Return the verdict on the model as a sentence."""
+    why = report.promotion
+    return f"{why[0].upper()}{why[1:]}." if why else None
 
 
 def champion(report: Report) -> str | None:
@@ -174,6 +207,7 @@ def measures(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         ("Precision", percent(metrics["precision"], decimals)),
         ("Recall", percent(metrics["recall"], decimals)),
         ("F1", percent(metrics["f1"], decimals)),
+        ("MCC", f"{metrics['mcc']:.3f}"),
         ("Calibration error", number(metrics["calibration"]["ece"])),
         ("Threshold", f"{metrics['threshold']:g}"),
     ]

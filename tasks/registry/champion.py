@@ -30,13 +30,14 @@ from tasks.store.store import Store
 
 
 class Measured(Settings):
-    """A model's accuracy and what it was measured on: see ``promotion.Candidate``."""
+    """A model's figures and what it was measured on: see ``promotion.Candidate``."""
 
     tests: str
-    threshold: float
+    threshold: float | None
     generated: bool
     rows: int
     accuracy: float
+    mcc: float | None = None  # in entries of older versions
 
 
 class Entry(Settings):
@@ -207,6 +208,7 @@ def measured_in(promotion: dict[str, Any]) -> Measured:
         **{name: candidate[name] for name in names},
         rows=promotion["rows"],
         accuracy=promotion["accuracy"],
+        mcc=promotion.get("mcc"),
     )
 
 

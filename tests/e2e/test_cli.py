@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -47,6 +48,26 @@ def test_the_rerun_is_cached_and_shows_a_table(storage: Path) -> None:
     assert "0 run, 10 cached" in process.stdout
     assert "Generated reviews" in process.stdout
     assert re.search(r"test accuracy .*95 % interval", process.stdout)
+
+
+def test_a_failed_gate_shows_all_and_how_to_accept_the_model(
+    storage: Path, server: dict[str, str]
+) -> None:
+    arguments = ["run", *SETTINGS, "--set", "promote.min_accuracy=1"]
+    environment = {"SENTIMENT_STORAGE": str(storage), **server}
+    process = run_sentiment(*arguments, **environment)
+    assert process.returncode == 1
+    assert re.search(r"test accuracy .*MCC", process.stdout)
+    assert re.search(r"linear baseline .*MCC", process.stdout)
+    assert re.search(r"verdict .*refused: accuracy .* is below 1", process.stdout)
+    assert max(map(len, process.stdout.splitlines())) <= 80
+    *_, error, command = process.stderr.strip().splitlines()
+    assert error.startswith("Error: Gate promote.min_accuracy: accuracy 0.")
+    program, *pasted = shlex.split(command)
+    assert program == "sentiment"
+    accepted = run_sentiment(*pasted, **environment)
+    assert accepted.returncode == 0, accepted.stderr
+    assert "9 cached" in accepted.stdout or "10 cached" in accepted.stdout
 
 
 def test_plan_is_quick_to_say_what_would_run(storage: Path) -> None:

@@ -95,12 +95,12 @@ def test_first_better_worse(make_spec: MakeSpec, data: Path, worse: tuple[RunSpe
     again = run(spec, until="report")
     assert verdict(again)["outcome"] == "kept"
     assert champion(spec.store) == model_of(better)
-    low, high = (verdict(done)["accuracy"] for done in (first, better))
+    low, high = (verdict(done) for done in (first, better))
     assert verdict(again)["reason"] == (
-        f"champion kept: {low:.2%} against {high:.2%}, {100 * (high - low):.3g} percentage points "
-        "worse"
+        f"champion kept: {low['accuracy']:.2%} against {high['accuracy']:.2%} "
+        f"(MCC {low['mcc']:.3f} against {high['mcc']:.3f}), worse"
     )
-    assert verdict(again)["reason"] in report_of(spec.store, again)
+    assert verdict(again)["reason"].removeprefix("champion") in report_of(spec.store, again)
 
 
 def test_nothing_new_is_all_cached(
@@ -125,7 +125,7 @@ def test_a_gain_that_is_too_small(
     spec, first = worse
     done = run(make_spec(data, *LEARNING, "promote.min_gain=1"))
     assert verdict(done)["outcome"] == "kept"
-    assert "more than 100.00% better needed" in verdict(done)["reason"]
+    assert "an MCC more than 1 higher needed" in verdict(done)["reason"]
     assert champion(spec.store) == model_of(first)
 
 
@@ -168,7 +168,8 @@ def test_a_champion_measured_as_texts_is_as_good_as_it_was(
     better = make_spec(data, *LEARNING, "evaluate.threshold=0.4")  # measured at another threshold
     done = run(better)
     scored = run(make_spec(data, *GUESSING, "evaluate.threshold=0.4"), until="evaluate")
-    assert done["champion"][0].stats["accuracy"] == scored["evaluate"][0].stats["accuracy"]
+    for name in ("rows", "accuracy", "mcc"):
+        assert done["champion"][0].stats[name] == scored["evaluate"][0].stats[name]
 
 
 def test_the_same_model_on_other_test_reviews_stays_champion(
@@ -194,12 +195,21 @@ def test_generated_reviews_replace_no_model_of_real_ones(
     assert champion(spec.store) == model_of(first)
 
 
-def test_a_real_model_replaces_a_generated_ones(make_spec: MakeSpec, data: Path) -> None:
+def test_any_real_model_that_passes_the_gates_replaces_a_generated_one(
+    make_spec: MakeSpec, data: Path
+) -> None:
     generated = run(make_spec(None))
     assert verdict(generated)["outcome"] == "promoted"
-    done = run(make_spec(data, *LEARNING))
-    assert done["champion"][0].inputs["bundle"]
-    assert verdict(done)["champion"]["generated"] is True
+    refused = run(make_spec(data, *GUESSING, "promote.beat_majority=true"))
+    assert verdict(refused)["outcome"] == "refused"
+    assert champion(make_spec(data).store) == model_of(generated)
+    spec = make_spec(data, *GUESSING, "promote.min_gain=1")
+    done = run(spec)
+    assert "champion" not in done  # its figures do not matter
+    assert verdict(done)["outcome"] == "promoted"
+    assert "in place of a model of generated reviews" in verdict(done)["reason"]
+    assert champion(spec.store) == model_of(done)
+    assert keys(run(spec)) == keys(done)
 
 
 def test_a_champion_of_another_name_is_judged_apart(
@@ -291,8 +301,10 @@ def test_below_the_least_accuracy_the_run_fails_after_its_report(
     assert str(caught.value) == (
         f"Gate promote.min_accuracy: accuracy {accuracy:.6g} is below 0.95 (where "
         f"promote.min_accuracy is set). The model is {spec.store.root / model_of(done)}, its "
-        f"report {report}. It was not promoted."
+        f"report {report}. It was not promoted. To accept it all the same, run again with "
+        "--set promote.min_accuracy=null"
     )
+    assert caught.value.accept == ("promote.min_accuracy=null",)
     with pytest.raises(GateError, match=r"\. It was not promoted") as caught:
         check_promotion(spec, done, report.with_name("not yet"), lambda key: "somewhere")
     assert "report" not in str(caught.value)
@@ -315,6 +327,22 @@ def test_a_model_that_learned_nothing_fails_the_run_and_stays(
     free = make_spec(data, *GUESSING, "train.max_loss=null")
     check_training(free, trained, str)
     assert run(free, until="train")["train"][0].key == trained.key
+
+
+def test_all_gates_that_fail_are_named_and_accepting_them_promotes(
+    make_spec: MakeSpec, data: Path
+) -> None:
+    gates = ("promote.beat_majority=true", "promote.match_baseline=true")
+    spec = make_spec(data, *GUESSING, *gates, "promote.min_accuracy=1")
+    done = run(spec)
+    with pytest.raises(GateError) as caught:
+        check_promotion(spec, done, Path("none"), lambda key: "set here")
+    failed = set(verdict(done)["gates"])
+    assert {"promote.min_accuracy", "promote.beat_majority"} <= failed
+    assert all(f"Gate {gate}: " in str(caught.value) for gate in failed)
+    accepted = run(make_spec(data, *GUESSING, *gates, *caught.value.accept))
+    assert verdict(accepted)["outcome"] == "promoted"
+    assert model_of(accepted) == model_of(done) == champion(spec.store)
 
 
 @pytest.mark.parametrize("loss", [0.7, float("inf"), float("nan")])

@@ -88,6 +88,18 @@ def test_the_shown_outcome_has_the_rows_that_a_run_prints() -> None:
         "vocabulary_size": 1,
         "accuracy": 0.5,
         "accuracy_interval": [0.4, 0.6],
+        "mcc": 0.0,
+        "comparison": [
+            {
+                "name": name,
+                "label": "positive",
+                "accuracy": 0.5,
+                "accuracy_interval": None,
+                "mcc": 0.0,
+            }
+            for name in ("model", "baseline", "majority")
+        ],
+        "warning": None,
         "loss": 0.1,
         "promotion": {"outcome": "promoted", "reason": "promoted: 50.00%, the first champion"},
         "model": "/m",

@@ -114,6 +114,9 @@ def test_nothing_changed(run: Run, first: Result) -> None:
         "champion",
     )
     assert "is the champion already" in second["promotion"]["reason"]
+    for result in (first, second):
+        assert result["promotion"]["champion"] == result["model"]
+        assert result["promotion"]["compared_with"] is None
     states = wait_for_states()
     assert set(states) == {"Cached"}
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import torch
 
 from sentiment.data.ingest import IngestConfig, ingest_file
-from sentiment.evaluation.comparison import ablation
+from sentiment.evaluation.ablation import ablation
 from sentiment.evaluation.metrics import accuracy_by_unknown, measure
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle, BundleConfig, save_bundle

@@ -32,7 +32,7 @@ PRESET = {
         "max_loss": None,
         "device": "cpu",
     },
-    "promote": {"min_accuracy": 0},
+    "promote": {"beat_majority": False, "match_baseline": False},
     "run": {"runner": "threads"},
     "tune": {"train.learning_rate": {"low": 0.001, "high": 0.01}},
 }

@@ -1,14 +1,17 @@
 """What `sentiment run` answers without Prefect: mistakes, and a run with nothing to do."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
+import typer.main
 from click.testing import Result
 from typer.testing import CliRunner
 
 from flows.cli.main import app
+from flows.cli.run import same_command
 from flows.config.presets import load_config
 from flows.run.execution import run_pipeline
 from flows.run.stage import NotCachedError
@@ -194,3 +197,23 @@ def test_whether_a_server_may_be_named(
         path.parent.mkdir(exist_ok=True)
         path.write_text(content)
     assert may_name_server() is named
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "",
+        "--data 'my reviews' --set train.epochs=3 --set 'ingest.labels=[1, 5]'",
+        "--preset mine.yaml --from train --until report --verify --json --storage ../there",
+    ],
+)
+def test_the_same_command_with_more_settings(arguments: str) -> None:
+    command = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
+    given = shlex.split(arguments)
+    context = command.make_context("run", [*given, "--force", "train"])
+    written = same_command(context, ["promote.min_accuracy=null"])
+    program, name, *again = shlex.split(written)
+    assert (program, name) == ("sentiment", "run")
+    expected = command.make_context("run", [*given, "--set", "promote.min_accuracy=null"]).params
+    assert command.make_context("run", again).params == expected
+    assert expected["force"] in (None, [], ())

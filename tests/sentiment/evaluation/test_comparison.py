@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import fisher_exact
 
-from sentiment.evaluation.comparison import ablation, compare, linear_would_do, mcnemar
+from sentiment.evaluation.ablation import ablation
+from sentiment.evaluation.comparison import compare, fisher, linear_would_do, mcnemar
 from sentiment.evaluation.metrics import measure
 from sentiment.model.inference import probabilities
 
@@ -105,3 +107,26 @@ def test_a_linear_model_would_do_unless_the_lstm_is_better_beyond_chance(
 def test_a_linear_model_is_not_told_to_be_one() -> None:
     same = np.array([True, False])
     assert linear_would_do(compare(same, same), ["ngrams"]) is None
+
+
+counts = st.integers(0, 60)
+
+
+@given(counts, counts, counts, counts)
+def test_whether_answers_follow_labels_as_scipy_says(tn: int, fp: int, fn: int, tp: int) -> None:
+    found = fisher(
+        {"true_negative": tn, "false_positive": fp, "false_negative": fn, "true_positive": tp}
+    )
+    if tp * tn <= fp * fn:
+        assert found == 1
+    else:
+        expected = fisher_exact([[tn, fp], [fn, tp]], alternative="greater").pvalue
+        assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_whether_answers_follow_labels_of_many_reviews() -> None:
+    many = dict(true_negative=90_000, false_positive=10_000, false_negative=9_000)
+    assert 0 <= fisher({**many, "true_positive": 91_000}) < 1e-300
+    # By chance 50,000 would be right; 50,100 are 0.9 standard deviations more.
+    near = dict(true_negative=50_050, false_positive=49_950, false_negative=49_950)
+    assert fisher({**near, "true_positive": 50_050}) == pytest.approx(0.327, abs=0.002)

@@ -79,7 +79,7 @@ def test_metrics_are_those_of_the_predictions(
     assert sum(each["rows"] for each in added["by_unknown"]) == metrics["rows"]
     assert [branch["name"] for branch in added["branches"]] == ["lstm"]
     assert unknown == tensors.unknown.sum() / tensors.words.sum()
-    names = ("rows", "accuracy", "accuracy_interval", "loss", "roc_auc")
+    names = ("rows", "accuracy", "accuracy_interval", "mcc", "loss", "roc_auc", "confusion")
     assert facts == {**{name: metrics[name] for name in names}, "device": "cpu"}
 
 
@@ -163,8 +163,7 @@ def test_the_worst_mistakes_are_those_of_a_plain_sort(
             "probability": chances,
         }
     )
-    config = EvaluateConfig(mistakes=mistakes, threshold=threshold)
-    found = worst_mistakes(predictions, shards, config)
+    found = worst_mistakes(predictions, shards, threshold, mistakes)
     assert found.index.tolist() == expected
     assert list(found.itertuples(index=False, name=None)) == [
         (3 * n, labels[n], chances[n], f"Review {n}") for n in expected

@@ -11,6 +11,7 @@ from sentiment.evaluation.metrics import (
     accuracy_by_unknown,
     length_label,
     measure,
+    overlooked,
     unknown_label,
     wilson_interval,
 )
@@ -77,6 +78,16 @@ class TestByHand:
         assert got["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
         assert got["roc"] == [[0, 0], [0, 0.5], [0.5, 0.5], [0.5, 1], [1, 1]]
         assert got["precision_recall"] == [[0.5, 1], [1, pytest.approx(2 / 3)]]
+
+    def test_the_correlation_of_labels_and_answers(self) -> None:
+        assert measured([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])["mcc"] == 0
+        assert measured([0, 1, 1], [0.1, 0.6, 0.4])["mcc"] == 0.5
+        assert measured([0, 1], [0.9, 0.9])["mcc"] == 0  # where it is undefined
+
+    def test_a_class_that_is_mostly_overlooked_is_said(self) -> None:
+        assert overlooked(measured([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])["confusion"]) is None
+        said = overlooked(measured([0, 0, 0, 1, 1], [0.1, 0.6, 0.7, 0.9, 0.9])["confusion"])
+        assert said is not None and said.startswith("only 1 of 3 negative test reviews are found")
 
     def test_the_threshold_itself_counts_as_positive(self) -> None:
         got = measured([1, 0, 1], [0.3, 0.2, 0.9], threshold=0.3)
@@ -179,6 +190,7 @@ class TestAgainstScikitLearn:
         assert got["accuracy"] == oracle.accuracy_score(labels, predicted)
         for name in ("precision", "recall", "f1"):
             assert got[name] == pytest.approx(getattr(oracle, f"{name}_score")(labels, predicted))
+        assert got["mcc"] == pytest.approx(oracle.matthews_corrcoef(labels, predicted))
 
     @pytest.mark.parametrize("rows", [60, 5_000])
     def test_every_point_lies_on_the_full_curve(self, rows: int) -> None:

@@ -6,7 +6,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -20,7 +19,6 @@ from sentiment.reports.markdown import render_markdown
 from sentiment.reports.model_card import render_card
 from sentiment.reports.report import (
     GENERATED_NOTE,
-    against_baseline,
     against_champion,
     render_html,
     write_report,
@@ -423,11 +421,21 @@ def evaluated(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 MET = {"model": "train/12ab", "digest": "34cd", "accuracy": 0.6, "generated": False}
+COMPARISON = [
+    {"name": "model", "accuracy": 0.5, "accuracy_interval": [0.45, 0.55], "mcc": 0.01},
+    {"name": "baseline", "accuracy": 0.7, "accuracy_interval": [0.66, 0.74], "mcc": 0.4,
+     "gained": 10, "lost": 310, "difference": -0.2, "p": 1e-9},
+    {"name": "majority", "label": "positive", "accuracy": 0.55, "accuracy_interval": None,
+     "mcc": 0.0, "p": 0.3},
+    {"name": "champion", "model": "train/12ab", "accuracy": 0.6,
+     "accuracy_interval": [0.56, 0.64], "mcc": 0.2},
+]  # fmt: skip
 PROMOTION = {
     "reason": "champion kept: 50% against 60%",
     "accuracy": 0.5,
     "rows": 1_500,
     "champion": MET,
+    "comparison": COMPARISON,
 }
 
 
@@ -443,15 +451,29 @@ def test_the_champions_accuracy_is_on_the_same_reviews() -> None:
         assert against_champion({**PROMOTION, "champion": unknown}) is None
 
 
-def test_model_and_baseline_are_judged_at_the_same_threshold(tmp_path: Path) -> None:
-    model, linear = tmp_path / "model.parquet", tmp_path / "linear.parquet"
-    pq.write_table(pa.table({"label": [1, 1, 0, 0], "probability": [0.9, 0.8, 0.6, 0.1]}), model)
-    pq.write_table(pa.table({"logit": [2.0, 0.1, 0.1, -2.0]}), linear)
-    at_half, at_more = (against_baseline(model, linear, threshold) for threshold in (0.5, 0.7))
-    assert (at_half["accuracy"], at_half["model"]["difference"]) == (0.75, 0)
-    # From 0.7 on the model has all four, the baseline, of 0.525 twice, three.
-    assert (at_more["accuracy"], at_more["model"]["difference"]) == (0.75, 0.25)
-    assert at_more["accuracy_interval"] == list(wilson_interval(3, 4))
+def test_the_model_stands_beside_all_that_it_has_to_beat(report: Report) -> None:
+    beside = replace(report, comparison=COMPARISON, promotion="kept")
+    rows = [
+        ("This model", "50.0\N{NO-BREAK SPACE}%", "0.010"),
+        ("Linear baseline", "70.0\N{NO-BREAK SPACE}%", "0.400"),
+        ("Always positive", "55.0\N{NO-BREAK SPACE}%", "0.000"),
+        ("Champion so far", "60.0\N{NO-BREAK SPACE}%", "0.200"),
+    ]
+    text, page = render_markdown(beside), Page(render_html(beside)).text()
+    for name, accuracy, mcc in rows:
+        assert re.search(rf"\| {name} \| {accuracy} \| .* \| {mcc} \|", text)
+        plain = accuracy.replace("\N{NO-BREAK SPACE}", " ")
+        assert re.search(rf"{name} {plain} .{{0,40}} ?{mcc}", page)
+
+
+def test_a_class_that_the_model_overlooks_is_said(report: Report) -> None:
+    counts = {"true_negative": 3, "false_positive": 47, "false_negative": 2, "true_positive": 948}
+    rare = replace(report, metrics={**report.metrics, "confusion": counts})
+    for page in (render_html(rare), render_markdown(rare)):
+        assert "Only 3 of 50 negative test reviews are found." in page
+        assert "train.class_weight=balanced or train.threshold=mcc" in page
+    for page in (render_html(report), render_markdown(report)):
+        assert "test reviews are found" not in page
 
 
 class TestStage:
@@ -474,9 +496,7 @@ class TestStage:
             trained.bundle / "history.parquet",
             trained.bundle / "config.json",
             promotion,
-            evaluated / "predictions.parquet",
             out.with_suffix(".linear") / "baseline.json",
-            out.with_suffix(".linear") / "predictions.parquet",
             duplicates,
             evaluate=EvaluateConfig(mistakes=3),
             title="Lamps and tents",
@@ -502,8 +522,8 @@ class TestStage:
             *(text[:60] for text in worst),
         ):
             assert text in pages["report.html"]
-        assert "Verdict: champion kept: 50% against 60%." in pages["report.html"]
-        assert "Verdict: champion kept: 50% against 60%." in pages["report.md"]
+        assert "<p>Champion kept: 50% against 60%.</p>" in pages["report.html"]
+        assert "\nChampion kept: 50% against 60%.\n" in pages["report.md"]
         assert "## Training" in pages["report.md"]
         assert pages["report.md"].count("**Labelled") == len(worst) == 3
 
