@@ -1,6 +1,7 @@
 """The public interface to a trained model: texts in, probabilities out."""
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from sentiment.errors import DataError
 from sentiment.explain.explanation import Explanation, explain_text
 from sentiment.model.bundle import Bundle
-from sentiment.model.registry import model_folder
+from sentiment.model.registry import OF_GENERATED, model_folder
 from sentiment.model.texts import Scores, score_texts, score_window
 
 LABELS = ("negative", "positive")
@@ -49,10 +50,24 @@ class Classifier:
         ``path`` is a bundle's folder, or in the storage folder a champion's name or the start of a
         model's key. Without it, load the champion, or the latest trained model if there is no
         champion yet. The storage folder is the environment variable SENTIMENT_STORAGE, or else
-        ``./storage``.
+        ``./storage``. A model of generated reviews gives a UserWarning.
         """
         storage = Path(os.environ.get("SENTIMENT_STORAGE") or "storage")
-        return cls(Bundle.load(model_folder(None if path is None else Path(path), storage)), device)
+        folder = model_folder(None if path is None else Path(path), storage)
+        classifier = cls(Bundle.load(folder), device)
+        if classifier.generated:
+            warnings.warn(f"{folder}: {OF_GENERATED}", UserWarning, stacklevel=2)
+        return classifier
+
+    @property
+    def threshold(self) -> float:
+        """From this probability on the model's answer is ``positive``."""
+        return self._bundle.config.threshold
+
+    @property
+    def generated(self) -> bool:
+        """Whether the training reviews were generated."""
+        return self._bundle.config.generated
 
     def probabilities(self, texts: Iterable[str]) -> npt.NDArray[np.float64]:
         """Return P(positive) of each text, float64 of shape (number of texts,).
@@ -69,9 +84,10 @@ class Classifier:
         positive = self.probabilities(texts)
         return np.column_stack([1.0 - positive, positive])
 
-    def predict(self, texts: Iterable[str], threshold: float = 0.5) -> list[str]:
-        """Return ``negative`` or ``positive`` for each text."""
-        return [LABELS[int(p >= threshold)] for p in self.probabilities(texts)]
+    def predict(self, texts: Iterable[str], threshold: float | None = None) -> list[str]:
+        """Return ``negative`` or ``positive`` for each text; without a threshold by the model's."""
+        at = self.threshold if threshold is None else threshold
+        return [LABELS[int(p >= at)] for p in self.probabilities(texts)]
 
     def explain(self, text: str) -> Explanation:
         """Explain a text's probability word by word; needs the extra ``explain``."""

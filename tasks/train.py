@@ -33,5 +33,10 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
         "vocabulary": vocabulary.output("vocabulary.parquet"),
         "vectors": tuple(vectors),
     }
-    settings = {"train": config.train, "tensors": config.tensors, "tokenize": config.tokenize}
+    settings = {
+        "train": config.train,
+        "tensors": config.tensors,
+        "tokenize": config.tokenize,
+        "generated": spec.generated,
+    }
     return [Request(STAGE, "model", inputs, settings)]

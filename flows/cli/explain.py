@@ -11,7 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.cli.options import DEFAULT_STORAGE, Json, Model, Storage, messages
+from flows.cli.options import (
+    DEFAULT_STORAGE,
+    Json,
+    Model,
+    Storage,
+    messages,
+    warn_of_generated,
+)
 from sentiment.model.registry import model_folder
 
 if TYPE_CHECKING:
@@ -35,9 +42,12 @@ def explain(
     """
     from sentiment import Classifier
     from sentiment.errors import StorageError
+    from sentiment.model.bundle import Bundle
     from sentiment.reports.explanation_page import render_explanation
 
-    explanation = Classifier.load(model_folder(model, storage)).explain(text)
+    classifier = Classifier(Bundle.load(model_folder(model, storage)))
+    warn_of_generated(classifier.generated)
+    explanation = classifier.explain(text)
     if html is not None:
         try:
             html.write_text(render_explanation(explanation), encoding="utf-8")
@@ -55,8 +65,7 @@ def print_explanation(explanation: "Explanation", console: Console) -> None:
     from sentiment.reports.explanation_page import printable_words, strengths
 
     words = printable_words(explanation.words)
-    label = ("negative", "positive")[explanation.probability >= 0.5]
-    console.print(f"{label}  P(positive) {explanation.probability:.3f}\n", style="bold")
+    console.print(f"{explanation.label}  P(positive) {explanation.probability:.3f}\n", style="bold")
     pieces = [Text(w, _style(s)) for w, s in zip(words, strengths(explanation), strict=True)]
     console.print(Text(" ").join(pieces))
     if explanation.left_out:

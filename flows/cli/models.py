@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import DEFAULT_STORAGE, WIDEST, Command, Group, Json, Storage, output
+from flows.cli.options import (
+    DEFAULT_STORAGE,
+    WIDEST,
+    Command,
+    Group,
+    Json,
+    Storage,
+    output,
+    warn_of_generated,
+)
 from sentiment.model.registry import DEFAULT
 
 if TYPE_CHECKING:
@@ -47,6 +56,8 @@ def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
         entries = [{**asdict(m), "measured": m.measured and m.measured.model_dump()} for m in found]
         sys.stdout.write(json.dumps({"models": entries}) + "\n")
         return
+    in_use = [m for m in found if m.champion] or [m for m in found if m.latest]
+    warn_of_generated(any(model.generated for model in in_use))
     if not found:
         output.print("No models yet. Train one with `sentiment run`.")
         return
@@ -64,7 +75,7 @@ def lines_of(models: "Sequence[Model]", width: int) -> Iterator[str]:
     rows = [HEAD]
     for model in models:
         measured, origin = model.measured, model.origin
-        data = origin.data or ("generated" if measured and measured.generated else "-")
+        data = "generated" if model.generated else origin.data or "-"
         marks = [
             *(f"champion{of(name)}" for name in model.champions),
             "was champion" if model.was and not model.champions else "",
@@ -112,6 +123,7 @@ def promote(
     store = Store(storage)
     found = find_model(store, model)
     entry = promote_by_hand(store, found.model, found.measured, who=user(), why=why, name=champion)
+    warn_of_generated(found.generated)
     _show(entry.model_dump_json(), f"{entry.model} is the champion{of(champion)}.", as_json)
 
 
@@ -126,10 +138,13 @@ def rollback(
 
     No run promotes the model that was rolled back again; `models promote` can.
     """
-    from tasks.registry.champion import of, roll_back, user
+    from tasks.registry.champion import bundle_of, of, roll_back, user
+    from tasks.registry.models import of_generated
     from tasks.store import Store
 
-    entry = roll_back(Store(storage), who=user(), why=why, name=champion)
+    store = Store(storage)
+    entry = roll_back(store, who=user(), why=why, name=champion)
+    warn_of_generated(of_generated(bundle_of(store, entry.model), entry.measured))
     _show(entry.model_dump_json(), f"{entry.model} is the champion{of(champion)} again.", as_json)
 
 

@@ -9,6 +9,8 @@ from rich.console import Console
 from typer import rich_utils
 from typer.core import TyperCommand, TyperGroup
 
+from sentiment.model.registry import OF_GENERATED
+
 WIDEST = 100  # columns of help and long texts, however wide the terminal
 output = Console(highlight=False, soft_wrap=True)
 messages = Console(stderr=True, highlight=False)
@@ -51,6 +53,13 @@ class TextCommand(Command):
 
 
 DEFAULT_STORAGE = Path("storage")
+
+
+def warn_of_generated(generated: bool) -> None:
+    """Say in a line that the model in use was trained on generated reviews, if it was."""
+    if generated:
+        messages.print(f"Warning: {OF_GENERATED}", style="yellow", soft_wrap=True, markup=False)
+
 
 Storage = Annotated[
     Path,

@@ -9,7 +9,14 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import DEFAULT_STORAGE, Json, Model, Storage, messages
+from flows.cli.options import (
+    DEFAULT_STORAGE,
+    Json,
+    Model,
+    Storage,
+    messages,
+    warn_of_generated,
+)
 from sentiment.model.registry import model_folder
 
 PREDICT_BATCH = 256  # lines
@@ -30,8 +37,10 @@ def predict(
     probability is that of positive.
     """
     from sentiment import Classifier
+    from sentiment.model.bundle import Bundle
 
-    classifier = Classifier.load(model_folder(model, storage))
+    classifier = Classifier(Bundle.load(model_folder(model, storage)))
+    warn_of_generated(classifier.generated)
     without: Counter[str] = Counter()
     if texts:  # invalid UTF-8 arrives as surrogate escapes
         lines = iter([text.encode("utf-8", "surrogateescape") for text in texts])
@@ -42,7 +51,8 @@ def predict(
         why = [unusable(line) for line in batch]
         probabilities = classifier.probabilities(read)
         for text, fault, probability in zip(read, why, probabilities, strict=True):
-            print_prediction(text, fault, float(probability), as_json)
+            positive = bool(probability >= classifier.threshold)
+            print_prediction(text, fault, float(probability), positive, as_json)
         without.update(filter(None, why))
     for fault, number in without.items():
         plural = "s" * (number > 1)
@@ -57,9 +67,11 @@ def unusable(line: bytes) -> str:
         return "invalid UTF-8"
 
 
-def print_prediction(text: str, fault: str, probability: float, as_json: bool) -> None:
+def print_prediction(
+    text: str, fault: str, probability: float, positive: bool, as_json: bool
+) -> None:
     """Print one prediction; a text with a fault keeps its line but has none."""
-    label = None if fault else ("negative", "positive")[probability >= 0.5]
+    label = None if fault else ("negative", "positive")[positive]
     if as_json:
         entry = {"text": text, "label": label, "probability": None if fault else probability}
         sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")

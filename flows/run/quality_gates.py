@@ -40,6 +40,8 @@ def check_promotion(
     if promotion["outcome"] == "refused":
         gates = promotion["gates"]
         faults = [f"Gate {gate}: {why} ({where_set(gate)})." for gate, why in gates.items()]
+        if "promote.match_baseline" in gates and spec.config.train.model.ngrams is None:
+            faults.append("The preset balanced adds such a linear model to the LSTM.")
         named = f", its report {report}" if report.exists() else ""
         raise _failed(
             f"{' '.join(faults)} The model is {root / trained.stage / trained.key}{named}. It was "

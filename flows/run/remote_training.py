@@ -23,6 +23,7 @@ from pydantic import Field
 
 from flows.ui.reporters import LogReporter, Reporter, Running, watch
 from sentiment.errors import StageError
+from sentiment.settings import Settings
 from tasks import train
 from tasks.manifest import Artifact
 from tasks.run.config import PipelineConfig, RunConfig
@@ -47,7 +48,8 @@ def to_json(request: Request) -> Content:
             for name, value in request.inputs.items()
         },
         "settings": {
-            name: value.model_dump(mode="json") for name, value in request.settings.items()
+            name: value.model_dump(mode="json") if isinstance(value, Settings) else value
+            for name, value in request.settings.items()
         },
     }
 
@@ -57,8 +59,9 @@ def from_json(content: Mapping[str, Any]) -> Request:
 
     Raises StageError if it would give another result here: other code, libraries or settings.
     """
-    config = PipelineConfig.model_validate(content["settings"])
-    settings = {name: getattr(config, name) for name in content["settings"]}
+    sections = {n: v for n, v in content["settings"].items() if n in PipelineConfig.model_fields}
+    config = PipelineConfig.model_validate(sections)
+    settings = content["settings"] | {name: getattr(config, name) for name in sections}
     inputs = {
         name: Artifact(**value)
         if isinstance(value, dict)

@@ -6,6 +6,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from sentiment.model.registry import OF_GENERATED
+
 Row = tuple[str, str]
 
 
@@ -64,7 +66,8 @@ def listed(numbers: list[int]) -> str:
 
 def warnings_of(summary: dict[str, Any]) -> list[str]:
     """Return what to look at before using the scores."""
-    warnings = list(summary["drift"]["warnings"]) if summary["drift"] else []
+    warnings = [OF_GENERATED] if summary["generated"] else []
+    warnings += summary["drift"]["warnings"] if summary["drift"] else []
     if others := summary["other_labels"]:
         warnings.append(
             f"{others:,} rows have a label that is neither negative nor positive, so the other "

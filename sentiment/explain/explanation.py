@@ -63,6 +63,12 @@ class Explanation:
     running: Column
     forward: Activity | None
     backward: Activity | None
+    threshold: float = 0.5
+
+    @property
+    def label(self) -> str:
+        """``positive`` if the probability is at least the model's threshold, else ``negative``."""
+        return ("negative", "positive")[self.probability >= self.threshold]
 
     @property
     def miss(self) -> float:
@@ -120,6 +126,7 @@ def explain_text(bundle: Bundle, text: str, device: torch.device) -> Explanation
         running=running,
         forward=activities[0] if activities else None,
         backward=activities[1] if len(activities) > 1 else None,
+        threshold=config.threshold,
     )
 
 

@@ -1,6 +1,6 @@
 """Settings of the model and of its training."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import Literal
 from urllib.parse import urlsplit
@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from sentiment.model.measures import MEASURES
 from sentiment.settings import SECRET, Settings, operational
 
 # Settings of a training that the n-gram branch does not use.
@@ -105,6 +106,18 @@ class TrainConfig(Settings):
     max_length: int | None = Field(
         None, ge=1, description="Tokens of a review read in training; all stored ones if null."
     )
+    class_weight: Literal["balanced"] | dict[Literal["negative", "positive"], float] | None = Field(
+        None,
+        description="Weights of the classes in the loss: null for none, balanced for the inverse "
+        "of their frequency, or numbers such as {negative: 4, positive: 1}, of which only the "
+        "ratio counts.",
+    )
+    threshold: float | Literal["accuracy", "balanced_accuracy", "f1", "mcc"] = Field(
+        0.5,
+        description="A review with at least this probability is positive: a number between 0 and "
+        "1, or the measure (accuracy, balanced_accuracy, f1, mcc) by which it is chosen on the "
+        "validation reviews.",
+    )
     sentences: int = Field(
         0,
         ge=0,
@@ -154,6 +167,29 @@ class TrainConfig(Settings):
         "float32",
         description="Training arithmetic: tf32 and bf16 are faster and less exact, and need a GPU.",
     )
+
+    @field_validator("class_weight", mode="before")
+    @classmethod
+    def _weights_of_both_classes(cls, given: object) -> object:
+        numbers = given if isinstance(given, Mapping) else {}
+        named = set(numbers) == {"negative", "positive"} and all(
+            isinstance(each, int | float) and not isinstance(each, bool) and each > 0
+            for each in numbers.values()
+        )
+        if not (given is None or given == "balanced" or named):
+            raise ValueError(
+                "give null, balanced, or numbers above 0 for both classes, such as "
+                "{negative: 4, positive: 1}"
+            )
+        return given
+
+    @field_validator("threshold", mode="before")
+    @classmethod
+    def _threshold_or_measure(cls, given: object) -> object:
+        number = isinstance(given, int | float) and not isinstance(given, bool) and 0 < given < 1
+        if not number and given not in MEASURES:
+            raise ValueError(f"give a number between 0 and 1, or one of {', '.join(MEASURES)}")
+        return given
 
     @field_validator("tensorboard", "mlflow")
     @classmethod

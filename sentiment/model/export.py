@@ -83,6 +83,7 @@ def _export(bundle: Bundle, folder: Path, out: Path, int8: bool) -> list[Path]:
             "max_length": bundle.config.tensors.max_length,
             "pad_id": PAD,
             "unknown_id": UNKNOWN,
+            "threshold": bundle.config.threshold,
             "weights": "int8" if int8 else "float32",
         }
         onnx.helper.set_model_props(model, {name: str(value) for name, value in metadata.items()})

@@ -100,8 +100,12 @@ def probabilities(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(logits >= 0, 1.0, small) / (1.0 + small)
 
 
-def binary_cross_entropy(logits: npt.NDArray[np.float64], labels: npt.NDArray[np.uint8]) -> float:
-    """Return the mean loss in nats; NaN for logits that are NaN."""
+def binary_cross_entropy(
+    logits: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.uint8],
+    weights: npt.NDArray[np.float64] | None = None,
+) -> float:
+    """Return the (weighted) mean loss in nats; NaN for logits that are NaN."""
     with np.errstate(invalid="ignore"):
         losses = np.logaddexp(0.0, logits) - labels * logits
-    return float(losses.mean())
+    return float(losses.mean() if weights is None else np.average(losses, weights=weights))

@@ -17,6 +17,10 @@ CHAMPION_FORMAT = 1
 NAME = "^[a-z][a-z0-9_-]*$"  # of a champion
 TRAINED = "train"  # folder of the trained bundles, by their keys
 LATEST = "models/latest"  # link to the bundle of the last run that trained or reused one
+OF_GENERATED = (
+    "this model was trained on generated reviews, so its answers say nothing about real ones. "
+    "Train one on your own: sentiment run --data FOLDER"
+)
 
 
 def champion_file(name: str = DEFAULT) -> str:

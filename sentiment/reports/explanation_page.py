@@ -62,7 +62,7 @@ def explanation_chart(explanation: Explanation, words: Sequence[str]) -> str:
         panels = rows[:, 0].tolist()
         places = range(1, len(words) + 1)
         running = panels[0]
-        running.axhline(0.5, ls="--", color=INK, alpha=0.5, lw=0.9)
+        running.axhline(explanation.threshold, ls="--", color=INK, alpha=0.5, lw=0.9)
         running.plot(places, explanation.running, "o-", color=BLUE)
         running.set(ylim=(-0.04, 1.04), ylabel="P(positive)\nso far")
         for panel, (name, activity) in zip(panels[1:], directions, strict=False):

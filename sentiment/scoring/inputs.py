@@ -27,8 +27,12 @@ class ScoreConfig(Settings):
     labels: tuple[int | str, int | str] = Field(
         (0, 1), description="The values for negative and positive in the label column."
     )
-    threshold: float = Field(
-        0.5, ge=0, le=1, description="A review with at least this probability is positive."
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="A review with at least this probability is positive; the model's own "
+        "threshold if null.",
     )
     with_text: bool = Field(False, description="Also write the texts.")
     chunk_size: int = Field(50_000, ge=1, description="Rows per output file.")

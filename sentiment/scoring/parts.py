@@ -137,7 +137,9 @@ class FileScoring:
         places = np.array([n for n, entry in enumerate(window) if entry.text is not None], np.int64)
         texts = [entry.text for entry in window if entry.text is not None]
         scores = self._classifier.score(texts)
-        predicted = scores.probabilities >= self._config.threshold
+        wanted = self._config.threshold
+        threshold = self._classifier.threshold if wanted is None else wanted
+        predicted = scores.probabilities >= threshold
         probabilities: list[float | None] = [None] * len(window)
         labels: list[str | None] = [None] * len(window)
         for place, p, positive in zip(places, scores.probabilities, predicted, strict=True):

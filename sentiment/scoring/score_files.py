@@ -162,6 +162,8 @@ def _summary(
     return {
         "model": os.fspath(model),
         "model_digest": bundle.digest,
+        "generated": bundle.config.generated,
+        "threshold": bundle.config.threshold if config.threshold is None else config.threshold,
         **total.summary(),
         "other_labels": total.other_labels,
         "metrics": metrics,

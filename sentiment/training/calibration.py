@@ -11,23 +11,30 @@ STEPS = 50
 CLOSE = 1e-10
 
 
-def fit_scale(branches: npt.NDArray[np.float64], labels: npt.NDArray[np.uint8]) -> list[float]:
+def fit_scale(
+    branches: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.uint8],
+    weights: npt.NDArray[np.float64] | None = None,
+) -> list[float]:
     """Return the factor of each branch that gives ``branches @ factors`` the lowest loss.
 
     ``branches`` are logits of shape (reviews, branches), ``labels`` 0 or 1 of shape (reviews,).
-    Each factor is pulled towards 1 with the weight of one review, so that it stays finite where the
-    branches make no mistake. Logits that are not finite give factors of 1.
+    ``weights`` (reviews,) weigh the losses; with those of the training, the model stays calibrated
+    for classes as frequent as their weights make them. Each factor is pulled towards 1 with the
+    weight of one review, so that it stays finite where the branches make no mistake. Logits that
+    are not finite give factors of 1.
     """
     scale = np.ones(branches.shape[1])
+    weights = np.ones(len(labels)) if weights is None else weights
     if not np.isfinite(branches).all():
         return scale.tolist()
-    loss = _loss(scale, branches, labels)
+    loss = _loss(scale, branches, labels, weights)
     for _ in range(STEPS):
         p = 0.5 * (1 + np.tanh(0.5 * (branches @ scale)))
-        gradient = branches.T @ (p - labels) + (scale - 1)
-        hessian = (branches.T * (p * (1 - p))) @ branches + np.eye(len(scale))
+        gradient = branches.T @ (weights * (p - labels)) + (scale - 1)
+        hessian = (branches.T * (weights * p * (1 - p))) @ branches + np.eye(len(scale))
         step = np.linalg.solve(hessian, gradient)
-        while (tried := _loss(scale - step, branches, labels)) > loss:
+        while (tried := _loss(scale - step, branches, labels, weights)) > loss:
             step /= 2  # Newton's step is too long where the curvature grows
         scale = scale - step
         if loss - tried <= CLOSE * loss:
@@ -40,7 +47,9 @@ def _loss(
     scale: npt.NDArray[np.float64],
     branches: npt.NDArray[np.float64],
     labels: npt.NDArray[np.uint8],
+    weights: npt.NDArray[np.float64],
 ) -> float:
     """Return the sum of the reviews' losses and of the pull towards 1."""
     logits = branches @ scale
-    return float((np.logaddexp(0.0, logits) - labels * logits).sum() + ((scale - 1) ** 2).sum() / 2)
+    losses = weights * (np.logaddexp(0.0, logits) - labels * logits)
+    return float(losses.sum() + ((scale - 1) ** 2).sum() / 2)

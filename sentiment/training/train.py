@@ -19,13 +19,16 @@ from sentiment.model.devices import (
     denormals_as_zero,
     keep_freed_memory,
 )
+from sentiment.model.inference import probabilities, score
 from sentiment.model.lstm import SentimentLSTM
+from sentiment.model.measures import best_threshold
 from sentiment.model.profile import Profile
 from sentiment.progress import Progress, silent
 from sentiment.text.cleaning import TokenizeConfig
 from sentiment.text.tensors import EncodedReviews, TensorsConfig
 from sentiment.text.vocabulary import Vocabulary
 from sentiment.training.checkpoints import Checkpoints
+from sentiment.training.class_weights import class_weights
 from sentiment.training.distributed import ProcessGroup, device_of, process_group
 from sentiment.training.history import HISTORY, Record, discard
 from sentiment.training.sentences import SentenceSampler
@@ -59,6 +62,7 @@ def train_model(
     tokenize: TokenizeConfig,
     out: Path,
     checkpoints: Path,
+    generated: bool = False,
     progress: Progress = silent,
     record: Record = discard,
 ) -> dict[str, Any]:
@@ -66,7 +70,8 @@ def train_model(
 
     On one machine's CPU the same inputs and seed give the same bytes, also when training was
     interrupted and resumed from ``checkpoints``, a folder that outlives a killed run. ``vectors``
-    (files of ``find_vectors``) initialise the embedding of the words they contain. ``record`` is
+    (files of ``find_vectors``) initialise the embedding of the words they contain. ``generated``
+    says whether the reviews are generated, and is only written into the bundle. ``record`` is
     called with each row of the history. Returns the best validation result and the model's size.
     Raises TrainingError when a loss is not finite or explodes, and when one of several processes
     dies.
@@ -77,7 +82,13 @@ def train_model(
     device = choose_device(train.device)
     with process_group(train.processes, device, train_in_group, data) as group:
         trainer, profile, stats = train_in_group(group, data, progress, record)
-    config = BundleConfig(tokenize=tokenize, tensors=tensors, train=train)
+    config = BundleConfig(
+        threshold=stats["threshold"],
+        generated=generated,
+        tokenize=tokenize,
+        tensors=tensors,
+        train=train,
+    )
     save_bundle(out, config, vocabulary, trainer.model, profile)
     history = pa.Table.from_pylist(trainer.history, schema=HISTORY)
     pq.write_table(history, out / "history.parquet", compression="zstd")
@@ -113,14 +124,27 @@ def train_in_group(
         )
         if model.ngrams is not None:
             model.ngrams.fit_idf(source)
+        weights = class_weights(train.class_weight, train_reviews.labels)
         validation = BatchSource(
             validation_reviews, padding=train.padding, max_length=tensors.max_length, device=device
         )
         sentences = SentenceSampler(train.sentences, words, device) if train.sentences else None
         trainer = Trainer(
-            model, train, source, validation, validation_reviews.labels, sentences, group, record
+            model,
+            train,
+            source,
+            validation,
+            validation_reviews.labels,
+            sentences,
+            group,
+            record,
+            weights,
         )
         best = trainer.run(Checkpoints(data.checkpoints, keep=train.keep_checkpoints), progress)
+        threshold = train.threshold
+        if isinstance(threshold, str) and best is not None:
+            chances = probabilities(score(model, validation))
+            threshold = best_threshold(threshold, validation_reviews.labels, chances)
     profile = Profile.of(train_reviews.labels, train_reviews.words, train_reviews.unknown)
     return (
         trainer,
@@ -132,6 +156,7 @@ def train_in_group(
             "best_step": trainer.best_step,
             "validation_loss": best.loss if best else None,
             "validation_accuracy": best.accuracy if best else None,
+            "threshold": threshold,
             "device": device.type,
             "vectors": asdict(covered) if covered else None,
             "seconds_before": trainer.seconds_before,

@@ -21,6 +21,7 @@ from sentiment.model.lstm import SentimentLSTM
 from sentiment.progress import Progress
 from sentiment.training.calibration import fit_scale
 from sentiment.training.checkpoints import Checkpoint, Checkpoints
+from sentiment.training.class_weights import ClassWeights
 from sentiment.training.distributed import SINGLE_PROCESS, ProcessGroup
 from sentiment.training.history import Record, discard
 from sentiment.training.sentences import SentenceSampler
@@ -47,7 +48,8 @@ class Trainer:
     ``source`` holds the training reviews, ``validation`` those for validation, with ``labels``
     (uint8, shape (reviews,)). In a ``group`` of processes only rank 0 validates, writes
     checkpoints, reports progress and handles signals. ``record`` is called with each row of the
-    history, and on resuming with all earlier rows.
+    history, and on resuming with all earlier rows. ``weights`` are those of the two classes in
+    every loss (see ``class_weights``), None for equal ones.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Trainer:
         sentences: SentenceSampler | None = None,
         group: ProcessGroup = SINGLE_PROCESS,
         record: Record = discard,
+        weights: ClassWeights | None = None,
     ) -> None:
         self.model, self._config, self._group = model, config, group
         self._record = record
@@ -70,6 +73,10 @@ class Trainer:
         self._steps_per_epoch = math.ceil(len(source) / config.batch_size)
         self._total_steps = self._steps_per_epoch * config.epochs
         self._device = next(model.parameters()).device
+        self._validation_weights = None if weights is None else weights[labels]
+        self._class_weights = (
+            None if weights is None else torch.tensor(weights, device=self._device).float()
+        )
         self._losses: list[Tensor] = []  # since the last row of the history, on the device
         self._weights: dict[str, Tensor] = {}
         self.step = 0
@@ -138,7 +145,14 @@ class Trainer:
         batch = self._source.take(own)
         self._losses.append(
             training_step(
-                self.model, batch, self._optimizer, config, self._sentences, self._group, share
+                self.model,
+                batch,
+                self._optimizer,
+                config,
+                self._sentences,
+                self._group,
+                share,
+                self._class_weights,
             )
         )
         self.step += 1
@@ -175,7 +189,7 @@ class Trainer:
         check_loss("training", loss, self.step, self._rate)
         result = None
         if to_validate:
-            result = validate(self.model, self._validation, self._labels)
+            result = validate(self.model, self._validation, self._labels, self._validation_weights)
             check_loss("validation", result.loss, self.step, self._rate)
             if self.best is None or result.loss < self.best.loss:
                 self.best, self.best_step = result, self.step
@@ -268,17 +282,19 @@ def training_step(
     sentences: SentenceSampler | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
     share: float = 1.0,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Take one optimizer step, and a second one on sentences; return the batch's mean loss.
 
     The loss is that of the summed logits, as in validation, which is not what a model of several
     branches minimises (see :func:`loss_of`). It stays on the device. In a ``group`` of processes
-    ``batch`` is this one's ``share`` (0 to 1) of a whole batch, whose loss is returned.
+    ``batch`` is this one's ``share`` (0 to 1) of a whole batch, whose loss is returned. All losses
+    are weighted by ``weights``, float (2,), of each review's class.
     """
     with autocast(config.precision, batch.ids.device):
         branches = model.branches(batch.ids, batch.lengths)
-        loss = loss_of(branches, batch.labels)
-    summed = cross_entropy(branches.detach().float().sum(dim=1), batch.labels)
+        loss = loss_of(branches, batch.labels, weights)
+    summed = cross_entropy(branches.detach().float().sum(dim=1), batch.labels, weights)
 
     def descend(loss: Tensor, reported: Tensor) -> Tensor:
         optimizer.zero_grad(set_to_none=True)
@@ -292,40 +308,47 @@ def training_step(
     if sentences is not None:
         short = sentences(batch)
         with autocast(config.precision, batch.ids.device):
-            loss = cross_entropy(model.lstm(short.ids, short.lengths), short.labels)
+            loss = cross_entropy(model.lstm(short.ids, short.lengths), short.labels, weights)
         descend(loss, loss.detach())
     return mean
 
 
-def loss_of(branches: Tensor, labels: Tensor) -> Tensor:
+def loss_of(branches: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the mean loss of logits of shape (batch, branches).
 
     With several branches it is half the loss of their sum and half the mean loss of each alone, so
     that no branch relies on another.
     """
     if branches.shape[1] == 1:
-        return cross_entropy(branches[:, 0], labels)
-    alone = torch.stack([cross_entropy(logits, labels) for logits in branches.unbind(dim=1)])
-    return 0.5 * cross_entropy(branches.sum(dim=1), labels) + 0.5 * alone.mean()
+        return cross_entropy(branches[:, 0], labels, weights)
+    alone = torch.stack(
+        [cross_entropy(logits, labels, weights) for logits in branches.unbind(dim=1)]
+    )
+    return 0.5 * cross_entropy(branches.sum(dim=1), labels, weights) + 0.5 * alone.mean()
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean binary cross-entropy in nats."""
-    return nn.functional.binary_cross_entropy_with_logits(logits, labels)
+def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the mean binary cross-entropy in nats, each weighted by its class's weight."""
+    each = None if weights is None else weights[labels.long()]
+    return nn.functional.binary_cross_entropy_with_logits(logits, labels, each)
 
 
 def validate(
-    model: SentimentLSTM, source: BatchSource, labels: npt.NDArray[np.uint8]
+    model: SentimentLSTM,
+    source: BatchSource,
+    labels: npt.NDArray[np.uint8],
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> ValidationResult:
     """Calibrate the model on the validation reviews, then measure it on them.
 
-    ``labels`` has shape (reviews,).
+    ``labels`` has shape (reviews,). ``weights`` (reviews,) weigh calibration and loss.
     """
     branches = score_branches(model, source)
-    model.scale.copy_(torch.tensor(fit_scale(branches, labels)))
+    model.scale.copy_(torch.tensor(fit_scale(branches, labels, weights)))
     logits = combine(branches, model)
     correct = (logits >= 0) == (labels == 1)
-    return ValidationResult(binary_cross_entropy(logits, labels), float(correct.mean()))
+    loss = binary_cross_entropy(logits, labels, weights)
+    return ValidationResult(loss, float(correct.mean()))
 
 
 def rate_scale(config: TrainConfig, step: int, steps: int) -> float:

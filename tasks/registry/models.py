@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from sentiment.errors import ModelError
 from sentiment.model.registry import DEFAULT, LATEST
+from tasks.manifest import Manifest
 from tasks.registry.champion import Measured, digest_of, measured_in, read_registries
 from tasks.store.run_records import read_runs
 from tasks.store.store import Store
@@ -14,7 +15,7 @@ from tasks.store.store import Store
 class Origin:
     """What the records of runs say of a model; None where they do not, or are gone.
 
-    ``data`` is the path of the reviews, or ``generated``; ``baseline`` the test accuracy of the
+    ``data`` is the path of the reviews; ``baseline`` the test accuracy of the
     linear model trained on the same reviews.
     """
 
@@ -27,9 +28,9 @@ class Origin:
 class Model:
     """A model bundle: its path under the root, its digest, when and by which run it was trained.
 
-    ``measured`` is the latest evaluation. ``champion``: is the champion; ``champions``: the names
-    of all champions that it is; ``was``: is or was one; ``latest``: the last run trained it or
-    found it cached.
+    ``measured`` is the latest evaluation. ``generated``: was trained on generated reviews;
+    ``champion``: is the champion; ``champions``: the names of all champions that it is; ``was``:
+    is or was one; ``latest``: the last run trained it or found it cached.
     """
 
     model: str
@@ -37,6 +38,7 @@ class Model:
     created: str
     run: str
     measured: Measured | None
+    generated: bool
     champion: bool
     champions: tuple[str, ...]
     was: bool
@@ -72,6 +74,7 @@ def list_models(store: Store) -> list[Model]:
                 created=trained.created,
                 run=trained.run,
                 measured=measured.get(digest),
+                generated=of_generated(trained, measured.get(digest)),
                 champion=DEFAULT in champions,
                 champions=champions,
                 was=digest in ever,
@@ -93,10 +96,16 @@ def _origins(store: Store) -> dict[str, Origin]:
                 baseline = float(store.read("baseline", key).stats["accuracy"])
         for key in keys.get("train", ()):
             if key not in origins or origins[key].baseline is None:
-                data = (run["data"] or "generated") if "data" in run else None
-                known = origins.get(key, Origin(run.get("preset"), data))
+                known = origins.get(key, Origin(run.get("preset"), run.get("data")))
                 origins[key] = Origin(known.preset, known.data, baseline)
     return origins
+
+
+def of_generated(trained: Manifest, measured: Measured | None) -> bool:
+    """Return whether a model was trained on generated reviews."""
+    # Older trainings did not say so; their models were evaluated on reviews of the same kind.
+    known = measured is not None and measured.generated
+    return bool(trained.config.get("generated", known))
 
 
 def find_model(store: Store, name: str) -> Model:

@@ -19,6 +19,7 @@ from flows.run.decision import Selection
 from flows.run.plan import look_ahead, make_plan
 from flows.run.quality_gates import check_promotion, check_training
 from sentiment.errors import GateError, ModelError
+from sentiment.model.bundle import Bundle
 from sentiment.model.registry import CHAMPION, model_folder
 from tasks.manifest import Manifest
 from tasks.registry.champion import apply_verdict, read_registry, roll_back
@@ -418,6 +419,33 @@ def test_models_on_the_command_line(make_spec: MakeSpec, data: Path) -> None:
         f"{model_of(second)} is the champion again.\n"
     )
     assert champion(store) == model_of(second)
+
+
+def test_a_champion_of_generated_reviews_is_named_where_it_is_chosen(
+    make_spec: MakeSpec, data: Path
+) -> None:
+    store = make_spec(None).store
+    generated, warning = run(make_spec(None)), "this model was trained on generated reviews"
+
+    def said(*arguments: str) -> str:
+        command = ["models", *arguments, "--storage", str(store.root)]
+        result = CliRunner().invoke(app, command, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.stderr
+
+    assert said("list").count(warning) == 1
+    assert "generated" in sentiment(store, "list").splitlines()[0]
+    real = run(make_spec(data, *LEARNING))
+    assert champion(store) == model_of(real)
+    assert said("list") == ""
+    of_generated = [
+        Bundle.load(store.root / model_of(d)).config.generated for d in (generated, real)
+    ]
+    assert of_generated == [True, False]
+    assert said("rollback", "--why", "to see").count(warning) == 1
+    assert champion(store) == model_of(generated)
+    assert said("promote", model_of(real), "--why", "it is real") == ""
+    assert said("promote", model_of(generated), "--why", "to see").count(warning) == 1
 
 
 def test_a_model_is_found_by_any_of_its_names(make_spec: MakeSpec, data: Path) -> None:

@@ -27,7 +27,7 @@ from sentiment.model.bundle_files import bundle_digest
 from sentiment.model.inference import BATCH_SIZE
 from sentiment.model.registry import CHAMPION, CHAMPION_FORMAT, LATEST
 from sentiment.model.texts import Scores, score_window
-from tests.support.bundles import Trained, write_random_bundle
+from tests.support.bundles import Trained, with_settings, write_random_bundle
 from tests.support.reviews import made_up_reviews, rows_of
 
 ROOT = Path(__file__).parents[2]
@@ -354,3 +354,30 @@ def test_the_package_has_no_other_names() -> None:
 
     with pytest.raises(AttributeError, match="no attribute 'classifer'"):
         _ = sentiment.classifer  # type: ignore[attr-defined]
+
+
+def test_the_bundles_threshold_decides_unless_another_is_given(tmp_path: Path) -> None:
+    bundle = write_random_bundle(tmp_path)
+    assert Classifier.load(bundle).threshold == 0.5
+    chances = Classifier.load(bundle).probabilities(TEXTS)
+    middle = float(np.median(chances))
+    classifier = Classifier.load(with_settings(bundle, threshold=middle))
+    assert (classifier.probabilities(TEXTS) == chances).all()
+    for threshold in (None, 0.5, middle):
+        at = middle if threshold is None else threshold
+        expected = ["positive" if p >= at else "negative" for p in chances]
+        assert classifier.predict(TEXTS, threshold) == expected
+    assert len(set(classifier.predict(TEXTS))) == 2
+
+
+def test_a_bundle_of_an_older_version_has_half_and_real_reviews(tmp_path: Path) -> None:
+    bundle = with_settings(write_random_bundle(tmp_path), threshold=None, generated=None)
+    classifier = Classifier.load(bundle)
+    assert (classifier.threshold, classifier.generated) == (0.5, False)
+
+
+def test_loading_a_model_of_generated_reviews_warns(tmp_path: Path) -> None:
+    bundle = with_settings(write_random_bundle(tmp_path), generated=True)
+    with pytest.warns(UserWarning, match="was trained on generated reviews") as caught:
+        assert Classifier.load(bundle).generated
+    assert [warning.filename for warning in caught] == [__file__]

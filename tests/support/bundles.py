@@ -1,5 +1,6 @@
 """Small models: one of random weights, and one trained by the real stage functions."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sentiment.evaluation.ablation import ablation
 from sentiment.evaluation.metrics import accuracy_by_unknown, measure
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle, BundleConfig, save_bundle
+from sentiment.model.bundle_files import CONFIG, write_checksums
 from sentiment.model.config import ModelConfig, TrainConfig
 from sentiment.model.inference import probabilities, score
 from sentiment.model.lstm import SentimentLSTM
@@ -55,6 +57,15 @@ def write_random_bundle(folder: Path, **model: Any) -> Path:
     )
     save_bundle(folder, config, vocabulary, weights)
     vocabulary.unlink()
+    return folder
+
+
+def with_settings(folder: Path, **changes: Any) -> Path:
+    """Change settings of a bundle, such as its threshold; None removes one."""
+    settings = json.loads((folder / CONFIG).read_bytes()) | changes
+    settings = {name: value for name, value in settings.items() if value is not None}
+    (folder / CONFIG).write_text(json.dumps(settings))
+    write_checksums(folder)
     return folder
 
 

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from tests.support.bundles import write_random_bundle
+from tests.support.bundles import with_settings, write_random_bundle
 
 LINES = b"a lovely lamp\n\ncaf\xe9 lamp\r\nawful\n"
 
@@ -51,3 +52,29 @@ def test_an_argument_of_invalid_utf_8_has_no_prediction(model: str) -> None:
     first, second = done.stdout.splitlines()
     assert first == "invalid UTF-8  P(positive)     -  caf\ufffd"
     assert second.endswith("  lamp")
+
+
+def test_the_label_is_that_of_the_models_threshold(tmp_path: Path) -> None:
+    model = str(write_random_bundle(tmp_path))
+
+    def answer() -> Any:
+        done = CliRunner().invoke(app, ["predict", "--json", "--model", model, "a lovely lamp"])
+        assert done.stderr == ""
+        return json.loads(done.stdout)
+
+    chance = answer()["probability"]
+    for threshold, label in ((chance - 0.01, "positive"), (chance + 0.01, "negative")):
+        with_settings(tmp_path, threshold=threshold)
+        assert answer() == {"text": "a lovely lamp", "label": label, "probability": chance}
+
+
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_a_model_of_generated_reviews_is_named_on_stderr(tmp_path: Path, command: str) -> None:
+    model = str(write_random_bundle(tmp_path))
+    real = CliRunner().invoke(app, [command, "a lovely lamp", "--model", model])
+    with_settings(tmp_path, generated=True)
+    done = CliRunner().invoke(app, [command, "a lovely lamp", "--model", model])
+    assert done.stdout == real.stdout
+    assert real.stderr == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Warning: this model was trained on generated reviews")

@@ -59,3 +59,24 @@ class TestConfig:
     def test_settings_do_not_change(self) -> None:
         with pytest.raises(ValidationError, match="frozen"):
             TrainConfig().epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["none", {"negative": 1}, {"negative": 0, "positive": 1}, {"negative": True, "positive": 1}],
+)
+def test_class_weights_are_balanced_or_for_both_classes(given: Any) -> None:
+    with pytest.raises(ValidationError, match="give null, balanced, or numbers above 0") as caught:
+        TrainConfig(class_weight=given)
+    assert caught.value.error_count() == 1
+
+
+@pytest.mark.parametrize("given", [0, 1, True, "recall", None])
+def test_a_threshold_is_a_number_or_a_measure(given: Any) -> None:
+    with pytest.raises(ValidationError, match="give a number between 0 and 1, or one of accuracy"):
+        TrainConfig(threshold=given)
+
+
+def test_settings_of_classes_outlive_json() -> None:
+    config = TrainConfig(class_weight={"negative": 4, "positive": 1}, threshold="mcc")
+    assert TrainConfig.model_validate(config.output_settings()) == config

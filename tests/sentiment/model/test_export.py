@@ -109,6 +109,7 @@ def test_vocabulary_settings_and_digests_come_with_it(trained: Trained, tmp_path
         assert copy.read_bytes() == (trained.bundle / name).read_bytes()
     metadata = {entry.key: entry.value for entry in onnx.load(written[0]).metadata_props}
     assert metadata["bundle"] == bundle_digest(trained.bundle)
+    assert metadata["threshold"] == "0.5"
     words = (trained.bundle / VOCABULARY).read_bytes()
     assert metadata["vocabulary"] == hashlib.sha256(words).hexdigest()
     assert (metadata["format"], metadata["padding"], metadata["max_length"]) == ("1", "right", "40")

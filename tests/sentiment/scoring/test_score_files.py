@@ -5,6 +5,7 @@ import errno
 import gzip
 import json
 import math
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flows.ui.score_summary import warnings_of
 from sentiment import Classifier
 from sentiment.errors import ArchiveError, ConfigError, DataError, ModelError, StorageError
 from sentiment.evaluation.metrics import measure
@@ -23,7 +25,7 @@ from sentiment.model.bundle_files import write_checksums
 from sentiment.scoring.inputs import ScoreConfig
 from sentiment.scoring.parts import SCORES, Tally
 from sentiment.scoring.score_files import score_files
-from tests.support.bundles import Trained
+from tests.support.bundles import Trained, with_settings
 from tests.support.reviews import as_line, contents, made_up_reviews
 
 if sys.version_info >= (3, 14):
@@ -376,3 +378,31 @@ def test_tallies_add_up() -> None:
     both = one + one + Tally()
     assert (both.rows, both.reasons, both.other_labels) == (6, {"null": 2}, 2)
     assert math.isclose(both.loss, 1.0)
+
+
+def test_labels_are_those_of_the_bundles_threshold_or_of_the_one_that_is_set(
+    trained: Trained, source: Path, tmp_path: Path
+) -> None:
+    bundle = shutil.copytree(trained.bundle, tmp_path / "bundle")
+    chances = Classifier.load(bundle).probabilities(TEXTS)
+    with_settings(bundle, threshold=0.9)
+    for threshold, at in ((None, 0.9), (0.2, 0.2)):
+        config = SMALL.model_copy(update={"threshold": threshold})
+        out = tmp_path / f"{threshold}"
+        summary = score_files([source], out, model=bundle, config=config)
+        assert summary["threshold"] == at
+        assert summary["positive"] == (chances >= at).sum()
+        labels = [row["label"] == "positive" for row in table(out / source.name)]
+        assert labels == (chances >= at).tolist()
+
+
+def test_scores_of_a_model_of_generated_reviews_say_so(
+    trained: Trained, source: Path, tmp_path: Path
+) -> None:
+    bundle = shutil.copytree(trained.bundle, tmp_path / "bundle")
+    for generated in (False, True):
+        with_settings(bundle, generated=generated)
+        summary = score_files([source], tmp_path / f"{generated}", model=bundle, config=SMALL)
+        assert summary["generated"] is generated
+        said = [line for line in warnings_of(summary) if "generated reviews" in line]
+        assert len(said) == generated

@@ -47,6 +47,14 @@ def test_no_neighbour_is_better(reviews: int, count: int, size: float, seed: int
             assert lowest <= tried + 1e-6 * (1 + lowest)
 
 
+def test_weights_count_as_that_many_reviews() -> None:
+    branches, labels = drawn(400, [0.3, 1.2], seed=2)
+    times = np.where(labels == 1, 1, 3)
+    weighted = fit_scale(branches, labels, times.astype(np.float64))
+    assert weighted == pytest.approx(fit_scale(branches.repeat(times, 0), labels.repeat(times)))
+    assert weighted != pytest.approx(fit_scale(branches, labels), abs=1e-3)
+
+
 def test_parts_without_a_mistake_get_finite_factors() -> None:
     labels = np.array([0, 1] * 50, np.uint8)
     (factor,) = fit_scale(np.where(labels == 1, 3.0, -3.0)[:, None], labels)

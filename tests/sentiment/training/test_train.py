@@ -16,6 +16,7 @@ from sentiment.model.batches import Batch
 from sentiment.model.bundle import Bundle
 from sentiment.model.config import ModelConfig
 from sentiment.model.inference import binary_cross_entropy, probabilities
+from sentiment.model.measures import best_threshold
 from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import PAD
 from sentiment.training import trainer
@@ -200,3 +201,15 @@ def test_falling_back_to_the_cpu_is_logged(
     with caplog.at_level(logging.INFO, "sentiment"):
         train_again(trained, tmp_path, device=device, epochs=1)
     assert caplog.text.count("PyTorch sees no CUDA GPU") == told
+
+
+@pytest.mark.parametrize("measure", ["accuracy", "mcc"])
+def test_a_threshold_is_chosen_on_the_validation_reviews(
+    trained: Trained, tmp_path: Path, measure: str
+) -> None:
+    stats = train_again(trained, tmp_path, threshold=measure)
+    reviews = EncodedReviews.load(trained.validation_tensors)
+    expected = best_threshold(measure, reviews.labels, probabilities(scores(tmp_path, reviews)))
+    assert Bundle.load(tmp_path).config.threshold == stats["threshold"] == expected
+    same = (tmp_path / "model.safetensors").read_bytes()
+    assert same == (trained.bundle / "model.safetensors").read_bytes()

@@ -25,7 +25,7 @@ from sentiment.text.vocabulary import SPECIAL, Vocabulary
 from sentiment.training import trainer
 from sentiment.training.sentences import SentenceSampler
 from sentiment.training.trainer import ValidationResult, loss_of, make_optimizer, rate_scale
-from tests.support.bundles import MODEL, TRAIN, Trained, history, train_again
+from tests.support.bundles import MODEL, TRAIN, Trained, history, scores, train_again
 from tests.support.reviews import contents
 
 ROWS = 240
@@ -91,6 +91,31 @@ def test_half_the_loss_is_of_the_sum_and_half_of_each_branch() -> None:
     alone = (entropy([2.0, 0.5]) + entropy([-1.0, 3.0])) / 2
     assert float(loss_of(branches, labels)) == pytest.approx((entropy([1.0, 3.5]) + alone) / 2)
     assert float(loss_of(branches[:, :1], labels)) == pytest.approx(entropy([2.0, 0.5]))
+
+
+def test_a_class_that_weighs_more_counts_as_that_many_reviews() -> None:
+    branches, labels = torch.tensor([[2.0, -1.0], [0.5, 3.0]]), torch.tensor([1.0, 0.0])
+    for columns in (branches, branches[:, :1]):
+        weighted = loss_of(columns, labels, torch.tensor([3.0, 1.0]))
+        repeated = loss_of(columns[[0, 1, 1, 1]], labels[[0, 1, 1, 1]])
+        assert float(weighted) * 2 == pytest.approx(float(repeated) * 4)
+
+
+def test_equal_weights_train_the_same_model_and_others_another(
+    trained: Trained, tmp_path: Path
+) -> None:
+    """The training reviews have as many of both classes."""
+    plain = train_again(trained, tmp_path / "plain")
+    balanced = train_again(trained, tmp_path / "balanced", class_weight="balanced")
+    numbers = train_again(
+        trained, tmp_path / "numbers", class_weight={"negative": 3, "positive": 3}
+    )
+    assert balanced["validation_loss"] == pytest.approx(plain["validation_loss"], rel=1e-4)
+    assert numbers["validation_loss"] == balanced["validation_loss"]
+    train_again(trained, tmp_path / "more", class_weight={"negative": 20, "positive": 1})
+    reviews = EncodedReviews.load(trained.validation_tensors)
+    mean, lower = (scores(tmp_path / name, reviews).mean() for name in ("balanced", "more"))
+    assert lower < mean - 0.5  # negative reviews weigh more, so fewer answers are positive
 
 
 def test_the_weights_of_the_lowest_validation_loss_are_kept(
