@@ -1,6 +1,6 @@
 """One run of the pipeline: every stage in turn, what follows some of them, and a record."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,12 @@ from flows.steps import decide_champion, drive
 from flows.ui.reporters import Reporter
 from flows.ui.run_summary import RunResult, StageResult, summarise
 from flows.ui.webhook import notify
+from sentiment.data.quality import language_warning, repeated_warnings, unknown_warnings
 from sentiment.errors import GateError, StorageError
 from sentiment.evaluation.promotion import Verdict
 from sentiment.model.registry import LATEST
 from tasks import ingest, sample
+from tasks.data_quality import data_quality
 from tasks.manifest import Manifest
 from tasks.registry.card import put_card, put_first_card
 from tasks.registry.champion import is_settled
@@ -165,10 +167,33 @@ class Run:
         write_run_report(self.spec.store, run, preset, results, self.done)
         put_card(self.spec.store, self.done["train"][0], self.done["report"][0])
 
+    def warn(self, stage: str, warnings: Iterable[str]) -> None:
+        for warning in warnings:
+            self.context.reporter.note(f"{stage:<11}Warning: {warning}")
+
+    def warn_of_language(self) -> None:
+        """Say if the training reviews do not look English."""
+        (built,) = self.done["vocabulary"]
+        path = self.spec.store.root / built.output("vocabulary.parquet").path
+        self.warn("vocabulary", filter(None, [language_warning(path)]))
+
+    def warn_of_unknown(self) -> None:
+        """Say if many words are unknown."""
+        splits = data_quality(self.done["ingest"], self.done["tensors"])["splits"]
+        self.warn("tensors", unknown_warnings(splits))
+
+    def warn_of_repeated(self) -> None:
+        """Say if many reviews are repeated."""
+        (counted,) = self.done["duplicates"]
+        self.warn("duplicates", repeated_warnings(counted.stats))
+
 
 # What follows a stage, whether it ran or was cached. The accuracy gate comes last of all, after the
 # report: see ``Run.go``.
 AFTER: Mapping[str, tuple[Callable[[Run], None], ...]] = {
+    "vocabulary": (Run.warn_of_language,),
+    "tensors": (Run.warn_of_unknown,),
+    "duplicates": (Run.warn_of_repeated,),
     "train": (Run.first_card, Run.link_latest, Run.gate_training),
     "promote": (Run.decide,),
     "report": (Run.write_report,),

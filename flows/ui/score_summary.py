@@ -9,6 +9,7 @@ from rich.table import Table
 from sentiment.model.registry import OF_GENERATED
 
 Row = tuple[str, str]
+BARELY_KNOWN = 0.05  # share of the scored rows above which there is a warning
 
 
 def score_rows(summary: dict[str, Any]) -> Iterator[Row]:
@@ -18,6 +19,9 @@ def score_rows(summary: dict[str, Any]) -> Iterator[Row]:
     yield "bad rows", bad_rows(summary)
     if summary["scored"]:
         yield "positive", f"{summary['positive']:,} ({summary['positive_share']:.2%})"
+    if barely := summary["barely_known"]:
+        share = barely / summary["scored"]
+        yield "barely known", f"{barely:,} ({share:.2%}): fewer than half of the words are known"
     if summary["other_labels"]:
         yield "unknown labels", f"{summary['other_labels']:,}"
     if metrics := summary["metrics"]:
@@ -68,6 +72,11 @@ def warnings_of(summary: dict[str, Any]) -> list[str]:
     """Return what to look at before using the scores."""
     warnings = [OF_GENERATED] if summary["generated"] else []
     warnings += summary["drift"]["warnings"] if summary["drift"] else []
+    if summary["barely_known"] > BARELY_KNOWN * summary["scored"]:
+        warnings.append(
+            f"The model knows fewer than half of the words of {summary['barely_known']:,} rows, so "
+            "their scores say little. Are they in another language than the training reviews?"
+        )
     if others := summary["other_labels"]:
         warnings.append(
             f"{others:,} rows have a label that is neither negative nor positive, so the other "

@@ -29,6 +29,15 @@ class Scores(NamedTuple):
     unknown: npt.NDArray[np.int32]
 
 
+def barely_known(scores: Scores) -> npt.NDArray[np.bool_]:
+    """Return for each text whether the model knows fewer than half of its words, shape (texts,).
+
+    Its probability then says little: the text may be in another language.
+    """
+    barely: npt.NDArray[np.bool_] = 2 * (scores.words - scores.unknown) < scores.words
+    return barely
+
+
 def score_texts(
     bundle: Bundle, texts: Iterable[str], device: torch.device
 ) -> npt.NDArray[np.float64]:

@@ -70,6 +70,7 @@ def render_markdown(report: Report) -> str:
             ]
     if splits := sections.splits(report):
         parts += ["## Data", table(splits[0], splits[1:]), sections.leaks(report)]
+        parts += [f"**Warning:** {warning}" for warning in sections.data_warnings(report)]
         rejects = [tuple(map(escape, row)) for row in sections.rejects(report)]
         parts.append(table(("File", "Lines", "Rejected", "Reasons"), rejects))
     if report.details:

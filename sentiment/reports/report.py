@@ -136,6 +136,7 @@ def render_html(report: Report) -> str:
         settings=list(sections.dotted(report.settings)),
         splits=sections.splits(report),
         leaks=sections.leaks(report),
+        data_warnings=sections.data_warnings(report),
         rejects=sections.rejects(report),
         by_length=sections.by_length(metrics),
         by_unknown=sections.by_unknown(metrics),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sentiment.data.quality import repeated_warnings, unknown_warnings
 from sentiment.evaluation.ablation import TOGETHER
 from sentiment.evaluation.comparison import linear_would_do
 from sentiment.evaluation.metrics import length_label, overlooked, unknown_label
@@ -182,6 +183,16 @@ def leaks(report: Report) -> str:
         f"{count:,} of {test['rows']:,} test reviews ({percent(count / test['rows'], 2)}) also "
         "occur among the training reviews and may have been memorised."
     )
+
+
+def data_warnings(report: Report) -> list[str]:
+    """Return what to look at in the data: unknown words, repeated reviews."""
+    if report.data is None:
+        return []
+    return [
+        *unknown_warnings(report.data["splits"]),
+        *repeated_warnings(report.data["duplicates"]),
+    ]
 
 
 def rejects(report: Report) -> list[tuple[str, ...]]:

@@ -21,7 +21,7 @@ from sentiment.errors import DataError
 from sentiment.evaluation.metrics import confusion_counts, cross_entropy
 from sentiment.files import FileState, is_in_state, replacing
 from sentiment.model.profile import Profile
-from sentiment.model.texts import WINDOW, Scores
+from sentiment.model.texts import WINDOW, Scores, barely_known
 from sentiment.scoring.inputs import OTHER, Entry, ScoreConfig, read_entries
 from sentiment.settings import Settings
 
@@ -48,6 +48,7 @@ class Tally(Settings):
     confusion: dict[str, int] = Field(NO_COUNTS)  # of the labelled rows
     loss: float = 0.0  # summed over them, in nats
     other_labels: int = 0
+    barely_known: int = 0  # scored rows of which the model knows fewer than half of the words
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(
@@ -59,6 +60,7 @@ class Tally(Settings):
             },
             loss=self.loss + other.loss,
             other_labels=self.other_labels + other.other_labels,
+            barely_known=self.barely_known + other.barely_known,
         )
 
     def summary(self) -> dict[str, Any]:
@@ -69,6 +71,7 @@ class Tally(Settings):
             "scored": scored,
             "bad_rows": self.rows - scored,
             "bad_rows_by_reason": dict(sorted(self.reasons.items())),
+            "barely_known": self.barely_known,
             "positive": self.profile.positive,
             "positive_share": self.profile.positive / scored if scored else None,
         }
@@ -178,6 +181,7 @@ def _tally(
         confusion=confusion_counts(positive, predicted[labelled]),
         loss=cross_entropy(positive, p) * len(p) if len(p) else 0.0,
         other_labels=sum(entry.label == OTHER for entry in window),
+        barely_known=int(barely_known(scores).sum()),
     )
 
 

@@ -71,7 +71,8 @@ def test_the_command_shows_a_table_and_warns(
     assert status == 0
     assert "empty text: 40" in stdout
     assert "drift: lengths" in stdout
-    assert stderr.count("Warning:") == 2
+    assert stderr.count("Warning:") == 3
+    assert "fewer than half of the words of 40 rows" in stderr
     assert len(list((tmp_path / "out" / "strange.csv").glob("part-*"))) == 9
 
 
@@ -114,7 +115,8 @@ def test_all_errors_are_listed_at_once() -> None:
 SUMMARY: dict[str, Any] = {
     "model": "storage/models/latest",
     "rows": 3, "scored": 2, "bad_rows": 1, "bad_rows_by_reason": {"null": 1},
-    "positive": 1, "positive_share": 0.5, "other_labels": 0, "metrics": None, "drift": None,
+    "positive": 1, "positive_share": 0.5, "other_labels": 0, "barely_known": 0,
+    "metrics": None, "drift": None,
     "files": [{
         "input": "a.csv", "rows": 3, "bad_rows": 1, "bad_rows_by_reason": {"null": 1},
         "positive_share": None,
@@ -126,6 +128,9 @@ SUMMARY: dict[str, Any] = {
 def test_a_summary_without_a_profile_says_so() -> None:
     assert ("drift", "not available") in list(score_rows(SUMMARY))
     assert warnings_of(SUMMARY) == []
+    (barely,) = warnings_of({**SUMMARY, "scored": 100, "barely_known": 6})
+    assert "fewer than half of the words of 6 rows" in barely
+    assert warnings_of({**SUMMARY, "scored": 100, "barely_known": 5}) == []
     (warning,) = warnings_of({**SUMMARY, "other_labels": 3})
     assert warning.startswith("3 rows have a label") and "--set labels=" in warning
     assert scores_table(SUMMARY).row_count == len(list(score_rows(SUMMARY)))

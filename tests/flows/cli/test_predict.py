@@ -65,7 +65,7 @@ def test_the_label_is_that_of_the_models_threshold(tmp_path: Path) -> None:
     chance = answer()["probability"]
     for threshold, label in ((chance - 0.01, "positive"), (chance + 0.01, "negative")):
         with_settings(tmp_path, threshold=threshold)
-        assert answer() == {"text": "a lovely lamp", "label": label, "probability": chance}
+        assert (answer()["label"], answer()["probability"]) == (label, chance)
 
 
 @pytest.mark.parametrize("command", ["predict", "explain"])
@@ -78,3 +78,26 @@ def test_a_model_of_generated_reviews_is_named_on_stderr(tmp_path: Path, command
     assert real.stderr == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("Warning: this model was trained on generated reviews")
+
+
+def test_few_known_words_are_said(model: str) -> None:
+    texts = ["a lovely lamp", "eine lovely Lampe", "\u975e\u5e38\u597d", "lovely chair"]
+    done = CliRunner().invoke(app, ["predict", "--json", "--model", model, *texts])
+    entries = [json.loads(line) for line in done.stdout.splitlines()]
+    counts = [(entry["words"], entry["known"]) for entry in entries]
+    assert counts == [(3, 3), (3, 1), (1, 0), (2, 1)]
+    assert "1 of 3 words known: eine lovely Lampe" in done.stderr
+    assert "0 of 1 words known: \u975e\u5e38\u597d" in done.stderr
+    assert "fewer than half of the words of 2 texts" in " ".join(done.stderr.split())
+    alone = CliRunner().invoke(app, ["predict", "--model", model, "a lovely lamp"])
+    assert alone.stderr == ""
+
+
+def test_a_fasttext_label_is_not_part_of_a_text(model: str) -> None:
+    lines = b"__label__2 a lovely lamp\n__label__1\nthe __label__2 lamp\n"
+    done = CliRunner().invoke(app, ["predict", "--json", "--model", model], input=lines)
+    entries = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [entry["text"] for entry in entries] == ["a lovely lamp", "", "the __label__2 lamp"]
+    assert entries[1]["label"] is None
+    plain = CliRunner().invoke(app, ["predict", "--json", "--model", model, "a lovely lamp"])
+    assert json.loads(plain.stdout) == entries[0]

@@ -227,12 +227,23 @@ def test_bad_rows_stay_with_their_reason(score: Any, tmp_path: Path) -> None:
     assert [row["label"] is None for row in rows] == [reason is not None for reason in reasons]
     assert [row["probability"] is None for row in rows] == [r is not None for r in reasons]
     assert rows[5]["text"] == "A lamp"
+    assert summary["barely_known"] == 0
     assert summary["bad_rows"] == 4
     assert summary["bad_rows_by_reason"] == {
         "empty text": 2, "invalid UTF-8": 1, "longer than 200 bytes": 1
     }  # fmt: skip
     assert summary["other_labels"] == 1
     assert summary["metrics"] is None
+
+
+def test_rows_of_which_few_words_are_known_are_counted(score: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mixed.txt"
+    path.write_text(
+        "A lovely lamp\n\u975e\u5e38\u597d\nLampe zyxx qwyjibo lamp\n", encoding="utf-8"
+    )
+    summary = score(path)
+    assert (summary["scored"], summary["barely_known"]) == (3, 2)
+    assert summary["files"][0]["barely_known"] == 2
 
 
 def test_a_file_of_nothing_but_bad_rows(score: Any, tmp_path: Path) -> None:
@@ -374,9 +385,10 @@ def test_a_folder_that_cannot_be_written_is_an_error(
 
 
 def test_tallies_add_up() -> None:
-    one = Tally(rows=3, reasons={"null": 1}, loss=0.5, other_labels=1)
+    one = Tally(rows=3, reasons={"null": 1}, loss=0.5, other_labels=1, barely_known=2)
     both = one + one + Tally()
     assert (both.rows, both.reasons, both.other_labels) == (6, {"null": 2}, 2)
+    assert both.barely_known == 4
     assert math.isclose(both.loss, 1.0)
 
 
