@@ -16,7 +16,8 @@ from sentiment.errors import ConfigError
 from sentiment.reports.study_page import StudyTrial
 from tasks.run.config import Dimension, PipelineConfig, Scalar
 
-ABOUT, ERROR = "about", "error"
+ABOUT, ERROR, VALUES = "about", "error", "values"
+DIGITS = 4  # significant ones of a number that is tried
 STARTUP = 5  # trials that are never pruned: the median needs some
 
 
@@ -58,10 +59,22 @@ def finished(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def next_trial(study: optuna.Study, space: Mapping[str, Dimension]) -> tuple[Trial, dict[str, Any]]:
-    """Return a new trial and its settings, by their paths."""
+    """Return a new trial and its settings, by their paths; numbers have few digits."""
     study.sampler = optuna.samplers.TPESampler(seed=len(finished(study)))
     trial = study.ask()
-    return trial, {path: suggest(trial, path, dimension) for path, dimension in space.items()}
+    values = {
+        path: rounded(suggest(trial, path, dimension), dimension)
+        for path, dimension in space.items()
+    }
+    trial.set_user_attr(VALUES, values)
+    return trial, values
+
+
+def rounded(value: Scalar, dimension: Dimension) -> Scalar:
+    """Return a number with ``DIGITS`` significant digits, within its limits; others as they are."""
+    if not isinstance(value, float) or dimension.low is None or dimension.high is None:
+        return value
+    return min(max(float(f"{value:.{DIGITS}g}"), float(dimension.low)), float(dimension.high))
 
 
 def suggest(trial: Trial, path: str, dimension: Dimension) -> Scalar:
@@ -110,7 +123,7 @@ def summary(study: optuna.Study) -> list[StudyTrial]:
             loss=trial.value,
             accuracy=trial.user_attrs.get("validation_accuracy"),
             seconds=trial.user_attrs.get("seconds"),
-            values=trial.params,
+            values=trial.user_attrs.get(VALUES, trial.params),  # as they were trained
             losses=[
                 trial.intermediate_values[place] for place in sorted(trial.intermediate_values)
             ],

@@ -11,7 +11,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from flows.cli.options import DEFAULT_STORAGE, Json, Storage, output
+from flows.cli.options import DEFAULT_STORAGE, Json, Storage, show
 
 LIBRARIES = ("torch", "numpy", "pyarrow", "pandas", "nltk", "prefect", "fastapi")
 
@@ -30,7 +30,7 @@ def doctor(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
     if as_json:
         sys.stdout.write(json.dumps([check._asdict() for check in checks]) + "\n")
     else:
-        output.print(checks_table(checks))
+        show(checks_table(checks))
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
 

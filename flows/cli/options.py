@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from typer import rich_utils
 from typer.core import TyperCommand, TyperGroup
 
@@ -14,6 +15,15 @@ from sentiment.model.registry import OF_GENERATED
 WIDEST = 100  # columns of help and long texts, however wide the terminal
 output = Console(highlight=False, soft_wrap=True)
 messages = Console(stderr=True, highlight=False)
+
+
+def show(table: Table) -> None:
+    """Print a table; in a file or a pipe without its box, and with every row in one line."""
+    if output.is_terminal:
+        output.print(table)
+    else:
+        table.box = None
+        output.print(table, width=10_000)
 
 
 class Readable:

@@ -25,7 +25,7 @@ from flows.cli.options import (
     Until,
     Verify,
     messages,
-    output,
+    show,
 )
 from flows.server.ephemeral import may_name_server, prepare_prefect, start_server
 from sentiment.errors import ConfigError, GateError
@@ -110,7 +110,7 @@ def _show(result: Any, as_json: bool, *, generated: bool) -> None:
     else:
         from flows.ui.run_summary import result_table
 
-        output.print(result_table(result, generated=generated))
+        show(result_table(result, generated=generated))
 
 
 def same_command(context: typer.Context, overrides: Sequence[str]) -> str:
@@ -190,7 +190,7 @@ def plan(
     if as_json:
         sys.stdout.write(json.dumps({"stages": [asdict(p) for p in planned]}) + "\n")
     else:
-        output.print(plan_table(planned))
+        show(plan_table(planned))
     if exit_code and any(stage.state != "cached" for stage in planned):
         raise typer.Exit(TO_RUN)
 

@@ -14,6 +14,7 @@ from flows.cli.options import (
     Storage,
     messages,
     output,
+    show,
 )
 from sentiment.model.registry import model_folder
 
@@ -72,7 +73,7 @@ def score(
     if as_json:
         sys.stdout.write(json.dumps(summary) + "\n")
     else:
-        output.print(scores_table(summary))
+        show(scores_table(summary))
         output.print(f"Written to {out}: a folder of Parquet parts for each file.", markup=False)
     for warning in warnings_of(summary):
         messages.print(f"Warning: {warning}", style="yellow", soft_wrap=True, markup=False)

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from flows.config.yaml_text import read_yaml
+from flows.config.yaml_text import read_yaml, yaml_fault
 from sentiment.errors import ConfigError
 from sentiment.settings import SECRET, Settings
 
@@ -36,7 +36,7 @@ def _apply(content: dict[str, Any], override: str) -> None:
     try:
         value = read_yaml(text)
     except yaml.YAMLError as error:
-        why = getattr(error, "problem", None) or error
+        why = yaml_fault(error)
         raise ConfigError(f"--set {override}: the value is not valid YAML ({why})") from None
     put(content, path.strip(), value)
 

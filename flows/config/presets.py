@@ -10,7 +10,7 @@ import yaml
 
 from flows.config.overrides import apply_all, holds, merged, nearest, validated
 from flows.config.search_space import path_fault, value_faults
-from flows.config.yaml_text import read_yaml
+from flows.config.yaml_text import read_yaml, yaml_fault
 from sentiment.errors import ConfigError
 from sentiment.scoring.inputs import ScoreConfig
 from sentiment.settings import flatten
@@ -27,6 +27,11 @@ def storage_root(given: str | Path | None) -> Path:
 def preset_names() -> list[str]:
     """Return the names of the project's presets."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def preset_pattern() -> str:
+    """Return the regular expression of what can be given as a preset."""
+    return rf"^({'|'.join(preset_names())}|.+\.ya?ml)$"
 
 
 def load_config(
@@ -88,7 +93,7 @@ def _read_preset(preset: str) -> dict[str, Any]:
     try:
         content = read_yaml(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{preset}: not valid YAML ({error}).") from error
+        raise ConfigError(f"{preset}: not valid YAML ({yaml_fault(error)}).") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{preset}: expected sections such as 'train:' at the top level.")
     return content

@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 from yaml.composer import ComposerError
+from yaml.reader import ReaderError
 
 
 class _Loader(yaml.SafeLoader):
@@ -27,3 +28,15 @@ def read_yaml(text: str) -> Any:
         return yaml.load(text, _Loader)
     except RecursionError as error:
         raise yaml.YAMLError("nested too deeply") from error
+
+
+def yaml_fault(error: yaml.YAMLError) -> str:
+    """Return what is wrong with a YAML text, and where, in one line."""
+    if isinstance(error, ReaderError):
+        return f"{error.reason}: character {error.position + 1}"
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if problem is None:
+        return str(error)
+    for sign in ("'<stream end>'", "<stream end>", "<block end>"):
+        problem = problem.replace(sign, "the end")
+    return f"{problem}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(problem)

@@ -19,6 +19,7 @@ from tasks.run.progress import Snapshot, snapshot
 
 LINE_EVERY = 10.0  # seconds between lines where nothing can be redrawn
 REDRAW_EVERY = 0.25
+LINE = 80  # columns of a progress line, which otherwise flickers over two lines of a terminal
 SHOWN = ("loss", "validation_accuracy")
 
 
@@ -79,7 +80,7 @@ class LiveReporter(LineReporter):
             super().note(line)
 
     def progress(self, running: Running, state: Snapshot) -> None:
-        text = Text(describe(running, state), style="cyan")  # may wrap
+        text = Text(describe(running, state), style="cyan")
         with self._lock:
             if self._live is None:
                 self._live = Live(console=self._console, transient=True, auto_refresh=False)
@@ -120,8 +121,14 @@ chosen: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
 
 
 def describe(running: Running, state: Snapshot) -> str:
-    """Return a one-line progress message for a stage."""
-    return f"{running.stage:<11}{progress_text(running, state)}"
+    """Return a progress message for a stage in one line of ``LINE`` columns, as far as it goes."""
+    parts = progress_parts(running, state)
+    fewer = [*parts[:1], *parts[2:]]  # without the speed
+    plain = [parts[0].replace(" reviews", ""), *parts[1:]]
+    plainest = [plain[0], *plain[2:]]
+    lines = [f"{running.stage:<11}{', '.join(each)}" for each in (parts, plain, fewer, plainest)]
+    shorter = [line.replace("validation accuracy", "accuracy") for line in lines]
+    return next((line for line in (lines[0], *shorter) if len(line) <= LINE), shorter[-1])
 
 
 def part_done(running: Running, state: Snapshot) -> float | None:
@@ -133,7 +140,12 @@ def part_done(running: Running, state: Snapshot) -> float | None:
 
 
 def progress_text(running: Running, state: Snapshot) -> str:
-    """Return how far a stage is, its speed, and the time left."""
+    """Return how far a stage is, its speed, the time left, and metrics."""
+    return ", ".join(progress_parts(running, state))
+
+
+def progress_parts(running: Running, state: Snapshot) -> list[str]:
+    """Return the parts of the progress message: first how far a stage is, then its speed."""
     seconds = time.monotonic() - running.started
     total, part = running.total or state.total, part_done(running, state)
     rate = state.done / seconds if seconds > 0 else 0.0
@@ -144,7 +156,7 @@ def progress_text(running: Running, state: Snapshot) -> str:
         parts.append(f"{seconds * (1 - part) / part:,.0f} s left")
     metrics = [(name, state.figures[name]) for name in SHOWN if name in state.figures]
     parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in metrics]
-    return ", ".join(parts)
+    return parts
 
 
 @contextmanager

@@ -17,11 +17,13 @@ from flows.run.stage_timeout import StageTimeoutError
 from flows.study import (
     ERROR,
     STARTUP,
+    VALUES,
     PruningCallback,
     finished,
     importances,
     next_trial,
     open_study,
+    rounded,
     summary,
 )
 from sentiment.errors import ConfigError, StageError
@@ -75,6 +77,27 @@ def test_a_trial_killed_between_two_choices_is_tried_again(tmp_path: Path) -> No
     killed.ask()
     go_on(open_study(tmp_path, "killed", ABOUT), 2)
     assert told(killed) == told(whole)
+
+
+def test_a_number_is_tried_and_noted_with_few_digits(tmp_path: Path) -> None:
+    study = open_study(tmp_path, "mine", ABOUT)
+    for _ in range(6):
+        trial, values = next_trial(study, SPACE)
+        rate = values["train.learning_rate"]
+        assert (
+            rate == float(f"{rate:.4g}") == pytest.approx(trial.params["train.learning_rate"], 1e-3)
+        )
+        assert values["train.model.hidden_size"] in (8, 16)
+        study.tell(trial, loss_of(values))
+        assert summary(study)[-1].values == values
+
+
+def test_a_rounded_number_stays_within_its_limits() -> None:
+    narrow = Dimension(low=0.12346, high=0.12348)
+    assert [rounded(value, narrow) for value in (0.12347, 0.12348)] == [0.12348, 0.12348]
+    assert rounded(0.00123456, Dimension(low=0, high=1)) == 0.001235
+    assert rounded(65_537, Dimension(low=1, high=1_000_000)) == 65_537  # a whole number
+    assert rounded(0.123456, Dimension(choices=(0.123456, 1.0))) == 0.123456
 
 
 def test_another_question_needs_another_study(tmp_path: Path) -> None:
@@ -165,7 +188,7 @@ def test_every_trial_ends_as_it_should(study: dict[str, Any]) -> None:
         if trial.state is TrialState.FAIL:
             assert "loss is" in trial.user_attrs[ERROR]
     best = min((t for t in trials if t.value is not None), key=lambda t: t.value or 0.0)
-    assert (result["validation_loss"], result["values"]) == (best.value, best.params)
+    assert (result["validation_loss"], result["values"]) == (best.value, best.user_attrs[VALUES])
 
 
 def test_a_pruned_trial_stops_early(study: dict[str, Any]) -> None:

@@ -90,6 +90,27 @@ def test_a_preset_that_no_one_can_have_meant_is_refused(
         load_config(str(path))
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("train: [1, 2\n", "expected ',' or ']', but got the end, line 2, column 1"),
+        ("train: {epochs: 1}}\n", "expected the end, but found '}', line 1, column 19"),
+        ("train: \x01\n", "special characters are not allowed: character 8"),
+    ],
+)
+def test_a_fault_in_yaml_is_told_in_one_line(tmp_path: Path, text: str, fault: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load_config(str(path))
+    assert str(error.value) == f"{path}: not valid YAML ({fault})."
+
+
+def test_an_unknown_setting_is_answered_with_its_path() -> None:
+    with pytest.raises(ConfigError, match=r"epochs: unknown key \(did you mean train\.epochs\?\)"):
+        load_config("sample", ["epochs=3"])
+
+
 @pytest.mark.parametrize("value", ["{epochs: 1, epochs: 2}", "[" * 3_000])
 def test_an_override_that_no_one_can_have_meant_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match=r"not valid YAML \((the key 'epochs' is given|nested)"):

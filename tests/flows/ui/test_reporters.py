@@ -7,7 +7,14 @@ import time
 import pytest
 from rich.console import Console
 
-from flows.ui.reporters import LineReporter, LiveReporter, LogReporter, Running, watch
+from flows.ui.reporters import (
+    LineReporter,
+    LiveReporter,
+    LogReporter,
+    Running,
+    describe,
+    watch,
+)
 from tasks.run.progress import Snapshot
 
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"  # the cursor
@@ -50,6 +57,18 @@ def test_a_stages_note_reaches_the_log_of_a_flow_run() -> None:
     with watch(LogReporter(flow_run), running()):
         NOTE.info("on the CPU")
     assert lines == ["train      on the CPU"]
+
+
+@pytest.mark.parametrize("total", [36_000, 3_600_000, 40_000_000])
+@pytest.mark.parametrize("seconds", [8, 900, 40_000])
+def test_a_progress_line_fits_80_columns(total: int, seconds: int) -> None:
+    at_work = Running("duplicates", [], total, time.monotonic() - seconds)
+    for done in (1, total // 3, total):
+        line = describe(at_work, Snapshot(done, {"loss": 0.159, "validation_accuracy": 0.899}))
+        assert len(line) <= 80
+        assert line.startswith(f"duplicates {done:,} of {total:,}")
+        assert "loss 0.159" in line and "accuracy 0.899" in line
+    assert "reviews, " in describe(at_work, Snapshot(1))  # nothing is left out without need
 
 
 def test_the_logger_is_left_as_it_was() -> None:
