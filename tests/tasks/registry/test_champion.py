@@ -88,14 +88,17 @@ def decided(store: Store, key: str, accuracy: float) -> Manifest:
             model=now.model,
             digest=now.digest,
             accuracy=now.measured.accuracy if now.measured else 0.0,
+            mcc=now.measured.mcc if now.measured else -1.0,
             generated=False,
         )
     )
-    verdict = judge(accuracy, candidate, met, LIMITS)
+    mcc = 2 * accuracy - 1  # as where both classes are equally frequent
+    verdict = judge(accuracy, mcc, candidate, met, LIMITS)
     stats = {
         "outcome": verdict.outcome,
         "reason": verdict.reason,
         "accuracy": accuracy,
+        "mcc": mcc,
         "rows": 10,
         "candidate": candidate.model_dump(),
         "champion": met and met.model_dump(),
@@ -154,7 +157,8 @@ def test_runs_promote_what_is_better(store: Store) -> None:
     first, last = read_registry(store).entries
     assert (first.model, first.met, last.met and last.met.model) == ("train/a1", None, "train/a1")
     assert (last.run, last.how, last.limits) == ("a run", "run", LIMITS)
-    assert last.who and last.why == "promoted: 90.00% against 80.00%"
+    assert last.who
+    assert last.why == "promoted: 90.00% against 80.00% (MCC 0.800 against 0.600)"
     assert last.measured is not None and last.measured.accuracy == 0.9
 
 
