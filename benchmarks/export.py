@@ -32,7 +32,7 @@ from sentiment.evaluation.metrics import wilson_interval
 from sentiment.model.bundle import Bundle
 from sentiment.model.bundle_files import WEIGHTS
 from sentiment.model.export import Probability, export_onnx
-from sentiment.scoring.inputs import ScoreConfig, read_entries
+from sentiment.scoring.inputs import ScoreConfig, open_input
 from sentiment.text.tokenize import tokenize_texts
 from sentiment.text.vocabulary import PAD
 
@@ -89,7 +89,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def read(path: Path, rows: int, bundle: Bundle) -> tuple[list[Ids], npt.NDArray[np.bool_]]:
     """Return the ids of the file's first labelled reviews, and which are positive."""
-    entries = (e for e in read_entries(path, ScoreConfig()) if e.label in (0, 1))
+    entries = (e for e in open_input(path, ScoreConfig()).entries if e.label in (0, 1))
     pairs = [(e.text, e.label) for e in islice(entries, rows) if e.text is not None]
     if not pairs:
         raise DataError(f"{path}: no labelled reviews: its lines must begin with __label__.")

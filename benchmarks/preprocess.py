@@ -120,8 +120,7 @@ def reviews_of(data: Path | None, needed: int) -> Iterator[tuple[int, str]]:
     sources = sorted(find_sources(data), key=lambda source: source.role != "train")
     config = stages.INGEST
     records = chain.from_iterable(
-        read_reviews(source.path, max_bytes=config.max_line_bytes, labels=config.labels)
-        for source in sources
+        read_reviews(source.path, config, max_bytes=config.max_line_bytes) for source in sources
     )
     return (
         (record.label, record.text.replace("\n", " "))

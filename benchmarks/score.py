@@ -31,7 +31,7 @@ from benchmarks.support.machine import (
     peak_memory,
 )
 from sentiment.classifier import Classifier
-from sentiment.scoring.inputs import ScoreConfig, read_entries
+from sentiment.scoring.inputs import ScoreConfig, open_input
 from sentiment.scoring.score_files import score_files
 
 WARM_UP = 200  # texts before the clock starts
@@ -71,7 +71,7 @@ def read(path: Path, rows: int) -> tuple[list[str], list[int]]:
     """Return the first labelled reviews of a file, each text on one line."""
     pairs = [
         (" ".join(entry.text.split()), entry.label)
-        for entry in islice(read_entries(path, ScoreConfig()), rows)
+        for entry in islice(open_input(path, ScoreConfig()).entries, rows)
         if entry.text is not None and entry.label in (0, 1)
     ]
     return [text for text, _ in pairs], [label for _, label in pairs]

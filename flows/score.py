@@ -1,4 +1,4 @@
-"""The flow ``score``: score files of reviews into Parquet."""
+"""The flow ``score``: score files of reviews."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from flows.ui.reporters import LogReporter, reporting
 from flows.ui.score_summary import scores_markdown, warnings_of
 from sentiment.model.registry import model_folder
 from sentiment.scoring.inputs import ScoreConfig
-from sentiment.scoring.score_files import score_files
+from sentiment.scoring.score_files import check_bad_rows, score_files
 
 
 @flow(name="score", validate_parameters=True)
@@ -32,7 +32,7 @@ def score(
         model: Model bundle, or a champion's name; empty for the champion, else the latest model.
         storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
         settings: What to read and write, and when to warn of drift.
-        force: Overwrite scores made with another model, input or settings.
+        force: Overwrite scores made with another model or input, or other settings.
     """
     logger = get_run_logger()
     bundle = model_folder(Path(model) if model else None, storage_root(storage))
@@ -50,4 +50,5 @@ def score(
     create_markdown_artifact(
         scores_markdown(summary), key="scores", description="Metrics of the scored reviews"
     )
+    check_bad_rows(summary, Path(out), settings)
     return summary

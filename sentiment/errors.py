@@ -31,7 +31,7 @@ class ArchiveError(DataError):
 
 
 class RejectRateError(DataError):
-    """More lines were rejected than ``ingest.max_reject_rate`` allows."""
+    """More rows cannot be used than a setting allows, or their labels are in doubt."""
 
 
 class DownloadError(SentimentError):

@@ -15,10 +15,10 @@ PERCENTILES = (5, 25, 50, 75, 95, 99)
 def data_quality(ingested: Sequence[Manifest], encoded: Sequence[Manifest]) -> dict[str, Any]:
     """Return statistics of the input files and of each split, as a JSON object.
 
-    ``files`` has for each input file its ``name``, the lines ``read`` and the ``rejected`` ones by
-    reason. ``splits`` has for each split its ``name``, ``rows``, ``positive_share``, ``tokens``,
-    ``unknown_share`` (of the tokens) and ``lengths``: tokens of a review before cutting, at each
-    of ``PERCENTILES`` ("50%") and the most ("max").
+    ``files`` has for each input file its ``name``, the lines ``read``, those ``ignored`` for their
+    label and the ``rejected`` ones by reason. ``splits`` has for each split its ``name``, ``rows``,
+    ``positive_share``, ``tokens``, ``unknown_share`` (of the tokens) and ``lengths``: tokens of a
+    review before cutting, at each of ``PERCENTILES`` ("50%") and the most ("max").
     """
     counts = {split: _Counts() for split in SPLITS}
     for (_, shard), tensors in zip(shards_of(ingested), encoded, strict=True):
@@ -29,7 +29,7 @@ def data_quality(ingested: Sequence[Manifest], encoded: Sequence[Manifest]) -> d
             positives[split] += classes["positive"]
     return {
         "files": [
-            {"name": m.label, "read": m.stats["read"], "rejected": m.stats["rejected"]}
+            {"name": m.label, **{key: m.stats[key] for key in ("read", "ignored", "rejected")}}
             for m in ingested
         ],
         "splits": [

@@ -8,16 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sentiment.data.archives import DECODERS
-from sentiment.data.tables import JSON_LINES
+from sentiment.data.formats import KINDS, TABLES, unpacked_name
 from sentiment.errors import DataError, StorageError
 from sentiment.files import digest_file, file_state, read_json
 from tasks.manifest import Artifact
 from tasks.store.atomic import write_atomically
 from tasks.store.inputs import DIGESTS
 
-FORMATS = (".txt", ".csv", *JSON_LINES, ".parquet")
-KINDS = ".txt, .csv, .jsonl or .parquet, also as .bz2, .gz or .zst"
 ROLES = {
     "train": "train",
     "test": "test",
@@ -40,8 +37,9 @@ def find_sources(data: Path) -> list[Source]:
     """Return the review files of a folder (or the one file given) in the order of their names.
 
     A file belongs to the split that its name contains as a word: ``train.ft.txt.bz2``,
-    ``amazon.test.ft.txt.bz2``, ``validation.csv``. A single file is for training. Raises DataError
-    if the only file for a split cannot be read, since other files would be split in its place.
+    ``amazon.test.ft.txt.bz2``, ``validation.csv``. A single file is for training, and so are the
+    only table in a folder and its numbered parts, if no name says a split. Raises DataError if the
+    only file for a split cannot be read, since other files would be split in its place.
     """
     if data.is_file():
         return [Source("train", data)]
@@ -51,19 +49,13 @@ def find_sources(data: Path) -> list[Source]:
     names: dict[str, Path] = {}
     unread: dict[str, Path] = {}
     for path in sorted(data.iterdir()):
-        plain = path.with_suffix("") if path.suffix.lower() in DECODERS else path
         role = _ROLE.search(path.name)
         if not role or path.is_dir() or path.name.startswith("."):
             continue
-        if not path.is_file() or plain.suffix.lower() not in FORMATS:
+        if not _is_readable(path):
             unread[ROLES[role[1].lower()]] = path
             continue
-        if plain.name in names:
-            raise DataError(
-                f"{path} and {names[plain.name].name} look like the same reviews, packed and "
-                "unpacked. Keep one of them."
-            )
-        names[plain.name] = path
+        _refuse_copy(path, names)
         sources.append(Source(ROLES[role[1].lower()], path))
     found = {source.role for source in sources}
     for split, path in unread.items():
@@ -72,11 +64,45 @@ def find_sources(data: Path) -> list[Source]:
                 f"{path}: named like {split} reviews, but not a file that can be read ({KINDS}). "
                 "Convert it, or give it another name."
             )
-    if "train" not in found:
+    if not sources and not unread:
+        sources = [Source("train", path) for path in _only_files(data)]
+    if not any(source.role == "train" for source in sources):
         raise DataError(
-            f"{data}: no training file here. Expected a name like train.ft.txt.bz2 ({KINDS})."
+            f"{data}: no training file here. Expected a name like train.ft.txt.bz2, one table, or "
+            f"its numbered parts ({KINDS})."
         )
     return sources
+
+
+def _is_readable(path: Path) -> bool:
+    suffix = Path(unpacked_name(path)).suffix.lower()
+    return path.is_file() and (suffix in (".txt", *TABLES) or path.suffix.lower() == ".zip")
+
+
+def _refuse_copy(path: Path, names: dict[str, Path]) -> None:
+    """Add a file to ``names``, by its name without packing. Raise DataError if one is there."""
+    plain = unpacked_name(path)
+    if plain in names:
+        raise DataError(
+            f"{path} and {names[plain].name} look like the same reviews, packed and unpacked. Keep "
+            "one of them."
+        )
+    names[plain] = path
+
+
+def _only_files(data: Path) -> list[Path]:
+    """Return a folder's only table, or all its tables if their names differ in a number only.
+
+    Files of lines count if there is no table, since a README may be one.
+    """
+    files = [
+        path for path in sorted(data.iterdir()) if path.name[0] not in "._" and _is_readable(path)
+    ]
+    tables = [path for path in files if not unpacked_name(path).lower().endswith(".txt")] or files
+    names: dict[str, Path] = {}
+    for path in tables:
+        _refuse_copy(path, names)
+    return tables if len({re.sub(r"\d+", "#", path.name, count=1) for path in tables}) == 1 else []
 
 
 def digest_files(paths: Iterable[Path], storage: Path) -> list[Artifact]:

@@ -48,7 +48,7 @@ class Peaks(NamedTuple):
 
 def read(source: Path) -> list[Review]:
     """Decompress and parse a file."""
-    records = read_reviews(source, max_bytes=INGEST.max_line_bytes, labels=INGEST.labels)
+    records = read_reviews(source, INGEST, max_bytes=INGEST.max_line_bytes)
     return [record for record in records if isinstance(record, Review)]
 
 

@@ -1,5 +1,7 @@
 """Options, consoles and the kinds of command that the commands share."""
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Annotated, Any
@@ -108,6 +110,19 @@ Champion = Annotated[
     ),
 ]
 Verify = Annotated[bool, typer.Option("--verify", help="Check the digest of every cached file.")]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Text column of a table (repeat to join several)."),
+]
+LabelColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Label column of a table.")]
+Separator = Annotated[
+    str | None,
+    typer.Option(metavar="CHAR", help="What separates the fields of .csv and .tsv; found out."),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Encoding of text files, such as latin-1; UTF-8."),
+]
 Model = Annotated[
     Path | None,
     typer.Option(
@@ -115,3 +130,22 @@ Model = Annotated[
         "default the champion, else the latest model."
     ),
 ]
+
+
+def table_overrides(
+    section: str,
+    column: Sequence[str] | None,
+    label_column: str | None,
+    separator: str | None,
+    encoding: str | None,
+) -> list[str]:
+    """Return the options of reading tables as overrides of a section's settings."""
+    given: Mapping[str, object] = {
+        "columns": list(column) if column else None,
+        "label_column": label_column,
+        "separator": separator,
+        "encoding": encoding,
+    }
+    return [
+        f"{section}{name}={json.dumps(value)}" for name, value in given.items() if value is not None
+    ]

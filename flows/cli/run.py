@@ -13,19 +13,24 @@ import typer
 from flows.cli.options import (
     DEFAULT_STORAGE,
     Champion,
+    Column,
     Data,
+    Encoding,
     Force,
     Json,
+    LabelColumn,
     Only,
     Overrides,
     Preset,
     Runner,
+    Separator,
     Start,
     Storage,
     Until,
     Verify,
     messages,
     show,
+    table_overrides,
 )
 from flows.server.ephemeral import may_name_server, prepare_prefect, start_server
 from sentiment.errors import ConfigError, GateError
@@ -43,6 +48,10 @@ def run(
     context: typer.Context,
     preset: Preset = "sample",
     data: Data = None,
+    column: Column = None,
+    label_column: LabelColumn = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
     overrides: Overrides = None,
     start: Start = None,
     only: Only = None,
@@ -60,7 +69,8 @@ def run(
     report. `sentiment settings` lists what --set takes.
     """
     first, last = stage_range(start, only, until)
-    settings = all_overrides(overrides, runner, champion)
+    tables = table_overrides("ingest.", column, label_column, separator, encoding)
+    settings = all_overrides([*tables, *(overrides or [])], runner, champion)
     # Prefect takes seconds to start: first find the mistakes, and whether there is anything to do.
     from flows.config.presets import load_config
     from flows.run.decision import Selection
@@ -154,6 +164,10 @@ def run_without_prefect(
 def plan(
     preset: Preset = "sample",
     data: Data = None,
+    column: Column = None,
+    label_column: LabelColumn = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
     overrides: Overrides = None,
     start: Start = None,
     only: Only = None,
@@ -177,7 +191,8 @@ def plan(
     report. `sentiment settings` lists what --set takes.
     """
     first, last = stage_range(start, only, until)
-    settings = all_overrides(overrides, runner, champion)
+    tables = table_overrides("ingest.", column, label_column, separator, encoding)
+    settings = all_overrides([*tables, *(overrides or [])], runner, champion)
     from flows.config.presets import load_config
     from flows.run.decision import Selection
     from flows.run.plan import make_plan, plan_table

@@ -9,12 +9,17 @@ import typer
 
 from flows.cli.options import (
     DEFAULT_STORAGE,
+    Column,
+    Encoding,
     Json,
+    LabelColumn,
     Model,
+    Separator,
     Storage,
     messages,
     output,
     show,
+    table_overrides,
 )
 from sentiment.model.registry import model_folder
 
@@ -23,13 +28,10 @@ def score(
     files: Annotated[list[Path], typer.Argument(help="Files of reviews.", metavar="FILE")],
     out: Annotated[Path, typer.Option(help="Output folder; rerun with the same one to resume.")],
     model: Model = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Text column (repeat to join several)."),
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Label column, for metrics.")
-    ] = None,
+    column: Column = None,
+    label_column: LabelColumn = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -38,27 +40,43 @@ def score(
             help="Replace a setting of docs/scoring.md, such as chunk_size=100000.",
         ),
     ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Column to write beside the scores (repeatable)."),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="parquet (the default), csv or jsonl."),
+    ] = None,
     with_text: Annotated[bool, typer.Option("--with-text", help="Also write the texts.")] = False,
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Overwrite scores made with another model, input or settings."
+            "--force", help="Overwrite scores made with another model or input, or other settings."
         ),
     ] = False,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
-    """Score files of reviews into Parquet.
+    """Score files of reviews into Parquet, CSV or JSON lines.
 
-    Reads fastText or plain lines, CSV, JSON lines and Parquet, also compressed (.bz2, .gz, .zst).
-    Interrupted? Run the same command to resume.
+    Reads fastText or plain lines, CSV, TSV, JSON lines and Parquet, also compressed (.bz2, .gz,
+    .xz, .zst, .zip). Interrupted? Run the same command to resume.
     """
     from flows.config.presets import score_config
     from flows.ui.reporters import LineReporter, LiveReporter, reporting
     from flows.ui.score_summary import scores_table, warnings_of
 
-    config = score_config(column or (), label_column, with_text, overrides or ())
-    from sentiment.scoring.score_files import score_files
+    config = score_config(
+        [
+            *table_overrides("", column, label_column, separator, encoding),
+            *([f"keep={json.dumps(keep)}"] if keep else []),
+            *([f"format={json.dumps(form)}"] if form else []),
+            *(["with_text=true"] if with_text else []),
+            *(overrides or []),
+        ]
+    )
+    from sentiment.scoring.score_files import check_bad_rows, score_files
 
     reporter = LiveReporter(messages) if messages.is_terminal else LineReporter(messages)
     with reporting(reporter, "score") as progress:
@@ -74,6 +92,7 @@ def score(
         sys.stdout.write(json.dumps(summary) + "\n")
     else:
         show(scores_table(summary))
-        output.print(f"Written to {out}: a folder of Parquet parts for each file.", markup=False)
+        output.print(f"Written to {out}: a folder of parts for each file.", markup=False)
     for warning in warnings_of(summary):
         messages.print(f"Warning: {warning}", style="yellow", soft_wrap=True, markup=False)
+    check_bad_rows(summary, out, config)

@@ -9,13 +9,18 @@ import typer
 
 from flows.cli.options import (
     DEFAULT_STORAGE,
+    Column,
     Data,
+    Encoding,
     Json,
+    LabelColumn,
     Overrides,
     Preset,
+    Separator,
     Storage,
     messages,
     output,
+    table_overrides,
 )
 from flows.server.ephemeral import prepare_prefect, start_server
 from sentiment.errors import ConfigError
@@ -25,6 +30,10 @@ def tune(
     context: typer.Context,
     preset: Preset = "sample",
     data: Data = None,
+    column: Column = None,
+    label_column: LabelColumn = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
     overrides: Overrides = None,
     trials: Annotated[int, typer.Option(min=1, help="Total number of trials.")] = 20,
     timeout: Annotated[
@@ -49,7 +58,9 @@ def tune(
     """
     from flows.config.presets import load_config
 
-    load_config(preset, overrides or [])  # report mistakes before Prefect starts
+    tables = table_overrides("ingest.", column, label_column, separator, encoding)
+    settings = [*tables, *(overrides or [])]
+    load_config(preset, settings)  # report mistakes before Prefect starts
     try:
         import optuna  # noqa: F401
     except ImportError:
@@ -68,7 +79,7 @@ def tune(
             preset=preset,
             data=str(data.resolve()) if data else None,
             storage=str(storage.resolve()),
-            overrides=overrides or [],
+            overrides=settings,
             trials=trials,
             timeout=timeout,
             study=study,

@@ -51,13 +51,11 @@ def load_config(
     return validated(PipelineConfig, content, value_faults(config, config.tune), what)
 
 
-def score_config(
-    columns: Sequence[str], label_column: str | None, with_text: bool, overrides: Sequence[str]
-) -> ScoreConfig:
+def score_config(overrides: Sequence[str]) -> ScoreConfig:
     """Return the settings of scoring. Raises one ConfigError that lists all errors."""
-    content: dict[str, Any] = {"columns": list(columns), "label_column": label_column}
-    content["with_text"] = with_text
-    return validated(ScoreConfig, content, apply_all(content, overrides), "The configuration")
+    content: dict[str, Any] = {}
+    errors = apply_all(content, overrides)
+    return validated(ScoreConfig, content, errors, "The configuration")
 
 
 def as_overrides(settings: Mapping[str, Any]) -> list[str]:

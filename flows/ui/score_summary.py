@@ -6,6 +6,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from sentiment.data.labels import Labels, describe_labels
 from sentiment.model.registry import OF_GENERATED
 
 Row = tuple[str, str]
@@ -34,7 +35,8 @@ def score_rows(summary: dict[str, Any]) -> Iterator[Row]:
                 yield name, f"{metrics[name]:.2%}"
     yield from drift_rows(summary)
     if rate := summary["rows_per_second"]:
-        yield "speed", f"{rate:,} rows/s, {summary['seconds']:,.1f} s"
+        shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+        yield "speed", f"{shown} rows/s, {summary['seconds']:,.1f} s"
     else:
         yield "speed", "nothing was left to score"
 
@@ -78,9 +80,10 @@ def warnings_of(summary: dict[str, Any]) -> list[str]:
             "their scores say little. Are they in another language than the training reviews?"
         )
     if others := summary["other_labels"]:
+        rows = "1 row has" if others == 1 else f"{others:,} rows have"
         warnings.append(
-            f"{others:,} rows have a label that is neither negative nor positive, so the other "
-            "labels may be misread too. Name the negative and the positive one: --set labels=[1,5]"
+            f"{rows} a label that is neither negative nor positive, so the other labels may be "
+            f"misread too. {describe_labels(summary['labels_found'], Labels(), '')}"
         )
     return warnings
 

@@ -5,6 +5,7 @@ decoders are driven here and not by ``bz2.open``, which ignores garbage after a 
 """
 
 import bz2
+import lzma
 import os
 import sys
 import zlib
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from sentiment.data.bz2_blocks import UnusualError, decode_blocks
+from sentiment.data.zips import read_member
 from sentiment.errors import ArchiveError, DataError
 from sentiment.progress import OnRead, ignore_share
 
@@ -26,6 +28,7 @@ READ_BYTES = 1 << 16
 BLOCK_BYTES = 1 << 20  # decompressed at a time: a few bytes may expand to gigabytes
 MOST_THREADS = 4  # that decode one file
 LONGEST_LINE = 1 << 26  # bytes; longer than this, the file cannot be one review per line
+XZ_MEMORY = 1 << 28  # bytes; `xz -9` needs 65 MiB to decompress
 
 
 class Decoder(Protocol):
@@ -65,20 +68,26 @@ class GzipDecoder:
 DECODERS: dict[str, Callable[[], Decoder]] = {
     ".bz2": bz2.BZ2Decompressor,
     ".gz": GzipDecoder,
+    ".xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY),
     ".zst": zstd.ZstdDecompressor,
 }
+PADDED = (".gz", ".xz")  # zeros may follow the last stream
 
 
 def read_blocks(path: Path, on_read: OnRead = ignore_share) -> Iterator[bytes]:
-    """Yield a file's content, decompressed if its suffix is .bz2, .gz or .zst.
+    """Yield a file's content, decompressed if its suffix is .bz2, .gz, .xz, .zst or .zip.
 
     A block has at most ``BLOCK_BYTES``, however well the file is packed. All concatenated streams
-    of a file are read. ``on_read`` gets the share of the compressed bytes read. Raises ArchiveError
-    if the data are truncated, corrupt or of another format, DataError if the file cannot be read.
+    of a file are read; a .zip must hold one table. ``on_read`` gets the share of the compressed
+    bytes read. Raises ArchiveError if the data are truncated, corrupt or of another format,
+    DataError if the file is empty or cannot be read.
     """
     try:
         with path.open("rb") as file:
-            # An empty file is a truncated one; a pipe, of size 0 too, cannot be read again.
+            if path.suffix.lower() == ".zip":
+                yield from read_member(path, file, BLOCK_BYTES, on_read)
+                return
+            # A pipe, of size 0 like an empty file, cannot be read again.
             packed = path.suffix.lower() == ".bz2" and os.fstat(file.fileno()).st_size > 0
             threads = _threads() if packed else 1
             if threads > 1:
@@ -97,7 +106,7 @@ def _threads() -> int:
 
 
 def _read_in_order(path: Path, file: BinaryIO, on_read: OnRead) -> Iterator[bytes]:
-    chunks = _chunks(file, on_read)
+    chunks = _chunks(path, file, on_read)
     new_decoder = DECODERS.get(path.suffix.lower())
     return chunks if new_decoder is None else _decode(path, chunks, new_decoder)
 
@@ -108,7 +117,7 @@ def _read_side_by_side(
     """Yield a bz2 file's content. Start again, in order, where its blocks cannot be told apart."""
     done = 0
     with suppress(UnusualError):
-        for block in decode_blocks(_chunks(file, on_read), threads, BLOCK_BYTES):
+        for block in decode_blocks(_chunks(path, file, on_read), threads, BLOCK_BYTES):
             yield block
             done += len(block)
         return
@@ -119,12 +128,14 @@ def _read_side_by_side(
         done = max(done - len(block), 0)
 
 
-def _chunks(file: BinaryIO, on_read: OnRead) -> Iterator[bytes]:
+def _chunks(path: Path, file: BinaryIO, on_read: OnRead) -> Iterator[bytes]:
     size, offset = os.fstat(file.fileno()).st_size, 0  # 0 for a pipe; a log may grow
     while chunk := file.read(READ_BYTES):
         offset += len(chunk)
         on_read(offset / max(size, offset))
         yield chunk
+    if not offset:
+        raise DataError(f"{path}: is empty (0 bytes). Was it written to its end?")
 
 
 def _decode(
@@ -132,7 +143,7 @@ def _decode(
 ) -> Iterator[bytes]:
     kind = path.suffix.lower().lstrip(".")
     decoder: Decoder | None = None
-    padded = False  # zeros may follow the last stream of a gzip file
+    padded = False  # only zeros may follow, or another stream
     offset = 0
     for chunk in chunks:
         data = chunk
@@ -143,16 +154,16 @@ def _decode(
             start = offset + len(chunk) - len(data)
             try:
                 yield from _blocks(decoder, data)
-            except (OSError, ValueError, zlib.error, zstd.ZstdError) as error:
+            except (OSError, ValueError, zlib.error, lzma.LZMAError, zstd.ZstdError) as error:
                 raise ArchiveError(
                     f"{path}: not valid {kind} data near byte {start:,} ({error}). "
                     "Download the file again, or rename it after its real format."
                 ) from error
             data = b""
             if decoder.eof:
-                data, decoder, padded = decoder.unused_data, None, kind == "gz"
+                data, decoder, padded = decoder.unused_data, None, path.suffix.lower() in PADDED
         offset += len(chunk)
-    if decoder is not None or offset == 0:
+    if decoder is not None:
         raise ArchiveError(
             f"{path}: truncated: its {kind} data ends inside a stream, at byte {offset:,}. "
             "Download the file again."
@@ -170,11 +181,19 @@ def _blocks(decoder: Decoder, data: bytes) -> Iterator[bytes]:
         waiting = not (decoder.eof or decoder.needs_input)
 
 
-def read_lines(path: Path, on_read: OnRead = ignore_share) -> Iterator[bytes]:
-    """Yield a file's lines without line ends (``\\n`` or ``\\r\\n``); the last may have none."""
+Blocks = Iterator[bytes]
+
+
+def read_lines(
+    path: Path, on_read: OnRead = ignore_share, through: Callable[[Blocks], Blocks] = iter
+) -> Iterator[bytes]:
+    """Yield a file's lines without line ends (``\\n`` or ``\\r\\n``); the last may have none.
+
+    ``through`` gets the blocks of the file and yields those to split, as in another encoding.
+    """
     pending: list[bytes] = []
     pending_bytes = number = 0
-    for block in read_blocks(path, on_read):
+    for block in through(read_blocks(path, on_read)):
         head, *rest = block.split(b"\n")
         pending.append(head)
         pending_bytes += len(head)

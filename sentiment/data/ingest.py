@@ -6,17 +6,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from sentiment.data.reviews import Reject, Review, read_reviews
+from sentiment.data.encodings import UTF8
+from sentiment.data.labels import are_doubtful, describe_labels
+from sentiment.data.reviews import Ignored, Reject, Review, read_reviews
+from sentiment.data.table_config import TableConfig
 from sentiment.data.tables import table_format
 from sentiment.errors import DataError, RejectRateError
 from sentiment.progress import Progress, silent
-from sentiment.settings import Settings
 
 SPLITS = ("train", "validation", "test")
 SplitRule = Literal["train", "validation", "test", "halves", "hash"]
@@ -27,8 +29,10 @@ REPORT_EVERY = 5_000  # rows
 HOPELESS = 1_000_000  # rows: if most of as many are rejected, the others are not read
 
 
-class IngestConfig(Settings):
-    """How much to read, and how many bad lines to accept."""
+class IngestConfig(TableConfig):
+    """What to read of the files, how much, and how many bad lines to accept."""
+
+    SECTION: ClassVar[str] = "ingest."
 
     train_limit: int | None = Field(
         None, ge=1, description="Read only this many lines of the training file."
@@ -44,9 +48,6 @@ class IngestConfig(Settings):
         description="Stop the run if a larger share of a file's lines is rejected.",
     )
     max_line_bytes: int = Field(262_144, ge=16, description="Reject longer lines.")
-    labels: tuple[int, int] = Field(
-        (0, 1), description="The numbers for negative and positive in tables."
-    )
     held_out: float = Field(
         0.1,
         gt=0,
@@ -54,12 +55,6 @@ class IngestConfig(Settings):
         description="Without a test file: share of reviews held out, half for validation and half "
         "for test, chosen by a hash of the text.",
     )
-
-    @model_validator(mode="after")
-    def _labels_differ(self) -> "IngestConfig":
-        if self.labels[0] == self.labels[1]:
-            raise ValueError("labels: negative and positive need different numbers")
-        return self
 
 
 class ShardWriter:
@@ -133,29 +128,29 @@ def ingest_file(
 
     ``split`` decides where the reviews go: to one split, by ``halves`` (the first half of the valid
     ones to validation, the second to test), or by ``hash`` (see ``IngestConfig.held_out``).
-    ``limit`` is the number of lines to read, None for all. Returns the lines read, the rows per
-    split and label, and the rejected lines by reason. Raises RejectRateError above
-    ``max_reject_rate``, ArchiveError or DataError if the file cannot be read to its end.
+    ``limit`` is the number of lines to read, None for all. Returns the lines read, those ignored
+    for their label, the rejected ones by reason, and the rows per split and label. Raises
+    RejectRateError above ``max_reject_rate`` and for labels that may mean something else,
+    ArchiveError or DataError if the file cannot be read to its end.
     """
     rejects = RejectWriter(out / "rejects.parquet")
-    read, share = 0, 0.0
+    read, ignored, share = 0, 0, 0.0
+    found: Counter[str] = Counter()
 
     def on_read(so_far: float) -> None:
         nonlocal share
         share = so_far
 
     records = islice(
-        read_reviews(
-            source, max_bytes=ingest.max_line_bytes, labels=ingest.labels, on_read=on_read
-        ),
+        read_reviews(source, ingest, max_bytes=ingest.max_line_bytes, found=found, on_read=on_read),
         limit,
     )
 
     def check() -> None:
-        _check_rejects(source, rejects, read, ingest.max_reject_rate, out / "rejects.parquet")
+        _check_rejects(source, rejects, read - ignored, found, ingest, out / "rejects.parquet")
 
     def valid() -> Iterator[Review]:
-        nonlocal read
+        nonlocal read, ignored
         for record in records:
             read += 1
             if read % REPORT_EVERY == 0:
@@ -164,6 +159,8 @@ def ingest_file(
                 rejects.add(record)
                 if read >= HOPELESS and rejects.reasons.total() > read / 2:
                     check()
+            elif isinstance(record, Ignored):
+                ignored += 1
             else:
                 yield record
 
@@ -173,7 +170,12 @@ def ingest_file(
         rejects.close()
     progress(read, read, share=1.0)
     check()
-    return {"read": read, "rejected": dict(sorted(rejects.reasons.items())), "rows": rows}
+    return {
+        "read": read,
+        "ignored": ignored,
+        "rejected": dict(sorted(rejects.reasons.items())),
+        "rows": rows,
+    }
 
 
 def _write_splits(
@@ -227,24 +229,48 @@ def hashed_split(text: str, held_out: float) -> str:
 
 
 def _check_rejects(
-    source: Path, rejects: RejectWriter, read: int, max_rate: float, attachment: Path
+    source: Path,
+    rejects: RejectWriter,
+    read: int,
+    found: Counter[str],
+    config: IngestConfig,
+    attachment: Path,
 ) -> None:
+    """Raise RejectRateError if too many of the rows were rejected, or the labels are in doubt.
+
+    ``read`` does not count the rows ignored for their label.
+    """
     rejected = rejects.reasons.total()
-    if not read or rejected / read <= max_rate:
+    doubtful = are_doubtful(found, config.labels)
+    if not doubtful and (not read or rejected / read <= config.max_reject_rate):
         return
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in rejects.reasons.most_common())
-    unit = "row" if table_format(source) else "line"  # from 1, the header not counted
+    unit = "row" if table_format(source, config) else "line"  # from 1, the header not counted
     first = ", ".join(f"{unit} {reject.row + 1:,} ({reject.reason})" for reject in rejects.first)
-    named = ""
-    if table_format(source) and "unknown label" in rejects.reasons:
-        named = ", set its two labels (ingest.labels=[1,5])"
+    limit = f"more than ingest.max_reject_rate allows ({config.max_reject_rate:.2%})"
+    if doubtful and rejected / read <= config.max_reject_rate:
+        limit = "and with other numbers among the labels, 1 may not mean positive"
     error = RejectRateError(
-        f"{source}: {rejected:,} of {read:,} {unit}s rejected ({rejected / read:.2%}), more than "
-        f"ingest.max_reject_rate allows ({max_rate:.2%}). By reason: {reasons}. First: {first}. "
-        f"Fix the file{named}, or raise ingest.max_reject_rate."
+        f"{source}: {rejected:,} of {read:,} {unit}s rejected ({rejected / read:.2%}), {limit}. By "
+        f"reason: {reasons}. First: {first}. {_what_to_do(rejects.reasons, found, config)}"
     )
     error.attachment = attachment
     raise error
+
+
+def _what_to_do(reasons: Counter[str], found: Counter[str], config: IngestConfig) -> str:
+    """Say how to go on, by the reason of most rejects."""
+    ((most, _),) = reasons.most_common(1)
+    if found and most == "unknown label":
+        return describe_labels(found, config.labels, config.SECTION)
+    advice = "Fix the file, or raise ingest.max_reject_rate."
+    if are_doubtful(found, config.labels):
+        advice = describe_labels(found, config.labels, config.SECTION)
+    if most == "not valid CSV":
+        return f"If quotes are plain characters in it: --set {config.SECTION}quotes=false. {advice}"
+    if most == f"invalid {UTF8.upper()}":
+        return f"Is it in another encoding? Then add --encoding latin-1 (or cp1252). {advice}"
+    return advice
 
 
 def check_splits(rows: Mapping[str, Mapping[str, int]]) -> None:

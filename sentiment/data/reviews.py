@@ -4,20 +4,21 @@ The main format is fastText's, one review per line: ``__label__1 title: body`` f
 (1 or 2 stars), ``__label__2 ...`` for a positive one (4 or 5 stars).
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import pyarrow as pa
-
-from sentiment.data.archives import read_lines
-from sentiment.data.tables import Table, open_table, refuse_twice
+from sentiment.data.columns import Columns, choose_columns
+from sentiment.data.encodings import UTF8, read_text
+from sentiment.data.labels import IGNORE, NEGATIVE, POSITIVE, Labels, count_label, label_name
+from sentiment.data.table_config import TableConfig
+from sentiment.data.tables import Table, open_table
 from sentiment.errors import DataError
 from sentiment.progress import OnRead, ignore_share
 
-NEGATIVE, POSITIVE = 0, 1
-CLASSES = {"negative": 0, "positive": 1}
-LABELS = {b"__label__1": NEGATIVE, b"__label__2": POSITIVE}
+LABEL = b"__label__"
+LABELS = {LABEL + b"1": NEGATIVE, LABEL + b"2": POSITIVE}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -30,22 +31,55 @@ class Review(NamedTuple):
 
 
 class Reject(NamedTuple):
-    """A rejected line: its row in the file (from 0), the reason, and its original bytes."""
+    """A rejected line: its row in the file (from 0), the reason, and its bytes (as UTF-8)."""
 
     row: int
     reason: str
     bytes: bytes
 
 
-def parse_line(row: int, line: bytes, max_bytes: int) -> Review | Reject:
+class Ignored(NamedTuple):
+    """A row whose label says that it is to be left out: its row in the file (from 0)."""
+
+    row: int
+
+
+class TextRow(NamedTuple):
+    """One row of a table: its text, or the reason why it has none; its other values; its bytes.
+
+    ``label`` holds the value of the label column, if there is one and the row could be read, and
+    ``kept`` those of the columns to keep.
+    """
+
+    text: str | None
+    reason: str
+    label: Sequence[Any]
+    kept: Sequence[Any]
+    raw: bytes
+
+
+def line_labels(labels: Labels) -> dict[bytes, int]:
+    """Return the meaning of each label of fastText lines: of 1 and 2, if no others are given."""
+    names = (
+        labels.meanings() if labels.are_given else {label_name(v): IGNORE for v in labels.ignore}
+    )
+    given = {LABEL + name.encode(): meaning for name, meaning in names.items()}
+    return given if labels.are_given else LABELS | given
+
+
+def parse_line(
+    row: int, line: bytes, max_bytes: int, labels: Mapping[bytes, int] = LABELS
+) -> Review | Reject | Ignored:
     """Read one line in fastText format, without its line end.
 
     The text is everything after the label and one space, unchanged.
     """
     head, separator, body = line.partition(b" ")
-    label = LABELS.get(head)
+    label = labels.get(head)
     if label is None or not separator:
         return Reject(row, _why_no_label(line, head), line)
+    if label == IGNORE:
+        return Ignored(row)
     if len(line) > max_bytes:
         return Reject(row, f"longer than {max_bytes:,} bytes", line)
     try:
@@ -74,42 +108,80 @@ def _why_no_label(line: bytes, head: bytes) -> str:
 
 
 def read_reviews(
-    path: Path, *, max_bytes: int, labels: Sequence[int], on_read: OnRead = ignore_share
-) -> Iterator[Review | Reject]:
-    """Yield every line or row of a file, in order, as a Review or a Reject.
+    path: Path,
+    config: TableConfig,
+    *,
+    max_bytes: int,
+    found: Counter[str] | None = None,
+    on_read: OnRead = ignore_share,
+) -> Iterator[Review | Reject | Ignored]:
+    """Yield every line or row of a file, in order, as a Review, a Reject or an Ignored.
 
-    The file's suffix decides the format: ``.csv``, ``.jsonl`` and ``.parquet`` are tables with the
-    columns ``label``, ``text`` (or ``content``) and optionally ``title``; all others are fastText
-    lines. ``labels`` are a table's numbers for negative and positive. ``on_read`` gets the share of
-    the file read so far.
+    The file's name decides the format: see :func:`sentiment.data.tables.open_table`; other files
+    have fastText lines. ``config`` says which columns of a table are read and what its labels mean;
+    ``found`` gets the number of rows with each label. ``on_read`` gets the share of the file read
+    so far. Raises DataError at once for missing or ambiguous columns.
     """
-    table = open_table(path, on_read)
+    table = open_table(path, config, on_read)
     if table is None:
-        lines = enumerate(read_lines(path, on_read))
-        return (parse_line(row, line, max_bytes) for row, line in lines)
-    return _table_reviews(path, table, max_bytes, labels)
+        refuse_columns(path, config)
+        lines = enumerate(read_text(path, config.encoding, on_read))
+        labels = line_labels(config.labels)
+        return (parse_line(row, line, max_bytes, labels) for row, line in lines)
+    columns = choose_columns(path, table, config, labelled=True)
+    texts = read_texts(table, columns, config.encoding, max_bytes)
+    return _reviews(texts, config.labels, Counter() if found is None else found)
 
 
-def _table_reviews(
-    path: Path, table: Table, max_bytes: int, labels: Sequence[int]
-) -> Iterator[Review | Reject]:
-    names = CLASSES | {str(number): meaning for meaning, number in enumerate(labels)}
-    columns = _columns(path, table.columns)
-    if columns[0] in table.types:
-        _check_label_type(path, table.types[columns[0]])
-    for row, record in enumerate(table.read(columns)):
-        if record.values is None:
-            yield Reject(row, record.fault, record.raw)
+def _reviews(
+    texts: Iterator[TextRow], labels: Labels, found: Counter[str]
+) -> Iterator[Review | Reject | Ignored]:
+    meanings = labels.meanings()
+    for row, (text, reason, label, _, raw) in enumerate(texts):
+        if not label:
+            yield Reject(row, reason, raw)
             continue
-        label, *parts = record.values
-        text = joined(parts)
-        name = str(label).strip().lower()
-        if name not in names:
-            yield Reject(row, "unknown label", record.raw)
-        elif fault := why_unusable(text, len(record.raw), max_bytes):
-            yield Reject(row, fault, record.raw)
+        name = label_name(label[0])
+        count_label(name, found)
+        meaning = meanings.get(name)
+        if meaning == IGNORE:
+            yield Ignored(row)
+        elif meaning is None:
+            yield Reject(row, "unknown label", raw)
+        elif text is None:
+            yield Reject(row, reason, raw)
         else:
-            yield Review(row, names[name], text)
+            yield Review(row, meaning, text)
+
+
+def refuse_columns(path: Path, config: TableConfig) -> None:
+    """Raise DataError if the settings name columns, for a file that has none."""
+    if config.columns or config.label_column:
+        raise DataError(
+            f"{path}: has lines and no columns. Remove the column options, or make a table of it "
+            "with --separator."
+        )
+
+
+def read_texts(table: Table, columns: Columns, encoding: str, max_bytes: int) -> Iterator[TextRow]:
+    """Yield every row of a table with its text, the same for training and for scoring."""
+    first, last = len(columns.texts), len(columns.texts) + bool(columns.label)
+    for record in table.read(columns.all):
+        if record.values is None:
+            yield TextRow(None, record.fault, (), (), record.raw)
+            continue
+        values = record.values
+        parts = values[:first]
+        text = joined(parts)
+        if all(part is None for part in parts):
+            reason = "null"
+        elif not all(isinstance(part, str | None) for part in parts):
+            reason = "not text"
+        else:
+            reason = why_unusable(text, len(record.raw), max_bytes, encoding)
+        yield TextRow(
+            None if reason else text, reason, values[first:last], values[last:], record.raw
+        )
 
 
 def joined(parts: Sequence[object]) -> str:
@@ -117,35 +189,12 @@ def joined(parts: Sequence[object]) -> str:
     return ": ".join(part for part in parts if isinstance(part, str) and part.strip())
 
 
-def why_unusable(text: str, size: int, max_bytes: int) -> str:
+def why_unusable(text: str, size: int, max_bytes: int, encoding: str = UTF8) -> str:
     """Return why a row of ``size`` bytes is rejected, or an empty string if it is valid."""
     if size > max_bytes:
         return f"longer than {max_bytes:,} bytes"
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return "invalid UTF-8"
+        return f"invalid {encoding.upper()}"
     return "" if text.strip() else "empty text"
-
-
-def _columns(path: Path, present: Sequence[str]) -> list[str]:
-    """Return the names of the label column and of the text columns, in reading order."""
-    named = {name.lower(): name for name in reversed(present)}
-    text = next((named[name] for name in ("text", "content") if name in named), None)
-    if "label" not in named or text is None:
-        raise DataError(
-            f"{path}: needs the columns 'label' and 'text' (or 'content') but has "
-            f"{', '.join(present) or 'none'}. Rename its columns."
-        )
-    columns = [named["label"], *([named["title"]] if "title" in named else []), text]
-    refuse_twice(path, [name.lower() for name in present], [name.lower() for name in columns])
-    return columns
-
-
-def _check_label_type(path: Path, kind: pa.DataType) -> None:
-    """Refuse boolean and float labels at once, instead of rejecting every row for them."""
-    if pa.types.is_boolean(kind) or pa.types.is_floating(kind):
-        raise DataError(
-            f"{path}: its column 'label' holds {kind} values; integers are expected (see "
-            "ingest.labels). Cast it, for example with .astype('Int64') in pandas."
-        )

@@ -1,22 +1,23 @@
-"""Reading tables of reviews from CSV, JSON lines and Parquet, one record at a time."""
+"""Reading tables of reviews from CSV, TSV, JSON lines and Parquet, one record at a time."""
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentiment.data.archives import DECODERS, read_lines
+from sentiment.data.delimited import find_separator, read_records, take_sample
+from sentiment.data.encodings import read_text
+from sentiment.data.formats import PACKED, TABLES, TableFormat, refuse_name, unpacked_name
+from sentiment.data.table_config import TableConfig
+from sentiment.data.zips import member_name
 from sentiment.errors import DataError
 from sentiment.progress import OnRead, ignore_share
 
-JSON_LINES = (".jsonl", ".ndjson", ".json")
-MOST_LINES = 1_000  # of one record: more are taken for an unclosed quote
 FIRST_LINES = 1_000  # one of these must hold a JSON object
 
 
@@ -34,31 +35,32 @@ class Table(NamedTuple):
     columns: list[str]
     read: Callable[[Sequence[str]], Iterator[Record]]
     types: Mapping[str, pa.DataType] = {}
+    has_header: bool = False  # in its first row, which may be missing
 
 
-def open_table(path: Path, on_read: OnRead = ignore_share) -> Table | None:
-    """Open a table by the suffix of its name; return None for other files.
+def open_table(path: Path, config: TableConfig, on_read: OnRead = ignore_share) -> Table | None:
+    """Open a table; return None for a file of lines.
 
-    ``.csv`` begins with a header. ``.jsonl``, ``.ndjson`` and ``.json`` hold one JSON object per
-    line; the keys of the first are the columns. Both may be compressed (``.bz2``, ``.gz``,
-    ``.zst``). ``on_read`` gets the share of the bytes, or of a Parquet file's rows, read so far.
-    Raises DataError if the file cannot be read, here or later while iterating.
+    ``.csv`` and ``.tsv`` begin with a header, unless the settings say otherwise. ``.jsonl``,
+    ``.ndjson`` and ``.json`` hold one JSON object per line; the keys of the first are the columns.
+    ``on_read`` gets the share of the bytes, or of a Parquet file's rows, read so far. Raises
+    DataError if the file cannot be read, here or later while iterating.
     """
-    kind = table_format(path)
-    if kind == "parquet" and path.suffix.lower() in DECODERS:
+    kind = table_format(path, config)
+    if kind == "parquet" and path.suffix.lower() in PACKED:
         raise DataError(f"{path}: a Parquet file is compressed inside. Decompress it first.")
-    return OPEN[kind](path, on_read) if kind else None
+    return OPEN[kind](path, config, on_read) if kind else None
 
 
-def table_format(path: Path) -> Literal["csv", "json", "parquet"] | None:
-    """Return a file's table format by its name, None for a file of lines."""
-    *_, before, last = ["", "", *(suffix.lower() for suffix in path.suffixes)]
-    suffix = before if last in DECODERS else last
-    if suffix in JSON_LINES:
-        return "json"
-    if suffix == ".csv":
-        return "csv"
-    return "parquet" if suffix == ".parquet" else None
+def table_format(path: Path, config: TableConfig) -> TableFormat | None:
+    """Return a file's table format by its name, None for a file of lines.
+
+    A separator makes a table of any text file. Raises DataError for names of other formats.
+    """
+    name = member_name(path) if path.suffix.lower() == ".zip" else unpacked_name(path)
+    refuse_name(path, name)
+    kind = TABLES.get(Path(name).suffix.lower())
+    return "csv" if kind is None and config.separator else kind
 
 
 def refuse_twice(path: Path, present: Sequence[str], used: Iterable[str]) -> None:
@@ -71,68 +73,45 @@ def refuse_twice(path: Path, present: Sequence[str], used: Iterable[str]) -> Non
             )
 
 
-def _csv(path: Path, on_read: OnRead) -> Table:
-    records = _csv_records(path, on_read)
-    header = [name.strip("\ufeff ") for name in next(records, ([], b""))[0] or []]
+def _tsv(path: Path, config: TableConfig, on_read: OnRead) -> Table:
+    return _csv(path, config.model_copy(update={"separator": config.separator or "\t"}), on_read)
+
+
+def _csv(path: Path, config: TableConfig, on_read: OnRead) -> Table:
+    lines = read_text(path, config.encoding, on_read)
+    sample = take_sample(lines)
+    separator = config.separator or find_separator(path, sample, config.quotes)
+    records = read_records(path, chain(sample, lines), separator, config.quotes)
+    first = next(records, ([], b""))
+    if config.header:
+        names = [name.strip() for name in first[0] or []]
+    else:
+        names = [str(number) for number, _ in enumerate(first[0] or [], 1)]
+        records = chain([first], records)
 
     def read(columns: Sequence[str]) -> Iterator[Record]:
-        places = [header.index(name) for name in columns]
+        places = [names.index(name) for name in columns]
         for fields, raw in records:
             if fields is None:
                 yield Record(None, "not valid CSV", raw)
-            elif len(fields) != len(header):
-                yield Record(None, f"not {len(header)} fields", raw)
+            elif len(fields) != len(names):
+                yield Record(None, f"not {len(names)} fields", raw)
             else:
                 yield Record([fields[place] for place in places], "", raw)
 
-    return Table(header, read)
+    return Table(names, read, has_header=config.header)
 
 
-def _csv_records(path: Path, on_read: OnRead) -> Iterator[tuple[list[str] | None, bytes]]:
-    """Yield each record's fields, None if they are not valid CSV, and its bytes.
-
-    Raises DataError where a quote is not closed: it would take in the rows after it.
-    """
-    consumed: list[bytes] = []
-    first, number, at_end = 1, 0, False  # lines: of the record, the last one read
-
-    def unclosed() -> DataError:
-        return DataError(
-            f"{path}: line {first:,}: a quote is opened and not closed. Double the quotes inside a "
-            "quoted field, or close it."
-        )
-
-    def lines() -> Iterator[str]:
-        nonlocal number, at_end
-        for number, line in enumerate(read_lines(path, on_read), 1):  # noqa: B007
-            if len(consumed) == MOST_LINES:
-                raise unclosed()
-            consumed.append(line)
-            yield line.decode("utf-8", "surrogateescape") + "\n"
-        at_end = True
-
-    csv.field_size_limit(max(csv.field_size_limit(), 1 << 27))
-    reader = csv.reader(lines())
-    while True:
-        consumed.clear()
-        first = number + 1
-        fields: list[str] | None
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            fields = None
-        if at_end:  # the reader looks for the next line only inside quotes
-            raise unclosed()
-        yield fields, b"\n".join(consumed)
-
-
-def _json_lines(path: Path, on_read: OnRead) -> Table:
-    lines = read_lines(path, on_read)
+def _json_lines(path: Path, config: TableConfig, on_read: OnRead) -> Table:
+    lines = read_text(path, config.encoding, on_read)
     before: list[bytes] = []  # lines up to the first object, whose keys are the columns
     columns: list[str] = []
     for line in islice(lines, FIRST_LINES):
+        if not any(before) and _begins_array(line):
+            raise DataError(
+                f"{path}: no JSON object in a line of its own, but a JSON array. Write one object "
+                "per line, as pandas does with to_json(..., orient='records', lines=True)."
+            )
         before.append(line)
         first = _json_object(line)
         if isinstance(first, dict):
@@ -154,10 +133,20 @@ def _json_lines(path: Path, on_read: OnRead) -> Table:
     return Table(columns, read)
 
 
+def _begins_array(line: bytes) -> bool:
+    """Return whether a line begins an array of objects, which may end on another line."""
+    if not line.lstrip().startswith(b"["):
+        return False
+    try:
+        return any(isinstance(each, dict) for each in json.loads(line))
+    except (ValueError, RecursionError):
+        return True
+
+
 def _json_object(line: bytes) -> dict[str, Any] | str:
     """Return a line's object, or why it has none."""
     try:
-        found = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
+        found = json.loads(line)
     except UnicodeDecodeError:
         return "invalid UTF-8"
     except (ValueError, RecursionError):
@@ -165,7 +154,7 @@ def _json_object(line: bytes) -> dict[str, Any] | str:
     return found if isinstance(found, dict) else "no JSON object"
 
 
-def _parquet(path: Path, on_read: OnRead) -> Table:
+def _parquet(path: Path, config: TableConfig, on_read: OnRead) -> Table:
     def read(columns: Sequence[str]) -> Iterator[Record]:
         with _parquet_file(path) as file:
             done = 0
@@ -190,8 +179,9 @@ def _parquet_file(path: Path) -> Iterator[pq.ParquetFile]:
         raise DataError(f"{path}: cannot be read as Parquet ({error}).") from error
 
 
-OPEN: dict[str, Callable[[Path, OnRead], Table]] = {
+OPEN: dict[TableFormat, Callable[[Path, TableConfig, OnRead], Table]] = {
     "csv": _csv,
+    "tsv": _tsv,
     "json": _json_lines,
     "parquet": _parquet,
 }

@@ -72,7 +72,9 @@ def render_markdown(report: Report) -> str:
         parts += ["## Data", table(splits[0], splits[1:]), sections.leaks(report)]
         parts += [f"**Warning:** {warning}" for warning in sections.data_warnings(report)]
         rejects = [tuple(map(escape, row)) for row in sections.rejects(report)]
-        parts.append(table(("File", "Lines", "Rejected", "Reasons"), rejects))
+        parts.append(
+            table(("File", "Lines", "Ignored by their label", "Rejected", "Reasons"), rejects)
+        )
     if report.details:
         parts += ["## Details", text_table(("Detail", "Value"), report.details.items())]
     if report.settings:

@@ -196,12 +196,13 @@ def data_warnings(report: Report) -> list[str]:
 
 
 def rejects(report: Report) -> list[tuple[str, ...]]:
-    """Return a row per input file: name, lines read, lines rejected, reasons."""
+    """Return a row per input file: name, lines read, ignored for their label, rejected, reasons."""
     files = report.data["files"] if report.data else []
     return [
         (
             each["name"],
             f"{each['read']:,}",
+            f"{each['ignored']:,}",
             f"{sum(each['rejected'].values()):,}",
             ", ".join(f"{why}: {count:,}" for why, count in each["rejected"].items()) or NO_VALUE,
         )

@@ -1,32 +1,45 @@
 """Reading texts to score from files, labelled or not, including rows that cannot be scored."""
 
-import math
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import pyarrow as pa
 from pydantic import Field
 
-from sentiment.data.archives import read_lines
-from sentiment.data.reviews import BYTE_ORDER_MARK, CLASSES, LABELS, joined, why_unusable
-from sentiment.data.tables import Table, open_table, refuse_twice
+from sentiment.data.columns import choose_columns
+from sentiment.data.encodings import read_text
+from sentiment.data.labels import label_name
+from sentiment.data.reviews import (
+    LABEL,
+    TextRow,
+    line_labels,
+    read_texts,
+    refuse_columns,
+    why_unusable,
+)
+from sentiment.data.table_config import TableConfig
+from sentiment.data.tables import open_table
 from sentiment.errors import DataError
 from sentiment.scoring.drift import DriftConfig
-from sentiment.settings import Settings, operational
+from sentiment.settings import operational
 
-OTHER = -1  # a label that is neither negative nor positive
+OTHER = -2  # a label whose meaning is not known
+SCORES = pa.schema(
+    [
+        ("row", pa.int64()),  # in the input file, from 0
+        ("label", pa.string()),  # negative or positive; null in a row that cannot be scored
+        ("probability", pa.float64()),  # that the review is positive
+        ("reason", pa.string()),  # why a row cannot be scored
+        ("given_label", pa.string()),  # the input's own label, if it has one
+    ]
+)
 
 
-class ScoreConfig(Settings):
+class ScoreConfig(TableConfig):
     """What to read of the files, and what to write of their scores."""
 
-    columns: tuple[str, ...] = Field(
-        (), description="Text columns of a table, joined in this order."
-    )
-    label_column: str | None = Field(None, description="Label column of a table.")
-    labels: tuple[int | str, int | str] = Field(
-        (0, 1), description="The values for negative and positive in the label column."
-    )
     threshold: float | None = Field(
         None,
         ge=0,
@@ -35,108 +48,99 @@ class ScoreConfig(Settings):
         "threshold if null.",
     )
     with_text: bool = Field(False, description="Also write the texts.")
+    keep: tuple[str, ...] = Field((), description="Columns of a table to write beside the scores.")
+    format: Literal["parquet", "csv", "jsonl"] = Field(
+        "parquet", description="Format of the scores."
+    )
     chunk_size: int = Field(50_000, ge=1, description="Rows per output file.")
     max_bytes: int = Field(262_144, ge=16, description="Do not score longer rows.")
+    max_bad_rate: float = operational(
+        0.1,
+        ge=0,
+        le=1,
+        description="Fail, with all scores written, if a larger share of a file's rows has none.",
+    )
     drift: DriftConfig = operational(
         DriftConfig(), description="When to warn that the reviews differ from the training reviews."
     )
 
 
 class Entry(NamedTuple):
-    """One row: its text, or the reason why it has none; its label 0 or 1, ``OTHER``, or None."""
+    """One row: its text, or the reason why it has none; its label; the values to keep.
+
+    The label is 0 or 1, ``IGNORE``, ``OTHER``, or None. ``name`` is what the file calls it.
+    """
 
     text: str | None
     reason: str | None
     label: int | None
+    name: str = ""
+    kept: tuple[Any, ...] = ()
 
 
-def read_entries(path: Path, config: ScoreConfig) -> Iterator[Entry]:
-    """Yield every line of a text file, or row of a table, in order.
+class Input(NamedTuple):
+    """A file's rows, to be read once, and the types of the columns to keep."""
 
-    A line may begin with a fastText label (``__label__1``), which is not part of its text. Raises
-    DataError at once for missing or ambiguous columns, and for a damaged file when the damage is
-    reached.
+    entries: Iterator[Entry]
+    kept: pa.Schema
+
+
+def open_input(path: Path, config: ScoreConfig) -> Input:
+    """Open a file: every line of a text file, or row of a table, in order.
+
+    A line may begin with a fastText label (``__label__1``), which is not part of its text. Kept
+    columns have their type in Parquet, and are text in other files. Raises DataError at once for
+    missing or ambiguous columns, and for a damaged file when the damage is reached.
     """
-    table = open_table(path)
-    if table is not None:
-        columns = _text_columns(path, table.columns, config.columns)
-        return _rows(table, columns, _label_column(path, table.columns, config), config)
-    if config.columns or config.label_column:
-        raise DataError(f"{path}: has lines and no columns. Remove the column options.")
-    return (_line(line, config.max_bytes) for line in _without_mark(read_lines(path)))
+    if clash := [name for name in config.keep if name in (*SCORES.names, "text")]:
+        raise DataError(
+            f"{path}: the scores have a column {clash[0]!r} of their own, so it cannot be kept. "
+            "Rename it in the file" + (", or use --with-text." if clash[0] == "text" else ".")
+        )
+    table = open_table(path, config)
+    if table is None:
+        refuse_columns(path, config)
+        return Input(_line_entries(path, config), pa.schema([]))
+    columns = choose_columns(path, table, config, labelled=False, kept=config.keep)
+    meanings = config.labels.meanings()
+    texts = read_texts(table, columns, config.encoding, config.max_bytes)
+    kept = pa.schema([(n, _kept_type(table.types.get(n), config)) for n in columns.kept])
+    return Input((_entry(row, meanings, kept) for row in texts), kept)
 
 
-def _without_mark(lines: Iterator[bytes]) -> Iterator[bytes]:
-    for first in lines:
-        yield first.removeprefix(BYTE_ORDER_MARK)
-        break
-    yield from lines
+def _line_entries(path: Path, config: ScoreConfig) -> Iterator[Entry]:
+    labels = line_labels(config.labels)
+    for line in read_text(path, config.encoding):
+        label, name, body = None, "", line
+        if line.startswith(LABEL):
+            head, *rest = line.split(maxsplit=1)
+            label, body = labels.get(head, OTHER), rest[0] if rest else b""
+            name = head.decode("utf-8", "replace")
+        text = body.decode("utf-8", "surrogateescape")
+        reason = why_unusable(text, len(line), config.max_bytes, config.encoding)
+        yield Entry(None if reason else text, reason or None, label, name)
 
 
-def _line(line: bytes, max_bytes: int) -> Entry:
-    label, body = None, line
-    if line.startswith(b"__label__"):
-        head, *rest = line.split(maxsplit=1)
-        label, body = LABELS.get(head, OTHER), rest[0] if rest else b""
-    return _entry(body.decode("utf-8", "surrogateescape"), len(line), max_bytes, label)
-
-
-def _entry(text: str, size: int, max_bytes: int, label: int | None) -> Entry:
-    reason = why_unusable(text, size, max_bytes)
-    return Entry(None, reason, label) if reason else Entry(text, None, label)
-
-
-def _rows(
-    table: Table, columns: list[str], label_column: str | None, config: ScoreConfig
-) -> Iterator[Entry]:
-    classes = CLASSES | {str(name).lower(): number for number, name in enumerate(config.labels)}
-    for record in table.read([*columns, *([label_column] if label_column else [])]):
-        if record.values is None:
-            yield Entry(None, record.fault, None)
-            continue
-        parts = record.values[: len(columns)]
-        label = _label(record.values[-1], classes) if label_column else None
-        if all(part is None for part in parts):
-            yield Entry(None, "null", label)
-        elif not all(isinstance(part, str | None) for part in parts):
-            yield Entry(None, "not text", label)
-        else:
-            yield _entry(joined(parts), len(record.raw), config.max_bytes, label)
-
-
-def _label(value: object, classes: dict[str, int]) -> int | None:
-    """Return a label's class, None for a null or empty one."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # as pandas writes integers in a column with nulls
-    name = str(value).strip().lower()
-    if value is None or not name or (isinstance(value, float) and math.isnan(value)):
-        return None
-    return classes.get(name, OTHER)
-
-
-def _text_columns(path: Path, present: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    if wanted:
-        return [_present(path, present, name) for name in wanted]
-    named = {name.lower(): name for name in reversed(present)}
-    texts = [named[name] for name in ("text", "content") if name in named]
-    if len(texts) == 1:  # as `sentiment run` reads such a table
-        columns = [*([named["title"]] if "title" in named else []), texts[0]]
-        refuse_twice(path, [name.lower() for name in present], [name.lower() for name in columns])
-        return columns
-    if len(present) == 1 and not texts:
-        return list(present)
-    raise DataError(
-        f"{path}: which column holds the text? It has {', '.join(present) or 'none'}. "
-        "Name it with --column (repeat to join several)."
+def _entry(row: TextRow, meanings: dict[str, int], kept: pa.Schema) -> Entry:
+    name = label_name(row.label[0]) if row.label else ""
+    label = meanings.get(name, OTHER) if name else None
+    values = row.kept or (None,) * len(kept)
+    texts = tuple(
+        _as_text(value) if field.type == pa.string() else value
+        for field, value in zip(kept, values, strict=True)
     )
+    return Entry(row.text, row.reason or None, label, name, texts)
 
 
-def _label_column(path: Path, present: Sequence[str], config: ScoreConfig) -> str | None:
-    return _present(path, present, config.label_column) if config.label_column else None
+def _kept_type(kind: pa.DataType | None, config: ScoreConfig) -> pa.DataType:
+    """Return the type of a column to keep; a CSV file takes no lists."""
+    is_text = kind is None or (config.format == "csv" and pa.types.is_nested(kind))
+    return pa.string() if is_text else kind
 
 
-def _present(path: Path, present: Sequence[str], name: str) -> str:
-    if name not in present:
-        raise DataError(f"{path}: no column {name!r}. It has {', '.join(present) or 'none'}.")
-    refuse_twice(path, present, [name])
-    return name
+def _as_text(value: Any) -> str | None:
+    """Return a value as text that can be written: JSON, if it is not text already."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,41 +1,38 @@
-"""Scoring one file into Parquet parts of a fixed number of rows, each with its own tally.
+"""Scoring one file into parts of a fixed number of rows, each with its own tally.
 
-A part appears complete, with the counts of its rows in its metadata. So an existing part need not
-be read again, and a summary is a sum over parts.
+A part appears complete, with the counts of its rows in its metadata; those of a CSV or JSON part
+are in a file of their own, which is written after it. So an existing part need not be read again,
+and a summary is a sum over parts.
 """
 
+import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.csv as pc
 import pyarrow.parquet as pq
 from pydantic import Field
 
 from sentiment.classifier import LABELS, Classifier
+from sentiment.data.labels import MOST_VALUES, count_label
 from sentiment.errors import DataError
 from sentiment.evaluation.metrics import confusion_counts, cross_entropy
-from sentiment.files import FileState, is_in_state, replacing
+from sentiment.files import FileState, is_in_state, read_json, replacing
 from sentiment.model.profile import Profile
 from sentiment.model.texts import WINDOW, Scores, barely_known
-from sentiment.scoring.inputs import OTHER, Entry, ScoreConfig, read_entries
+from sentiment.scoring.inputs import OTHER, SCORES, Entry, ScoreConfig, open_input
 from sentiment.settings import Settings
 
-SCORES = pa.schema(
-    [
-        ("row", pa.int64()),  # in the input file, from 0
-        ("label", pa.string()),  # negative or positive; null in a row that cannot be scored
-        ("probability", pa.float64()),  # that the review is positive
-        ("reason", pa.string()),  # why a row cannot be scored
-        ("given_label", pa.string()),  # the input's own label, if it has one
-    ]
-)
 TALLY = b"sentiment.tally"
 WINDOW_CHARACTERS = 1 << 24
+LONGEST_LABEL = 60  # characters of a label in the summary
 NO_COUNTS = confusion_counts(np.zeros(0, np.bool_), np.zeros(0, np.bool_))
 
 
@@ -49,6 +46,7 @@ class Tally(Settings):
     loss: float = 0.0  # summed over them, in nats
     other_labels: int = 0
     barely_known: int = 0  # scored rows of which the model knows fewer than half of the words
+    labels_found: dict[str, int] = Field({})
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(
@@ -61,6 +59,9 @@ class Tally(Settings):
             loss=self.loss + other.loss,
             other_labels=self.other_labels + other.other_labels,
             barely_known=self.barely_known + other.barely_known,
+            labels_found=dict(
+                (Counter(self.labels_found) + Counter(other.labels_found)).most_common(MOST_VALUES)
+            ),
         )
 
     def summary(self) -> dict[str, Any]:
@@ -92,20 +93,20 @@ class FileScoring:
         self._file, self._state, self._folder = file, state, folder
         self._classifier = classifier
         self._config, self._advance = config, advance
-        fields = [SCORES.field("row"), pa.field("text", pa.string()), *list(SCORES)[1:]]
-        self._schema = pa.schema(fields) if config.with_text else SCORES
 
     def run(self) -> Tally:
         """Write the missing parts; return the tally of all."""
         size = self._config.chunk_size
-        entries = read_entries(self._file, self._config)
+        entries, kept = open_input(self._file, self._config)
+        schema = _schema(self._config, kept)
         total, skipped = Tally(), 0
         for number in count():
-            path = self._folder / f"part-{number:05d}.parquet"
+            path = self._folder / f"part-{number:05d}.{self._config.format}"
             tally = read_tally(path)
             if tally is None:
                 deque(islice(entries, skipped), maxlen=0)  # rows of existing parts
-                tally, skipped = self._write_part(path, islice(entries, size), number * size), 0
+                tally = self._write_part(path, islice(entries, size), number * size, schema)
+                skipped = 0
             else:
                 skipped += size
             total += tally
@@ -113,19 +114,26 @@ class FileScoring:
                 break
         return total
 
-    def _write_part(self, path: Path, entries: Iterator[Entry], row: int) -> Tally:
+    def _write_part(
+        self, path: Path, entries: Iterator[Entry], row: int, schema: pa.Schema
+    ) -> Tally:
         tally = Tally()
         with (
             replacing(path) as unfinished,
-            pq.ParquetWriter(unfinished, self._schema, compression="zstd") as writer,
+            WRITERS[self._config.format](unfinished, schema) as writer,
         ):
             for window in _windows(entries):
-                table, counted = self._score(window, row + tally.rows)
+                table, counted = self._score(window, row + tally.rows, schema)
                 writer.write_table(table)
                 tally += counted
                 self._advance(len(window))
-            writer.add_key_value_metadata({TALLY: tally.model_dump_json()})
+            if isinstance(writer, pq.ParquetWriter):
+                writer.add_key_value_metadata({TALLY: tally.model_dump_json()})
             self._check_unchanged()
+        if path.suffix != ".parquet":
+            record = {"bytes": path.stat().st_size, "tally": tally.model_dump(mode="json")}
+            with replacing(tally_file(path)) as unfinished:
+                unfinished.write_text(json.dumps(record) + "\n", encoding="utf-8")
         return tally
 
     def _check_unchanged(self) -> None:
@@ -136,7 +144,7 @@ class FileScoring:
                 "command again with --force."
             )
 
-    def _score(self, window: list[Entry], row: int) -> tuple[pa.Table, Tally]:
+    def _score(self, window: list[Entry], row: int, schema: pa.Schema) -> tuple[pa.Table, Tally]:
         places = np.array([n for n, entry in enumerate(window) if entry.text is not None], np.int64)
         texts = [entry.text for entry in window if entry.text is not None]
         scores = self._classifier.score(texts)
@@ -148,6 +156,10 @@ class FileScoring:
         for place, p, positive in zip(places, scores.probabilities, predicted, strict=True):
             probabilities[place], labels[place] = float(p), LABELS[int(positive)]
         columns = {
+            **{
+                name: [entry.kept[n] for entry in window]
+                for n, name in enumerate(self._config.keep)
+            },
             "row": np.arange(row, row + len(window)),
             "text": [entry.text for entry in window],
             "label": labels,
@@ -158,8 +170,7 @@ class FileScoring:
             ],
         }
         table = pa.table(
-            [pa.array(columns[field.name], field.type) for field in self._schema],
-            schema=self._schema,
+            [pa.array(columns[field.name], field.type) for field in schema], schema=schema
         )
         given = np.array([-1 if e.label is None else e.label for e in window], np.int64)[places]
         return table, _tally(window, scores, predicted, given)
@@ -173,6 +184,10 @@ def _tally(
 ) -> Tally:
     """Count a window; ``given`` are the input labels of its scored rows, negative for none."""
     labelled = given >= 0
+    found: Counter[str] = Counter()
+    for entry in window:
+        if entry.name:
+            count_label(entry.name[:LONGEST_LABEL], found)
     positive, p = given[labelled] == 1, scores.probabilities[labelled]
     return Tally(
         rows=len(window),
@@ -182,6 +197,7 @@ def _tally(
         loss=cross_entropy(positive, p) * len(p) if len(p) else 0.0,
         other_labels=sum(entry.label == OTHER for entry in window),
         barely_known=int(barely_known(scores).sum()),
+        labels_found=dict(found),
     )
 
 
@@ -199,9 +215,54 @@ def _windows(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
         yield window
 
 
+class Writer(Protocol):
+    """Writes tables of one schema to a file."""
+
+    def write_table(self, table: pa.Table) -> None: ...
+
+
+class JsonWriter:
+    """Writes the rows of tables as JSON, one object per line."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write_table(self, table: pa.Table) -> None:
+        for row in table.to_pylist():
+            self._file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+
+
+@contextmanager
+def _json_writer(path: Path, schema: pa.Schema) -> Iterator[JsonWriter]:
+    with path.open("w", encoding="utf-8") as file:
+        yield JsonWriter(file)
+
+
+WRITERS: dict[str, Callable[[Path, pa.Schema], AbstractContextManager[Writer]]] = {
+    "parquet": lambda path, schema: pq.ParquetWriter(path, schema, compression="zstd"),
+    "csv": lambda path, schema: pc.CSVWriter(path, schema),
+    "jsonl": _json_writer,
+}
+
+
+def _schema(config: ScoreConfig, kept: pa.Schema) -> pa.Schema:
+    """Return the columns to write: those to keep and the scores."""
+    text = [pa.field("text", pa.string())] if config.with_text else []
+    return pa.schema([*kept, SCORES.field("row"), *text, *list(SCORES)[1:]])
+
+
+def tally_file(part: Path) -> Path:
+    """Return where the tally of a CSV or JSON part is; readers of folders ignore the underscore."""
+    return part.with_name(f"_{part.stem}.json")
+
+
 def read_tally(part: Path) -> Tally | None:
     """Return a part's tally, None if the part is missing or damaged."""
     try:
-        return Tally.model_validate_json(pq.read_metadata(part).metadata[TALLY])
+        if part.suffix == ".parquet":
+            return Tally.model_validate_json(pq.read_metadata(part).metadata[TALLY])
+        record = read_json(tally_file(part))
+        whole = record["bytes"] == part.stat().st_size
+        return Tally.model_validate(record["tally"]) if whole else None
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
         return None

@@ -1,4 +1,4 @@
-"""Scoring of whole files, each into a folder of Parquet parts, so that a run can resume."""
+"""Scoring of whole files, each into a folder of parts, so that a run can resume."""
 
 import json
 import os
@@ -11,7 +11,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from sentiment.classifier import Classifier
-from sentiment.errors import ConfigError, DataError, StorageError
+from sentiment.data.formats import TABLES, unpacked_name
+from sentiment.data.labels import are_doubtful
+from sentiment.errors import ConfigError, DataError, RejectRateError, StorageError
 from sentiment.evaluation.metrics import metrics_from_counts
 from sentiment.files import FileState, advice, file_state, read_json, replacing
 from sentiment.model.bundle import Bundle
@@ -22,7 +24,8 @@ from sentiment.scoring.inputs import ScoreConfig
 from sentiment.scoring.parts import FileScoring, Tally
 
 MANIFEST = "_manifest.json"  # readers of Parquet folders ignore names with an underscore
-SUMMARY = "scores.json"
+SUMMARY = "_scores.json"
+CHANGES = {"input": "another input", "model": "another model", "settings": "other settings"}
 
 
 def score_files(
@@ -34,13 +37,13 @@ def score_files(
     force: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Score every row of the files; write ``out/scores.json`` and return its content.
+    """Score every row of the files; write ``out/_scores.json`` and return its content.
 
     A file's scores are ``out/<its name>/part-00000.parquet`` and so on, with the columns of
-    ``SCORES`` (and ``text``, if wanted) and one row per input row, in order. Existing parts are
-    kept if input, model and settings are unchanged; otherwise ConfigError is raised, or with
-    ``force`` they are removed first. The result also has ``seconds`` and ``rows_per_second`` of
-    this call.
+    ``SCORES`` (and ``text`` and those to keep, if wanted) and one row per input row, in order.
+    Existing parts are kept if input, model and settings are unchanged; otherwise ConfigError is
+    raised, or with ``force`` they are removed first. The result also has ``seconds`` and
+    ``rows_per_second`` of this call.
 
     Raises StorageError if ``out`` cannot be written, DataError if an input cannot be used or
     changes meanwhile.
@@ -78,12 +81,35 @@ def score_files(
             f"{advice(error, 'choose another --out')} The same command resumes."
         ) from error
     seconds = time.monotonic() - started
-    return {**summary, "seconds": round(seconds, 2), "rows_per_second": round(done / seconds)}
+    return {**summary, "seconds": round(seconds, 2), "rows_per_second": done / seconds}
+
+
+def check_bad_rows(summary: dict[str, Any], out: Path, config: ScoreConfig) -> None:
+    """Raise RejectRateError if too many rows of a file have no score; what is written stays."""
+    for file in summary["files"]:
+        bad, rows = file["bad_rows"], file["rows"]
+        if not rows or bad / rows <= config.max_bad_rate:
+            continue
+        reasons = file["bad_rows_by_reason"]
+        by_reason = ", ".join(f"{why}: {number:,}" for why, number in reasons.items())
+        encoding = "Is it in another encoding? Then add --encoding latin-1 (or cp1252). "
+        raise RejectRateError(
+            f"{file['input']}: {bad:,} of {rows:,} rows have no score ({bad / rows:.2%}), more "
+            f"than max_bad_rate allows ({config.max_bad_rate:.2%}). By reason: {by_reason}. "
+            f"{encoding * ('invalid UTF-8' in reasons)}The scores are in {out / file['folder']}. "
+            "Fix the file, or raise max_bad_rate."
+        )
 
 
 def _check(files: Sequence[Path], out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise StorageError(f"{out}: is not a folder. Choose another --out.")
+    suffix = Path(unpacked_name(out)).suffix.lower()
+    if suffix in (".txt", *TABLES) and not out.exists():
+        raise ConfigError(
+            f"{out}: named like a file, but the scores are a folder with parts for each input. "
+            f"Name a folder, as in --out {out.name.split('.')[0] or 'scores'} --format csv."
+        )
     for file in files:
         if not file.is_file():
             raise DataError(f"{file}: no such file.")
@@ -118,7 +144,7 @@ def _manifest(state: FileState, model: str, config: ScoreConfig) -> dict[str, An
 def _prepare(folder: Path, manifest: dict[str, Any], force: bool) -> None:
     """Prepare the folder for scores made from what the manifest describes, or refuse."""
     folder.mkdir(exist_ok=True)
-    for pattern in (".part-*", f".{MANIFEST}-*"):  # left by a killed run
+    for pattern in (".part-*", "._part-*", f".{MANIFEST}-*"):  # left by a killed run
         for unfinished in folder.glob(pattern):
             unfinished.unlink()
     try:
@@ -127,13 +153,14 @@ def _prepare(folder: Path, manifest: dict[str, Any], force: bool) -> None:
         before = None
     if before == manifest:
         return
-    parts = list(folder.glob("part-*.parquet"))
+    parts = [*folder.glob("part-*"), *folder.glob("_part-*")]
     if parts and not force:
         known = before if isinstance(before, dict) else {}
-        changed = [name for name, value in manifest.items() if known.get(name) != value]
+        *others, last = [CHANGES[n] for n, value in manifest.items() if known.get(n) != value]
+        changed = f"{', '.join(others)} and {last}" if others else last
         raise ConfigError(
-            f"{folder} holds scores made with another {' and '.join(changed)}. Choose another "
-            "--out, or overwrite them with --force."
+            f"{folder} holds scores made with {changed}. Choose another --out, or overwrite them "
+            "with --force."
         )
     for part in parts:
         part.unlink()
@@ -154,7 +181,7 @@ def _summary(
     total = sum(tallies.values(), Tally())
     labelled = sum(total.confusion.values())
     metrics = None
-    if labelled:
+    if labelled and not are_doubtful(total.labels_found, config.labels):
         metrics = {**metrics_from_counts(total.confusion), "loss": total.loss / labelled}
     moved = None
     if bundle.profile is not None and total.profile.reviews:
@@ -166,6 +193,7 @@ def _summary(
         "threshold": bundle.config.threshold if config.threshold is None else config.threshold,
         **total.summary(),
         "other_labels": total.other_labels,
+        "labels_found": dict(sorted(total.labels_found.items())),
         "metrics": metrics,
         "drift": moved,
         "files": [

@@ -70,7 +70,7 @@ def test_a_killed_run_resumes_with_the_parts_that_are_missing(
         kill_after_parts(arguments, folder, parts)
     done = {path: path.stat().st_mtime_ns for path in folder.glob("part-*")}
     assert 6 <= len(done) < ROWS // CHUNK
-    assert not (out / "scores.json").exists()
+    assert not (out / "_scores.json").exists()
     summary = result_of(run_sentiment(*arguments, OMP_NUM_THREADS="1"))
     assert summary["rows"] == summary["scored"] == summary["metrics"]["rows"] == ROWS
     assert {path: path.stat().st_mtime_ns for path in done} == done

@@ -233,7 +233,7 @@ def test_an_interrupted_score_resumes_where_it_was(
         score_files([source], stopped, model=real.model, config=config, progress=interrupt)
     kept = {path: path.stat().st_mtime_ns for path in (stopped / source.name).glob("*.parquet")}
     assert [path.name for path in sorted(kept)] == ["part-00000.parquet", "part-00001.parquet"]
-    assert not (stopped / "scores.json").exists()
+    assert not (stopped / "_scores.json").exists()
     summary = score_files([source], stopped, model=real.model, config=config)
     assert summary["rows"] == summary["metrics"]["rows"] == SCORED
     assert {path: path.stat().st_mtime_ns for path in kept} == kept

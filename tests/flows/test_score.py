@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from flows.cli.main import main
+from flows.cli.options import table_overrides
 from flows.config.presets import score_config
 from flows.ui.reporters import LineReporter, reporting
 from flows.ui.score_summary import score_rows, scores_markdown, scores_table, warnings_of
@@ -53,7 +54,7 @@ def test_the_command_prints_one_json_document(
     summary = json.loads(stdout)
     assert (summary["rows"], summary["scored"], summary["bad_rows"]) == (31, 30, 1)
     assert summary["metrics"]["rows"] == 30
-    written = json.loads((tmp_path / "out" / "scores.json").read_text())
+    written = json.loads((tmp_path / "out" / "_scores.json").read_text())
     assert written == {name: summary[name] for name in written}
     assert summary.keys() - written.keys() == {"seconds", "rows_per_second"}
     assert "text" in pq.read_table(tmp_path / "out" / source.name).column_names
@@ -66,7 +67,7 @@ def test_the_command_shows_a_table_and_warns(
     path.write_text("id,note\n" + "1,\n2,Ganz wundervoll\n" * 40)
     status, stdout, stderr = run(
         capsys, path, "--out", tmp_path / "out", "--model", model, "--column", "note",
-        "--set", "drift.label_share=1", "--set", "chunk_size=9",
+        "--set", "drift.label_share=1", "--set", "chunk_size=9", "--set", "max_bad_rate=0.5",
     )  # fmt: skip
     assert status == 0
     assert "empty text: 40" in stdout
@@ -101,21 +102,25 @@ def test_an_error_is_one_message_and_status_1(
 
 
 def test_settings_come_from_options() -> None:
-    config = score_config(["a", "b"], "stars", True, ["labels=[1, 5]", "drift.length_psi=0.3"])
-    assert (config.columns, config.label_column, config.with_text) == (("a", "b"), "stars", True)
+    options = table_overrides("", ["a", "b"], "stars", ";", "latin-1")
+    config = score_config([*options, "labels={negative: 1, positive: 5}", "drift.length_psi=0.3"])
+    assert (config.columns, config.label_column) == (("a", "b"), "stars")
+    assert (config.separator, config.encoding) == (";", "iso8859-1")
+    assert config.labels.meanings().items() >= {"1": 0, "5": 1}.items()
     assert config.drift.length_psi == 0.3
-    assert score_config([], None, False, []) == ScoreConfig()
+    assert score_config(table_overrides("", None, None, None, None)) == ScoreConfig()
 
 
 def test_all_errors_are_listed_at_once() -> None:
     with pytest.raises(ConfigError, match=r"has 2 errors:\n  threshold.*\n  chunk_size"):
-        score_config([], None, False, ["chunk_size=0", "threshold=2"])
+        score_config(["chunk_size=0", "threshold=2"])
 
 
 SUMMARY: dict[str, Any] = {
     "model": "storage/models/latest",
     "rows": 3, "scored": 2, "bad_rows": 1, "bad_rows_by_reason": {"null": 1},
-    "positive": 1, "positive_share": 0.5, "other_labels": 0, "barely_known": 0,
+    "positive": 1, "positive_share": 0.5, "other_labels": 0, "labels_found": {},
+    "barely_known": 0,
     "metrics": None, "drift": None,
     "files": [{
         "input": "a.csv", "rows": 3, "bad_rows": 1, "bad_rows_by_reason": {"null": 1},
@@ -131,14 +136,20 @@ def test_a_summary_without_a_profile_says_so() -> None:
     (barely,) = warnings_of({**SUMMARY, "scored": 100, "barely_known": 6})
     assert "fewer than half of the words of 6 rows" in barely
     assert warnings_of({**SUMMARY, "scored": 100, "barely_known": 5}) == []
-    (warning,) = warnings_of({**SUMMARY, "other_labels": 3})
-    assert warning.startswith("3 rows have a label") and "--set labels=" in warning
+    (warning,) = warnings_of({**SUMMARY, "other_labels": 3, "labels_found": {"1": 4, "2": 3}})
+    assert warning.startswith("3 rows have a label")
+    assert "'1' (4), '2' (3)" in warning
+    assert "--set 'labels={negative: [1], positive: [2]}'" in warning
+    (warning,) = warnings_of({**SUMMARY, "other_labels": 1, "labels_found": {"meh": 1}})
+    assert warning.startswith("1 row has a label")
     assert scores_table(SUMMARY).row_count == len(list(score_rows(SUMMARY)))
     assert "| `a.csv` | 3 | 1 (null: 1) |  |" in scores_markdown(SUMMARY)
 
 
 def test_the_speed_is_that_of_this_call() -> None:
     assert ("speed", "6 rows/s, 0.5 s") in list(score_rows(SUMMARY))
+    slow = {**SUMMARY, "rows_per_second": 0.04}
+    assert ("speed", "0.04 rows/s, 0.5 s") in list(score_rows(slow))
     done = {**SUMMARY, "rows_per_second": 0}
     assert ("speed", "nothing was left to score") in list(score_rows(done))
 

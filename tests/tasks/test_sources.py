@@ -48,7 +48,7 @@ def test_names_say_what_a_file_is_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["test.ft.txt.xz", "test.ft.txt.bz2.part", "my-test.tsv", "validation.xlsx"]
+    "name", ["test.ft.txt.lz", "test.ft.txt.bz2.part", "my-test.tab", "validation.xlsx"]
 )
 def test_a_split_whose_only_file_cannot_be_read_is_an_error(tmp_path: Path, name: str) -> None:
     touch(tmp_path, "train.ft.txt", name)
@@ -76,10 +76,50 @@ def test_one_file_is_for_training(tmp_path: Path) -> None:
     assert find_sources(tmp_path / "reviews.txt") == [Source("train", tmp_path / "reviews.txt")]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["reviews.csv"],
+        ["reviews.parquet", "README.txt", "LICENSE.txt", "_SUCCESS", ".hidden.csv", "notes.md"],
+        ["part-00.csv", "part-01.csv", "part-02.csv"],
+        ["part-00000-8f2c.snappy.parquet", "part-00001-8f2c.snappy.parquet", "_metadata.json"],
+        ["reviews.ft.txt.bz2"],
+        ["reviews.zip"],
+    ],
+)
+def test_the_only_table_of_a_folder_and_its_parts_are_for_training(
+    tmp_path: Path, names: list[str]
+) -> None:
+    touch(tmp_path, *names)
+    tables = [name for name in names if name.startswith(("reviews", "part"))]
+    assert find_sources(tmp_path) == [Source("train", tmp_path / name) for name in tables]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["reviews.csv", "more.csv"],
+        ["part-00.csv", "part-01.csv", "users.csv"],
+        ["part-00.csv", "part-01.tsv"],
+        ["reviews.csv", "test.csv"],
+        ["a.txt", "b.txt"],
+        ["reviews.xlsx"],
+        [],
+    ],
+)
+def test_tables_that_may_be_anything_are_not_guessed(tmp_path: Path, names: list[str]) -> None:
+    touch(tmp_path, *names)
+    with pytest.raises(DataError, match="no training file here"):
+        find_sources(tmp_path)
+
+
 def test_packed_and_unpacked_together_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "train.ft.txt", "train.ft.txt.bz2")
     with pytest.raises(DataError, match="packed and unpacked"):
         find_sources(tmp_path)
+    touch(tmp_path / "parts", "part-1.csv", "part-1.csv.gz")
+    with pytest.raises(DataError, match="packed and unpacked"):
+        find_sources(tmp_path / "parts")
 
 
 @pytest.mark.parametrize(

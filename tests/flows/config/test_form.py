@@ -51,7 +51,7 @@ def test_the_form_has_every_setting_with_its_description_and_limits() -> None:
 
 def test_nothing_is_required_and_only_what_was_filled_in_is_kept() -> None:
     assert PipelineForm().model_dump(mode="json") == {}
-    filled = {"train": {"epochs": 3, "model": {"layers": 2}}, "ingest": {"labels": [0, 1]}}
+    filled = {"train": {"epochs": 3, "model": {"layers": 2}}, "ingest": {"labels": {"ignore": [3]}}}
     assert PipelineForm.model_validate(filled).model_dump(mode="json") == filled
 
 

@@ -52,10 +52,14 @@ def test_an_override_replaces_one_setting() -> None:
 def test_overrides_are_yaml_values() -> None:
     config = load_config(
         "balanced",
-        ["train.validate_every=null", "ingest.labels=[1, 2]", "tokenize.lowercase=false"],
+        [
+            "train.validate_every=null",
+            "ingest.labels={negative: 1, positive: [2, good]}",
+            "tokenize.lowercase=false",
+        ],
     )
     assert config.train.validate_every is None
-    assert config.ingest.labels == (1, 2)
+    assert (config.ingest.labels.negative, config.ingest.labels.positive) == ((1,), (2, "good"))
     assert config.tokenize.lowercase is False
 
 
@@ -123,7 +127,6 @@ def test_an_override_that_no_one_can_have_meant_is_refused(value: str) -> None:
         "train.epochs=true",
         "train.learning_rate=true",
         "ingest.train_limit=false",
-        "ingest.labels=[false, true]",
         "train.model.layers=true",
         "run.stage_timeout=true",
     ],

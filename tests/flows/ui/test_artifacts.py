@@ -254,8 +254,8 @@ def test_a_failing_api_costs_the_artifacts_but_not_the_run(
 
 QUALITY = {
     "files": [
-        {"name": "a", "read": 1_000, "rejected": {"empty line": 2}},
-        {"name": "b", "read": 10, "rejected": {"no label": 1}},
+        {"name": "a", "read": 1_000, "ignored": 40, "rejected": {"empty line": 2}},
+        {"name": "b", "read": 10, "ignored": 0, "rejected": {"no label": 1}},
     ],
     "splits": [
         {
@@ -280,8 +280,22 @@ def test_tables_of_the_data() -> None:
         {"figure": "length, max", "train": "1,234"},
     ]
     assert file_rows(QUALITY) == [
-        {"file": "a", "lines": "1,000", "rejected": "2", "empty line": "2", "no label": "0"},
-        {"file": "b", "lines": "10", "rejected": "1", "empty line": "0", "no label": "1"},
+        {
+            "file": "a",
+            "lines": "1,000",
+            "ignored by their label": "40",
+            "rejected": "2",
+            "empty line": "2",
+            "no label": "0",
+        },
+        {
+            "file": "b",
+            "lines": "10",
+            "ignored by their label": "0",
+            "rejected": "1",
+            "empty line": "0",
+            "no label": "1",
+        },
     ]
 
 

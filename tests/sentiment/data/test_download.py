@@ -23,6 +23,7 @@ from sentiment.data import download as module
 from sentiment.data.download import Fetched, download
 from sentiment.data.hubs import Hub, hugging_face, kaggle
 from sentiment.data.reviews import Review, read_reviews
+from sentiment.data.table_config import TableConfig
 from sentiment.errors import DownloadError, StorageError
 
 CONTENT = bytes(n * n % 251 for n in range(300_000))
@@ -440,7 +441,7 @@ def test_what_hugging_face_has_reads_as_reviews(
     content = (tmp_path / "made.parquet").read_bytes()
     site = make_site(files={"train-00000-of-00004.parquet": content})
     (file,) = fetch(from_hugging_face(site), folder)
-    assert list(read_reviews(file.path, max_bytes=1000, labels=(0, 1))) == [
+    assert list(read_reviews(file.path, TableConfig(), max_bytes=1000)) == [
         Review(0, 1, "Warm: Soft too."),
         Review(1, 0, "Thin."),
     ]

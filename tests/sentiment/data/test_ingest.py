@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from sentiment.data.ingest import (
     REJECTS,
@@ -113,7 +112,7 @@ def test_rejects_past_one_batch_are_all_kept(tmp_path: Path) -> None:
     lines = [b"no label %d" % n for n in range(20_001)]
     facts, out = run(tmp_path, lines)
     assert rows_of(out / "rejects.parquet") == [(n, "no label", x) for n, x in enumerate(lines)]
-    assert facts == {"read": 20_001, "rejected": {"no label": 20_001}, "rows": {}}
+    assert facts == {"read": 20_001, "ignored": 0, "rejected": {"no label": 20_001}, "rows": {}}
 
 
 def test_a_line_of_a_megabyte_is_rejected_and_kept(tmp_path: Path) -> None:
@@ -278,6 +277,45 @@ class TestRejectRate:
         with pytest.raises(RejectRateError, match=r"1 of 2 rows rejected.*First: row 2 \(unknown"):
             ingest_file(source, split="train", limit=None, ingest=IngestConfig(), out=tmp_path)
 
+    @pytest.mark.parametrize("rate", [0.01, 1.0])
+    def test_stars_are_never_read_as_0_and_1(self, tmp_path: Path, rate: float) -> None:
+        source = tmp_path / "reviews.csv"
+        source.write_text("stars,text\n" + "".join(f"{n % 5 + 1},Warm\n" for n in range(50)))
+        config = IngestConfig(max_reject_rate=rate)
+        with pytest.raises(RejectRateError) as caught:
+            ingest_file(source, split="train", limit=None, ingest=config, out=tmp_path)
+        message = str(caught.value)
+        assert "Labels found: '1' (10), '2' (10), '3' (10), '4' (10), '5' (10)" in message
+        option = "--set 'ingest.labels={negative: [1, 2], positive: [4, 5], ignore: [3]}'"
+        assert message.endswith(option)
+        assert ("1 may not mean positive" in message) == (rate == 1)
+
+    def test_ignored_rows_do_not_count(self, tmp_path: Path) -> None:
+        source = tmp_path / "reviews.csv"
+        source.write_text(
+            "stars,text\n" + "3,So so\n" * 90 + "5,Warm\n1,Thin\n" * 4 + "0,Odd\n" * 2
+        )
+        labels = {"negative": [1], "positive": [5], "ignore": 3}
+
+        def ingested(rate: float) -> dict[str, Any]:
+            config = IngestConfig.model_validate({"labels": labels, "max_reject_rate": rate})
+            return ingest_file(source, split="train", limit=None, ingest=config, out=tmp_path)
+
+        assert ingested(0.2) == {
+            "read": 100,
+            "ignored": 90,
+            "rejected": {"unknown label": 2},
+            "rows": {"train": {"negative": 4, "positive": 4}},
+        }
+        with pytest.raises(RejectRateError, match="2 of 10 rows rejected"):
+            ingested(0.19)
+
+    def test_another_encoding_is_proposed(self, tmp_path: Path) -> None:
+        source = tmp_path / "reviews.csv"
+        source.write_bytes(b"label,text\n1,caf\xe9\n")
+        with pytest.raises(RejectRateError, match="add --encoding latin-1"):
+            ingest_file(source, split="train", limit=None, ingest=IngestConfig(), out=tmp_path)
+
     def test_only_the_lines_within_the_limit_count(self, tmp_path: Path) -> None:
         facts, _ = run(tmp_path, [*good(5), BAD, BAD], limit=5, max_reject_rate=0.0)
         assert facts["rejected"] == {}
@@ -285,7 +323,7 @@ class TestRejectRate:
 
 def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
     facts, _ = run(tmp_path, [], max_reject_rate=0.0)
-    assert facts == {"read": 0, "rejected": {}, "rows": {}}
+    assert facts == {"read": 0, "ignored": 0, "rejected": {}, "rows": {}}
 
 
 @pytest.mark.parametrize("split", ["train", "halves", "hash"])
@@ -368,8 +406,3 @@ def test_a_split_without_a_valid_review_is_refused(
 def test_training_reviews_of_one_class_are_refused(classes: dict[str, int], missing: str) -> None:
     with pytest.raises(DataError, match=f"All 1,200 training reviews .* none is {missing}"):
         check_splits({"train": classes, "validation": BOTH, "test": BOTH})
-
-
-def test_equal_labels_for_both_classes_are_refused() -> None:
-    with pytest.raises(ValidationError, match="need different numbers"):
-        IngestConfig(labels=(1, 1))

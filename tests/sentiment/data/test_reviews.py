@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 from collections.abc import Sequence
 from math import nan
 from pathlib import Path
@@ -14,11 +15,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sentiment.data.reviews import Reject, Review, parse_line, read_reviews
+from sentiment.data.reviews import Ignored, Reject, Review, parse_line, read_reviews
+from sentiment.data.table_config import TableConfig
 from sentiment.errors import DataError
 from tests.support.reviews import as_line
 
 MAX_BYTES = 10_000
+Record = Review | Reject | Ignored
+Record = Review | Reject | Ignored
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\n")).filter(str.strip)
 
 
@@ -113,13 +117,11 @@ def test_any_line_is_a_review_that_formats_back_or_a_reject_with_its_bytes(
         assert record.reason
 
 
-def from_file(
-    path: Path, max_bytes: int = MAX_BYTES, labels: Sequence[int] = (0, 1)
-) -> list[Review | Reject]:
-    return list(read_reviews(path, max_bytes=max_bytes, labels=labels))
+def from_file(path: Path, max_bytes: int = MAX_BYTES, **settings: Any) -> list[Record]:
+    return list(read_reviews(path, TableConfig.model_validate(settings), max_bytes=max_bytes))
 
 
-def from_csv(tmp_path: Path, content: str | bytes, **options: Any) -> list[Review | Reject]:
+def from_csv(tmp_path: Path, content: str | bytes, **options: Any) -> list[Record]:
     path = tmp_path / "reviews.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return from_file(path, **options)
@@ -159,7 +161,7 @@ class TestCsv:
             (b"", "not 3 fields"),
             (b"2,Fine,so so", "unknown label"),
             (b"-1,Fine,so so", "unknown label"),
-            (b"1.0,Fine,so so", "unknown label"),
+            (b"0.5,Fine,so so", "unknown label"),
             (b"good,Fine,so so", "unknown label"),
             (b",Fine,so so", "unknown label"),
             (b"1,,", "empty text"),
@@ -193,7 +195,8 @@ class TestCsv:
         assert records == [Review(0, 1, "Warm"), Review(1, 0, "Thin"), Review(2, 1, "Odd")]
 
     def test_the_labels_may_be_other_numbers(self, tmp_path: Path) -> None:
-        records = from_csv(tmp_path, "label,text\n1,Thin\n 2 ,Warm\n0,Odd\n", labels=(1, 2))
+        labels = {"negative": 1, "positive": 2}
+        records = from_csv(tmp_path, "label,text\n1,Thin\n 2 ,Warm\n0,Odd\n", labels=labels)
         assert records == [
             Review(0, 0, "Thin"),
             Review(1, 1, "Warm"),
@@ -213,12 +216,23 @@ class TestCsv:
         ]
 
     @pytest.mark.parametrize(
-        "content",
-        ["stars,text\n1,Warm\n", "label,body\n1,Warm\n", "label,text\r1,Warm\r", "\n", ""],
+        ("content", "missing"),
+        [
+            ("grade,text\n1,Warm\n", "the label (--label-column)"),
+            ("label,words\n1,Warm\n", "the text (--column, repeated to join several)"),
+            ("label,text\r1,Warm\r", "the text (--column, repeated to join several) and the label"),
+            ("\n", "the text (--column, repeated to join several) and the label"),
+        ],
     )
-    def test_missing_columns_are_an_error(self, tmp_path: Path, content: str) -> None:
-        with pytest.raises(DataError, match=r"reviews\.csv: needs the columns 'label' and 'text'"):
+    def test_missing_columns_are_an_error(self, tmp_path: Path, content: str, missing: str) -> None:
+        with pytest.raises(
+            DataError, match=rf"reviews\.csv: which column holds {re.escape(missing)}"
+        ):
             from_csv(tmp_path, content)
+
+    def test_an_empty_file_is_an_error_that_says_so(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"reviews\.csv: is empty \(0 bytes\)"):
+            from_csv(tmp_path, "")
 
     def test_a_packed_table_is_read_as_a_table(self, tmp_path: Path) -> None:
         path = tmp_path / "reviews.csv.gz"
@@ -266,16 +280,16 @@ def test_two_columns_of_a_name_that_is_used_are_refused(
     path = tmp_path / "reviews.csv"
     path.write_text(header + "\n")
     with pytest.raises(DataError, match=f"reviews.csv: has 2 columns named '{named}'"):
-        list(read_reviews(path, max_bytes=100, labels=(0, 1)))
+        from_file(path)
 
 
 def test_two_columns_of_a_name_that_is_not_used_do_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "reviews.csv"
-    path.write_text("id,label,text,id,content,content\n1,1,Warm,2,a,b\n")
-    assert [*read_reviews(path, max_bytes=100, labels=(0, 1))] == [Review(0, 1, "Warm")]
+    path.write_text("id,label,text,id,review,review\n1,1,Warm,2,a,b\n")
+    assert from_file(path) == [Review(0, 1, "Warm")]
 
 
-def from_parquet(tmp_path: Path, columns: dict[str, Any], **options: Any) -> list[Review | Reject]:
+def from_parquet(tmp_path: Path, columns: dict[str, Any], **options: Any) -> list[Record]:
     path = tmp_path / "reviews.parquet"
     pq.write_table(pa.table(columns), path)
     return from_file(path, **options)
@@ -293,18 +307,15 @@ class TestParquet:
 
     def test_the_labels_may_be_other_numbers(self, tmp_path: Path) -> None:
         columns = {"label": [1, 2, 0], "text": ["Thin", "Warm", "Odd"]}
-        records = from_parquet(tmp_path, columns, labels=(1, 2))
+        records = from_parquet(tmp_path, columns, labels={"negative": 1, "positive": 2})
         assert records[:2] == [Review(0, 0, "Thin"), Review(1, 1, "Warm")]
         assert reasons(records) == [(2, "unknown label")]
 
-    @pytest.mark.parametrize(
-        ("label", "kind"), [([True, False], "bool"), ([1.0, 0.0], "double"), ([1, nan], "double")]
-    )
-    def test_labels_that_only_look_like_numbers_are_an_error(
-        self, tmp_path: Path, label: list[Any], kind: str
-    ) -> None:
-        with pytest.raises(DataError, match=rf"'label' holds {kind} values.*Cast it"):
-            from_parquet(tmp_path, {"label": label, "text": ["Warm", "Thin"]})
+    @pytest.mark.parametrize("label", [[True, False, None], [1.0, 0.0, nan], ["TRUE", "0.0", ""]])
+    def test_labels_as_pandas_writes_them(self, tmp_path: Path, label: list[Any]) -> None:
+        records = from_parquet(tmp_path, {"label": label, "text": ["Warm", "Thin", "Odd"]})
+        assert records[:2] == [Review(0, 1, "Warm"), Review(1, 0, "Thin")]
+        assert reasons(records) == [(2, "unknown label")]
 
     def test_labels_may_be_text(self, tmp_path: Path) -> None:
         records = from_parquet(tmp_path, {"label": ["1", "0"], "text": ["Warm", "Thin"]})
@@ -313,7 +324,7 @@ class TestParquet:
     def test_nulls_are_rejected_with_the_record_as_json(self, tmp_path: Path) -> None:
         columns = {"label": [1, None, 0], "text": [None, "Warm é", "Thin"]}
         records = from_parquet(tmp_path, columns)
-        assert reasons(records) == [(0, "empty text"), (1, "unknown label")]
+        assert reasons(records) == [(0, "null"), (1, "unknown label")]
         kept = [json.loads(record.bytes) for record in records if isinstance(record, Reject)]
         assert kept == [{"label": 1, "text": None}, {"label": None, "text": "Warm é"}]
         assert records[2] == Review(2, 0, "Thin")
@@ -333,8 +344,10 @@ class TestParquet:
         assert from_file(path) == [Review(n, n % 2, text) for n, text in enumerate(texts)]
 
     def test_missing_columns_are_an_error(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"needs the columns .* but has stars, text\."):
-            from_parquet(tmp_path, {"stars": [1], "text": ["Warm"]})
+        with pytest.raises(
+            DataError, match=r"which column holds the label .* It has grade, text\."
+        ):
+            from_parquet(tmp_path, {"grade": [1], "text": ["Warm"]})
 
     @pytest.mark.parametrize(
         "content", [b"", b"label,text\n1,Warm\n", b"PAR1" + bytes(40) + b"PAR1"]
@@ -369,7 +382,7 @@ class TestParquet:
             from_parquet(tmp_path, {"label": [1, 0], "text": text})
 
 
-def reasons(records: Sequence[Review | Reject]) -> list[tuple[int, str]]:
+def reasons(records: Sequence[Record]) -> list[tuple[int, str]]:
     return [(record.row, record.reason) for record in records if isinstance(record, Reject)]
 
 
@@ -399,7 +412,7 @@ def test_reading_reports_the_share_read(
         labels, texts = zip(*rows, strict=True)
         pq.write_table(pa.table({"label": labels, "text": texts}), path)
         steps = 3
-    records = read_reviews(path, max_bytes=MAX_BYTES, labels=(0, 1), on_read=shares.append)
+    records = read_reviews(path, TableConfig(), max_bytes=MAX_BYTES, on_read=shares.append)
     assert sum(isinstance(record, Review) for record in records) == 9_000
     assert shares == sorted(shares)
     assert (len(shares), shares[0], shares[-1]) == (steps + 1, 0, 1)

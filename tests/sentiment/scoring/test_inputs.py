@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from sentiment.errors import DataError
-from sentiment.scoring.inputs import OTHER, Entry, ScoreConfig, read_entries
+from sentiment.scoring.inputs import OTHER, Entry, ScoreConfig, open_input
 
 
 def entries(path: Path, **settings: Any) -> list[Entry]:
-    return list(read_entries(path, ScoreConfig(**settings)))
+    return list(open_input(path, ScoreConfig(**settings)).entries)
 
 
 def texts(path: Path, **settings: Any) -> list[str | None]:
@@ -32,11 +32,11 @@ def test_a_fasttext_label_is_not_part_of_the_text(tmp_path: Path) -> None:
         "no label at all\n__label__2\n",
     )
     assert entries(path) == [
-        Entry("Bad: it broke", None, 0),
-        Entry("Good", None, 1),
-        Entry("So so", None, OTHER),
+        Entry("Bad: it broke", None, 0, "__label__1"),
+        Entry("Good", None, 1, "__label__2"),
+        Entry("So so", None, OTHER, "__label__3"),
         Entry("no label at all", None, None),
-        Entry(None, "empty text", 1),
+        Entry(None, "empty text", 1, "__label__2"),
     ]
 
 
@@ -80,7 +80,8 @@ def test_parquet_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "header, expected",
     [
-        ("text", "B"), ("Review", "B"), ("label,text", "B"), ("id,content", "B"),
+        ("text", "B"), ("Words", "B"), ("label,text", "B"), ("id,content", "B"),
+        ("id,Review", "B"), ("title,body", "A: B"),
         ("title,text", "A: B"), ("Title,Content", "A: B"),
     ],
 )  # fmt: skip
@@ -89,10 +90,10 @@ def test_a_clear_column_needs_no_name(tmp_path: Path, header: str, expected: str
     assert texts(write(tmp_path / "a.csv", f"{header}\n{row}\n")) == [expected]
 
 
-@pytest.mark.parametrize("header", ["text,content", "id,review", "title,body", "a,b,c"])
+@pytest.mark.parametrize("header", ["text,content", "review,comment", "id,words", "a,b,c"])
 def test_an_unclear_column_is_an_error_that_names_them(tmp_path: Path, header: str) -> None:
     path = write(tmp_path / "a.csv", f"{header}\n")
-    with pytest.raises(DataError, match=f"It has {header.replace(',', ', ')}.*--column"):
+    with pytest.raises(DataError, match=f"--column.*It has {header.replace(',', ', ')}"):
         entries(path)
 
 
@@ -140,7 +141,7 @@ def test_lines_have_no_columns(tmp_path: Path) -> None:
         entries(write(tmp_path / "a.txt", "Good\n"), columns=("text",))
 
 
-@pytest.mark.parametrize("content", ["", "7\n[]\n", "[\n{\n"])
+@pytest.mark.parametrize("content", ["\n", "7\n[]\n", "[\n{\n"])
 def test_a_file_without_a_json_object_is_an_error(tmp_path: Path, content: str) -> None:
     with pytest.raises(DataError, match="no JSON object"):
         entries(write(tmp_path / "a.jsonl", content))
@@ -152,7 +153,7 @@ def test_an_empty_table(tmp_path: Path, content: str) -> None:
     if content:
         assert entries(path) == []
     else:
-        with pytest.raises(DataError, match="It has none"):
+        with pytest.raises(DataError, match=r"a\.csv: is empty \(0 bytes\)"):
             entries(path)
 
 
@@ -163,7 +164,10 @@ def test_labels_of_a_column(tmp_path: Path) -> None:
     labels = [entry.label for entry in entries(path, label_column="label")]
     assert labels == [0, 1, 1, 0, None, OTHER]
     assert {entry.label for entry in entries(path)} == {None}
-    other = [entry.label for entry in entries(path, label_column="label", labels=("1", "5"))]
+    other = [
+        entry.label
+        for entry in entries(path, label_column="label", labels={"negative": "1", "positive": "5"})
+    ]
     assert other == [OTHER, 0, 1, 0, None, 1]
 
 

@@ -133,7 +133,9 @@ def test_a_damaged_record_of_the_input_is_another_one(
 ) -> None:
     score(source)
     (source.parent / "out" / source.name / "_manifest.json").write_text(content)
-    with pytest.raises(ConfigError, match="made with another input and model and settings"):
+    with pytest.raises(
+        ConfigError, match="made with another input, another model and other settings"
+    ):
         score(source)
     score(source, force=True)
 
@@ -158,22 +160,22 @@ def test_the_size_of_a_part_changes_no_score(score: Any, source: Path) -> None:
 
 @pytest.mark.parametrize("rows", [0, 30, 60])
 def test_files_that_end_with_a_part(score: Any, tmp_path: Path, rows: int) -> None:
-    path = tmp_path / "plain.txt"
-    path.write_text("".join(f"{text}\n" for text in TEXTS[:rows]))
+    path = tmp_path / "packed.txt.gz"
+    path.write_bytes(gzip.compress("".join(f"{text}\n" for text in TEXTS[:rows]).encode()))
     for _ in range(2):
         assert score(path)["rows"] == rows
-        assert len(table(tmp_path / "out" / "plain.txt")) == rows
+        assert len(table(tmp_path / "out" / path.name)) == rows
 
 
-@pytest.mark.parametrize("changed", ["input", "settings", "model"])
+@pytest.mark.parametrize("changed", ["another input", "other settings", "another model"])
 def test_other_scores_are_not_mixed_in(
     score: Any, source: Path, trained: Trained, tmp_path: Path, changed: str
 ) -> None:
     score(source)
     config, model = SMALL, trained.bundle
-    if changed == "input":
+    if changed == "another input":
         source.write_bytes(bz2.compress(as_line(1, "A lovely lamp")))
-    elif changed == "settings":
+    elif changed == "other settings":
         config = ScoreConfig(chunk_size=20)
     else:
         model = tmp_path / "model"
@@ -188,7 +190,7 @@ def test_other_scores_are_not_mixed_in(
     def again(force: bool) -> dict[str, Any]:
         return score_files([source], tmp_path / "out", model=model, config=config, force=force)
 
-    with pytest.raises(ConfigError, match=rf"made with another {changed}\. .* --force"):
+    with pytest.raises(ConfigError, match=rf"made with {changed}\. .* --force"):
         again(False)
     summary = again(True)
     assert len(table(tmp_path / "out" / source.name)) == summary["rows"]
@@ -212,7 +214,7 @@ def test_an_input_that_changes_while_it_is_scored_gives_no_part_of_mixed_rows(
         score(path, config=config, progress=progress)
     written = [row["text"] for row in table(tmp_path / "out" / path.name)]
     assert written == (TEXTS * 40)[:1000]
-    assert not (tmp_path / "out" / "scores.json").exists()
+    assert not (tmp_path / "out" / "_scores.json").exists()
     assert score(path, config=config, force=True)["rows"] == len(TEXTS) * 40
 
 
@@ -268,7 +270,7 @@ def test_several_files_of_several_kinds_give_the_same_scores(score: Any, tmp_pat
     assert all(other == first for other in others)
     assert summary["rows"] == 350
     assert [entry["rows"] for entry in summary["files"]] == [70] * 5
-    assert json.loads((tmp_path / "out" / "scores.json").read_text())["rows"] == 350
+    assert json.loads((tmp_path / "out" / "_scores.json").read_text())["rows"] == 350
 
 
 def test_drift_is_measured_against_the_training_reviews(
@@ -314,12 +316,11 @@ def test_what_cannot_be_scored_is_said_before_anything_is_written(
 
 
 def test_an_input_named_as_the_summary_is_refused(score: Any, tmp_path: Path) -> None:
-    (tmp_path / "scores.json").write_text('{"text": "lovely"}')
-    expected = (
-        rf"{tmp_path}/scores\.json: the summary will be {tmp_path}/out/scores\.json, .* Rename the"
-    )
+    (tmp_path / "_scores.json").write_text('{"text": "lovely"}')
+    summary = rf"{tmp_path}/out/_scores\.json"
+    expected = rf"{tmp_path}/_scores\.json: the summary will be {summary}, .* Rename the"
     with pytest.raises(DataError, match=expected):
-        score(tmp_path / "scores.json")
+        score(tmp_path / "_scores.json")
     assert not (tmp_path / "out").exists()
 
 
@@ -364,7 +365,7 @@ def test_a_truncated_archive_keeps_the_parts_before_the_damage(score: Any, tmp_p
     folder = tmp_path / "out" / path.name
     assert len(table(folder)) % 30 == 0
     assert not list(folder.glob(".part*"))
-    assert not (tmp_path / "out" / "scores.json").exists()
+    assert not (tmp_path / "out" / "_scores.json").exists()
 
 
 def test_a_file_in_the_place_of_the_folder_is_an_error(score: Any, source: Path) -> None:

@@ -1,0 +1,73 @@
+"""Zip files that hold one table, as Kaggle and Excel users pack them."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from sentiment.data.formats import TABLES, UNPACK, unpacked_name
+from sentiment.errors import ArchiveError, DataError
+from sentiment.progress import OnRead
+
+MOST_NAMED = 10  # members in a message
+
+
+@contextmanager
+def _opened(path: Path, file: BinaryIO | Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise ArchiveError(
+            f"{path}: not a valid zip file, or cut off ({error}). Download the file again, or "
+            "unpack it."
+        ) from error
+    except RuntimeError as error:  # of a member with a password
+        raise DataError(f"{path}: cannot be unpacked ({error}). Unpack it first.") from error
+
+
+def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    """Return the one table in an archive, or its only file; hidden files do not count."""
+    members = [
+        member
+        for member in archive.infolist()
+        if not member.is_dir()
+        and not any(part.startswith((".", "__MACOSX")) for part in member.filename.split("/"))
+    ]
+    tables = [m for m in members if Path(unpacked_name(Path(m.filename))).suffix.lower() in TABLES]
+    if len(tables) == 1 or len(members) == 1:
+        return (tables or members)[0]
+    names = [member.filename for member in members[:MOST_NAMED]]
+    shown = ", ".join(names) + ", ..." * (len(members) > MOST_NAMED)
+    raise DataError(
+        f"{path}: holds {len(members)} files, not one table{': ' * bool(names)}{shown}. {UNPACK}"
+    )
+
+
+def member_name(path: Path) -> str:
+    """Return the name of the one table in a zip file, without its folder."""
+    try:
+        with _opened(path, path) as archive:
+            return PurePosixPath(_only_member(path, archive).filename).name
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def read_member(path: Path, file: BinaryIO, most: int, on_read: OnRead) -> Iterator[bytes]:
+    """Yield the content of the one table in a zip file, at most ``most`` bytes at a time.
+
+    ``on_read`` gets the share read so far. Raises DataError if there are several tables, or none,
+    ArchiveError if the file is damaged: its checksum is compared at its end.
+    """
+    with _opened(path, file) as archive:
+        member = _only_member(path, archive)
+        done = 0
+        with archive.open(member) as content:
+            while block := content.read(most):
+                done += len(block)
+                on_read(min(done / max(1, member.file_size), 1.0))
+                yield block
+    if not done:
+        raise DataError(f"{path}: {member.filename} in it is empty (0 bytes).")
