@@ -9,6 +9,7 @@ from sentiment.data.ingest import SPLITS
 from tasks.manifest import Manifest
 from tasks.stage import shards_of, split_of
 
+FILE = ("read", "ignored", "repeated", "rejected")
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 
 
@@ -16,9 +17,10 @@ def data_quality(ingested: Sequence[Manifest], encoded: Sequence[Manifest]) -> d
     """Return statistics of the input files and of each split, as a JSON object.
 
     ``files`` has for each input file its ``name``, the lines ``read``, those ``ignored`` for their
-    label and the ``rejected`` ones by reason. ``splits`` has for each split its ``name``, ``rows``,
-    ``positive_share``, ``tokens``, ``unknown_share`` (of the tokens) and ``lengths``: tokens of a
-    review before cutting, at each of ``PERCENTILES`` ("50%") and the most ("max").
+    label, those dropped as ``repeated`` and the ``rejected`` ones by reason. ``splits`` has for
+    each split its ``name``, ``rows``, ``positive_share``, ``tokens``, ``unknown_share`` (of the
+    tokens) and ``lengths``: tokens of a review before cutting, at each of ``PERCENTILES`` ("50%")
+    and the most ("max").
     """
     counts = {split: _Counts() for split in SPLITS}
     for (_, shard), tensors in zip(shards_of(ingested), encoded, strict=True):
@@ -28,10 +30,7 @@ def data_quality(ingested: Sequence[Manifest], encoded: Sequence[Manifest]) -> d
         for split, classes in manifest.stats["rows"].items():
             positives[split] += classes["positive"]
     return {
-        "files": [
-            {"name": m.label, **{key: m.stats[key] for key in ("read", "ignored", "rejected")}}
-            for m in ingested
-        ],
+        "files": [{"name": m.label, **{key: m.stats[key] for key in FILE}} for m in ingested],
         "splits": [
             {"name": split, **each.figures(positives[split])}
             for split, each in counts.items()

@@ -39,7 +39,7 @@ def publish_data_quality(done: Done) -> None:
         create_table_artifact(
             file_rows(quality),
             key="input-files",
-            description="Lines read, ignored and rejected, by reason",
+            description="Lines read, left out and rejected, by reason",
         )
 
 
@@ -106,6 +106,7 @@ def file_rows(quality: Mapping[str, Any]) -> list[Row]:
             "file": file["name"],
             "lines": f"{file['read']:,}",
             "ignored by their label": f"{file['ignored']:,}",
+            "dropped as repeated": f"{file['repeated']:,}",
             "rejected": f"{sum(file['rejected'].values()):,}",
             **{reason: f"{file['rejected'].get(reason, 0):,}" for reason in reasons},
         }

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from sentiment.data.duplicates import text_hash
 from sentiment.data.encodings import UTF8
 from sentiment.data.labels import are_doubtful, describe_labels
 from sentiment.data.reviews import Ignored, Reject, Review, read_reviews
@@ -48,6 +49,11 @@ class IngestConfig(TableConfig):
         description="Stop the run if a larger share of a file's lines is rejected.",
     )
     max_line_bytes: int = Field(262_144, ge=16, description="Reject longer lines.")
+    duplicates: Literal["keep", "drop"] = Field(
+        "keep",
+        description="Reviews that repeat an earlier one of their file, but for case and white "
+        "space.",
+    )
     held_out: float = Field(
         0.1,
         gt=0,
@@ -129,12 +135,14 @@ def ingest_file(
     ``split`` decides where the reviews go: to one split, by ``halves`` (the first half of the valid
     ones to validation, the second to test), or by ``hash`` (see ``IngestConfig.held_out``).
     ``limit`` is the number of lines to read, None for all. Returns the lines read, those ignored
-    for their label, the rejected ones by reason, and the rows per split and label. Raises
+    for their label, those dropped as repeated, the rejected ones by reason, and the rows per split
+    and label. To know what is repeated takes about 70 bytes of memory per review. Raises
     RejectRateError above ``max_reject_rate`` and for labels that may mean something else,
     ArchiveError or DataError if the file cannot be read to its end.
     """
     rejects = RejectWriter(out / "rejects.parquet")
-    read, ignored, share = 0, 0, 0.0
+    read, ignored, repeated, share = 0, 0, 0, 0.0
+    seen: set[int] | None = set() if ingest.duplicates == "drop" else None
     found: Counter[str] = Counter()
 
     def on_read(so_far: float) -> None:
@@ -150,7 +158,7 @@ def ingest_file(
         _check_rejects(source, rejects, read - ignored, found, ingest, out / "rejects.parquet")
 
     def valid() -> Iterator[Review]:
-        nonlocal read, ignored
+        nonlocal read, ignored, repeated
         for record in records:
             read += 1
             if read % REPORT_EVERY == 0:
@@ -161,7 +169,11 @@ def ingest_file(
                     check()
             elif isinstance(record, Ignored):
                 ignored += 1
+            elif seen is not None and (text := text_hash(record.text)) in seen:
+                repeated += 1
             else:
+                if seen is not None:
+                    seen.add(text)
                 yield record
 
     try:
@@ -173,6 +185,7 @@ def ingest_file(
     return {
         "read": read,
         "ignored": ignored,
+        "repeated": repeated,
         "rejected": dict(sorted(rejects.reasons.items())),
         "rows": rows,
     }

@@ -63,7 +63,8 @@ def repeated_warnings(duplicates: Mapping[str, Any]) -> list[str]:
     return [
         f"{counts['repeated']:,} of {counts['rows']:,} {split} reviews "
         f"({counts['repeated'] / counts['rows']:.1%}) repeat an earlier one"
-        + (", so the accuracy is less certain than its interval." if split == "test" else ".")
+        + (", so the accuracy is less certain than its interval" if split == "test" else "")
+        + ". ingest.duplicates=drop leaves out what its file has already."
         for split, counts in duplicates.items()
         if counts["repeated"] > MOST_REPEATED * counts["rows"]
     ]

@@ -73,7 +73,17 @@ def render_markdown(report: Report) -> str:
         parts += [f"**Warning:** {warning}" for warning in sections.data_warnings(report)]
         rejects = [tuple(map(escape, row)) for row in sections.rejects(report)]
         parts.append(
-            table(("File", "Lines", "Ignored by their label", "Rejected", "Reasons"), rejects)
+            table(
+                (
+                    "File",
+                    "Lines",
+                    "Ignored by their label",
+                    "Dropped as repeated",
+                    "Rejected",
+                    "Reasons",
+                ),
+                rejects,
+            )
         )
     if report.details:
         parts += ["## Details", text_table(("Detail", "Value"), report.details.items())]

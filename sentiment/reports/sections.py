@@ -196,13 +196,14 @@ def data_warnings(report: Report) -> list[str]:
 
 
 def rejects(report: Report) -> list[tuple[str, ...]]:
-    """Return a row per input file: name, lines read, ignored for their label, rejected, reasons."""
+    """Return a row per input file: name, lines read, ignored, dropped, rejected, and reasons."""
     files = report.data["files"] if report.data else []
     return [
         (
             each["name"],
             f"{each['read']:,}",
             f"{each['ignored']:,}",
+            f"{each['repeated']:,}",
             f"{sum(each['rejected'].values()):,}",
             ", ".join(f"{why}: {count:,}" for why, count in each["rejected"].items()) or NO_VALUE,
         )

@@ -30,11 +30,18 @@ def test_figures_are_those_of_the_files(tmp_path: Path, make_spec: Callable[...,
     quality = data_quality(done["ingest"], done["tensors"])
 
     assert quality["files"] == [
-        {"name": "test.ft.txt.bz2", "read": 21, "ignored": 0, "rejected": {"empty line": 1}},
+        {
+            "name": "test.ft.txt.bz2",
+            "read": 21,
+            "ignored": 0,
+            "repeated": 0,
+            "rejected": {"empty line": 1},
+        },
         {
             "name": "train.ft.txt.bz2",
             "read": 65,
             "ignored": 0,
+            "repeated": 0,
             "rejected": {"empty line": 1, "empty text": 1, "no label": 1, "unknown label": 1},
         },
     ]

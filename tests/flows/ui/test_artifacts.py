@@ -254,8 +254,8 @@ def test_a_failing_api_costs_the_artifacts_but_not_the_run(
 
 QUALITY = {
     "files": [
-        {"name": "a", "read": 1_000, "ignored": 40, "rejected": {"empty line": 2}},
-        {"name": "b", "read": 10, "ignored": 0, "rejected": {"no label": 1}},
+        {"name": "a", "read": 1_000, "ignored": 40, "repeated": 0, "rejected": {"empty line": 2}},
+        {"name": "b", "read": 10, "ignored": 0, "repeated": 0, "rejected": {"no label": 1}},
     ],
     "splits": [
         {
@@ -284,6 +284,7 @@ def test_tables_of_the_data() -> None:
             "file": "a",
             "lines": "1,000",
             "ignored by their label": "40",
+            "dropped as repeated": "0",
             "rejected": "2",
             "empty line": "2",
             "no label": "0",
@@ -292,6 +293,7 @@ def test_tables_of_the_data() -> None:
             "file": "b",
             "lines": "10",
             "ignored by their label": "0",
+            "dropped as repeated": "0",
             "rejected": "1",
             "empty line": "0",
             "no label": "1",

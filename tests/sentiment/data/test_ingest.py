@@ -14,6 +14,7 @@ from sentiment.data.ingest import (
     REJECTS,
     REPORT_EVERY,
     REVIEWS,
+    SPLITS,
     IngestConfig,
     check_splits,
     hashed_split,
@@ -112,7 +113,13 @@ def test_rejects_past_one_batch_are_all_kept(tmp_path: Path) -> None:
     lines = [b"no label %d" % n for n in range(20_001)]
     facts, out = run(tmp_path, lines)
     assert rows_of(out / "rejects.parquet") == [(n, "no label", x) for n, x in enumerate(lines)]
-    assert facts == {"read": 20_001, "ignored": 0, "rejected": {"no label": 20_001}, "rows": {}}
+    assert facts == {
+        "read": 20_001,
+        "ignored": 0,
+        "repeated": 0,
+        "rejected": {"no label": 20_001},
+        "rows": {},
+    }
 
 
 def test_a_line_of_a_megabyte_is_rejected_and_kept(tmp_path: Path) -> None:
@@ -304,6 +311,7 @@ class TestRejectRate:
         assert ingested(0.2) == {
             "read": 100,
             "ignored": 90,
+            "repeated": 0,
             "rejected": {"unknown label": 2},
             "rows": {"train": {"negative": 4, "positive": 4}},
         }
@@ -323,7 +331,26 @@ class TestRejectRate:
 
 def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
     facts, _ = run(tmp_path, [], max_reject_rate=0.0)
-    assert facts == {"read": 0, "ignored": 0, "rejected": {}, "rows": {}}
+    assert facts == {"read": 0, "ignored": 0, "repeated": 0, "rejected": {}, "rows": {}}
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.text(st.sampled_from("ab A"), min_size=1)), max_size=30),
+    st.sampled_from(["train", "halves", "hash"]),
+)
+def test_dropping_what_is_repeated_keeps_the_first(
+    tmp_path_factory: pytest.TempPathFactory, reviews: list[tuple[bool, str]], split: str
+) -> None:
+    folder = tmp_path_factory.mktemp("drop")
+    lines = [f"__label__{1 + label} {text}".encode() for label, text in reviews]
+    facts, out = run(folder, lines, split=split, duplicates="drop")
+    first: dict[str, int] = {}
+    for row, (_, text) in enumerate(reviews):
+        if text.strip():
+            first.setdefault(" ".join(text.lower().split()), row)
+    kept = [review.row for name in SPLITS for review in joined(out, name)]
+    assert sorted(kept) == sorted(first.values())
+    assert facts["repeated"] == sum(bool(text.strip()) for _, text in reviews) - len(first)
 
 
 @pytest.mark.parametrize("split", ["train", "halves", "hash"])

@@ -41,8 +41,9 @@ HOSTILE = [
 
 DATA = {
     "files": [
-        {"name": "test.ft.txt.bz2", "read": 3_001, "ignored": 250, "rejected": {"empty line": 1}},
-        {"name": "train.ft.txt.bz2", "read": 12_000, "ignored": 0, "rejected": {}},
+        dict(name="test.ft.txt.bz2", read=3_001, ignored=250, repeated=12,
+             rejected={"empty line": 1}),
+        dict(name="train.ft.txt.bz2", read=12_000, ignored=0, repeated=0, rejected={}),
     ],
     "splits": [
         {"name": name, "rows": rows, "positive_share": 0.5, "tokens": 90 * rows,
@@ -143,7 +144,13 @@ def hostile(report: Report) -> Report:
         data={
             **DATA,
             "files": [
-                {"name": "<b>a|b</b>.csv", "read": 2, "ignored": 0, "rejected": {"<i>|</i>": 1}}
+                {
+                    "name": "<b>a|b</b>.csv",
+                    "read": 2,
+                    "ignored": 0,
+                    "repeated": 0,
+                    "rejected": {"<i>|</i>": 1},
+                }
             ],
         },
     )
@@ -291,7 +298,7 @@ class TestHtml:
             ):
                 assert row in shown
             assert "3 of 1,500 test reviews (0.20 %) also occur among the training" in shown
-            assert "test.ft.txt.bz2 3,001 250 1 empty line: 1" in shown.replace("\\", "")
+            assert "test.ft.txt.bz2 3,001 250 12 1 empty line: 1" in shown.replace("\\", "")
 
     def test_calibration_says_what_scaling_changed(self, page: str) -> None:
         text = Page(page).text()
