@@ -179,7 +179,7 @@ def compare_all(
             "p": fisher(measured["confusion"]),
         },
     ]
-    if champion is not None and champion.accuracy is not None:
+    if champion is not None and champion.accuracy is not None and champion.mcc is not None:
         correct = round(champion.accuracy * positive.size)
         rows.append(
             {

@@ -144,7 +144,7 @@ def wait_for_states(tries: int = 40) -> list[str]:
         (
             "evaluate.threshold=0.6",
             ["evaluate", "promote", "report"],
-            "config evaluate.threshold 0.5 -> 0.6",
+            "config evaluate.threshold (none) -> 0.6",
         ),
         (
             "vocabulary.min_count=1",

@@ -163,6 +163,14 @@ def test_the_stage_writes_its_verdict(tmp_path: Path, champion: Incumbent | None
         assert rows["champion"]["accuracy_interval"] == list(wilson_interval(12, 16))
 
 
+def test_a_champion_whose_mcc_an_older_version_did_not_measure_has_no_row(tmp_path: Path) -> None:
+    itself = Incumbent(model="m", digest="new", accuracy=0.9, generated=False)
+    content = stage(tmp_path, [0, 1] * 8, [0.2, 0.8] * 8, [-1.0, 1.0] * 8, champion=itself)
+    assert content["outcome"] == "champion"
+    names = [row["name"] for row in content["comparison"]]  # type: ignore[attr-defined]
+    assert names == ["model", "baseline", "majority"]
+
+
 def test_a_baseline_is_judged_at_half_or_at_the_threshold_that_is_set(tmp_path: Path) -> None:
     labels, model, linear = [1, 1, 0, 0], [0.9, 0.8, 0.6, 0.1], [2.0, 0.1, 0.1, -2.0]
     for threshold, expected, difference in ((None, 0.75, 0), (0.7, 0.75, 0.25)):
