@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from prefect import Flow, flow, get_run_logger
+from prefect import Flow, flow
 from pydantic import Field
 
 from flows.config.form import PipelineForm
@@ -11,7 +11,7 @@ from flows.config.presets import storage_root
 from flows.run.decision import Selection
 from flows.run.execution import run_pipeline
 from flows.steps import STAGE_NAMES
-from flows.ui.reporters import LogReporter, chosen
+from flows.ui.reporters import current_reporter
 from flows.ui.run_summary import RunResult
 
 StageName = Annotated[str, Field(json_schema_extra={"enum": list(STAGE_NAMES)})]
@@ -50,7 +50,7 @@ def pipeline(
         storage=storage_root(storage),
         selection=Selection(start, until, frozenset(force)),
         verify=verify,
-        reporter=chosen.get() or LogReporter(get_run_logger()),
+        reporter=current_reporter(),
     )
 
 

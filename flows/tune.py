@@ -12,7 +12,7 @@ import torch
 import yaml
 from filelock import FileLock, Timeout
 from optuna.trial import TrialState
-from prefect import State, flow, get_run_logger
+from prefect import State, flow
 from prefect.exceptions import CancelledRun
 from prefect.states import Cancelled
 from pydantic import Field
@@ -32,7 +32,7 @@ from flows.study import (
     open_study,
     summary,
 )
-from flows.ui.reporters import LogReporter, Reporter, chosen
+from flows.ui.reporters import Reporter, current_reporter
 from sentiment.errors import ConfigError, StageError, TrainingError
 from sentiment.reports.study_page import StudyTrial, best_of, formatted, render_study
 from tasks import train
@@ -155,7 +155,7 @@ class _Search:
     ) -> None:
         self._spec, self._study, self._record = spec, study, record
         self._out, self._trials = out, trials
-        self._reporter: Reporter = chosen.get() or LogReporter(get_run_logger())
+        self._reporter: Reporter = current_reporter()
 
     def go(self, timeout: float | None) -> dict[str, Any]:
         started = time.monotonic()

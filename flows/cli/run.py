@@ -29,6 +29,7 @@ from flows.cli.options import (
     Until,
     Verify,
     messages,
+    output,
     show,
     table_overrides,
 )
@@ -181,7 +182,7 @@ def plan(
     exit_code: Annotated[
         bool,
         typer.Option(
-            "--exit-code", help=f"Exit with {TO_RUN} if something would run, else with 0."
+            "--exit-code", help=f"Exit with {TO_RUN} if a run would do something, else with 0."
         ),
     ] = False,
 ) -> None:
@@ -195,18 +196,20 @@ def plan(
     settings = all_overrides([*tables, *(overrides or [])], runner, champion)
     from flows.config.presets import load_config
     from flows.run.decision import Selection
-    from flows.run.plan import make_plan, plan_table
+    from flows.run.plan import look_ahead, plan_table
     from tasks.run.spec import RunSpec
     from tasks.store import Store
 
     spec = RunSpec(preset, load_config(preset, settings), data, Store(storage), settings)
     spec.store.open()
-    planned = make_plan(spec, Selection(first, last, frozenset(force or [])), verify=verify)
+    ahead = look_ahead(spec, Selection(first, last, frozenset(force or [])), verify=verify)
     if as_json:
-        sys.stdout.write(json.dumps({"stages": [asdict(p) for p in planned]}) + "\n")
+        sys.stdout.write(json.dumps({"stages": [asdict(p) for p in ahead.stages]}) + "\n")
     else:
-        show(plan_table(planned))
-    if exit_code and any(stage.state != "cached" for stage in planned):
+        show(plan_table(ahead.stages))
+        if not ahead.is_settled:
+            output.print("The verdict of promote is not carried out yet; a run does that.")
+    if exit_code and not ahead.nothing_to_do:
         raise typer.Exit(TO_RUN)
 
 

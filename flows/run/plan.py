@@ -38,9 +38,15 @@ class Outlook:
     @property
     def nothing_to_do(self) -> bool:
         """Whether all is cached, and the champion stays as it is."""
-        return all(planned.state == "cached" for planned in self.stages) and all(
-            is_settled(self.spec.store, decided, self.spec.config.promote.champion)
-            for decided in self.done.get("promote", ())
+        return self.is_settled and all(planned.state == "cached" for planned in self.stages)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a cached verdict on the model would change no champion."""
+        cached = any((p.stage, p.state) == ("promote", "cached") for p in self.stages)
+        name = self.spec.config.promote.champion
+        return not cached or all(
+            is_settled(self.spec.store, decided, name) for decided in self.done["promote"]
         )
 
 

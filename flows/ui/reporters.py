@@ -120,6 +120,13 @@ class LogReporter:
 chosen: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
 
 
+def current_reporter() -> Reporter:
+    """Return the reporter that was chosen, else one that writes to the log of the flow run."""
+    from prefect import get_run_logger  # which takes seconds to load
+
+    return chosen.get() or LogReporter(get_run_logger())
+
+
 def describe(running: Running, state: Snapshot) -> str:
     """Return a progress message for a stage in one line of ``LINE`` columns, as far as it goes."""
     parts = progress_parts(running, state)

@@ -25,7 +25,7 @@ OF_GENERATED = (
 
 def champion_file(name: str = DEFAULT) -> str:
     """Return the path under the storage folder of a champion's file; ModelError for a bad name."""
-    if not re.search(NAME, name):
+    if not re.fullmatch(NAME, name):
         raise ModelError(
             f"{name!r} cannot name a champion: use small letters, digits, '-' and '_', the first a "
             "letter."
@@ -36,7 +36,7 @@ def champion_file(name: str = DEFAULT) -> str:
 def champion_names(storage: Path) -> list[str]:
     """Return the names of the champions that there are."""
     files = (storage / CHAMPION).parent.glob("*.json")
-    return sorted(path.stem for path in files if re.search(NAME, path.stem))
+    return sorted(path.stem for path in files if re.fullmatch(NAME, path.stem))
 
 
 def model_in_use(storage: Path, name: str = DEFAULT) -> Path:

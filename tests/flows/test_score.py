@@ -133,7 +133,6 @@ SUMMARY: dict[str, Any] = {
 def test_a_summary_without_a_profile_says_so() -> None:
     assert ("drift", "not available") in list(score_rows(SUMMARY))
     assert warnings_of(SUMMARY) == []
-<<<<<<< ours
     (barely,) = warnings_of({**SUMMARY, "scored": 100, "barely_known": 6})
     assert "fewer than half of the words of 6 rows" in barely
     assert warnings_of({**SUMMARY, "scored": 100, "barely_known": 5}) == []
@@ -143,12 +142,8 @@ def test_a_summary_without_a_profile_says_so() -> None:
     assert "--set 'labels={negative: [1], positive: [2]}'" in warning
     (warning,) = warnings_of({**SUMMARY, "other_labels": 1, "labels_found": {"meh": 1}})
     assert warning.startswith("1 row has a label")
-=======
-    (warning,) = warnings_of({**SUMMARY, "other_labels": 3})
-    assert warning.startswith("3 rows have a label") and "--set labels=" in warning
     (warning,) = warnings_of({**SUMMARY, "generated": True})
     assert warning.startswith("this model was trained on generated reviews")
->>>>>>> theirs
     assert scores_table(SUMMARY).row_count == len(list(score_rows(SUMMARY)))
     assert "| `a.csv` | 3 | 1 (null: 1) |  |" in scores_markdown(SUMMARY)
 
