@@ -7,19 +7,21 @@ from prefect import Flow, flow
 from pydantic import Field
 
 from flows.config.form import PipelineForm
-from flows.config.presets import storage_root
+from flows.config.presets import preset_pattern, storage_root
 from flows.run.decision import Selection
 from flows.run.execution import run_pipeline
 from flows.steps import STAGE_NAMES
 from flows.ui.reporters import current_reporter
 from flows.ui.run_summary import RunResult
 
+# A form with a misspelt preset is refused, instead of starting a run that fails.
+PresetName = Annotated[str, Field(json_schema_extra={"pattern": preset_pattern()})]
 StageName = Annotated[str, Field(json_schema_extra={"enum": list(STAGE_NAMES)})]
 
 
 @flow(name="pipeline", validate_parameters=True)
 def pipeline(
-    preset: str = "sample",
+    preset: PresetName = "sample",
     data: str | None = None,
     storage: str | None = None,
     settings: PipelineForm = PipelineForm(),  # noqa: B008  (shown as the form's default)
@@ -63,7 +65,7 @@ def stage_flow(stage: str) -> Flow[..., RunResult]:
         validate_parameters=True,
     )
     def run_stage(
-        preset: str = "sample",
+        preset: PresetName = "sample",
         data: str | None = None,
         storage: str | None = None,
         settings: PipelineForm = PipelineForm(),  # noqa: B008

@@ -17,7 +17,7 @@ from prefect.exceptions import CancelledRun
 from prefect.states import Cancelled
 from pydantic import Field
 
-from flows.config.presets import load_config, storage_root
+from flows.config.presets import load_config, preset_pattern, storage_root
 from flows.config.search_space import with_values
 from flows.run.context import RunContext
 from flows.run.stage import run_stage
@@ -58,7 +58,7 @@ FAILURES = (
 
 @flow(name="tune", validate_parameters=True)
 def tune(
-    preset: str = "sample",
+    preset: Annotated[str, Field(json_schema_extra={"pattern": preset_pattern()})] = "sample",
     data: str | None = None,
     storage: str | None = None,
     overrides: list[str] = [],  # noqa: B006

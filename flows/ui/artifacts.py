@@ -1,6 +1,7 @@
 """What a run publishes in the Prefect UI: tables of metrics, the report, links to the files."""
 
 import json
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -147,4 +148,5 @@ def file_links(files: Mapping[str, Path]) -> str:
         f"| [{name}]({path.resolve().as_uri()}) | `{path.resolve()}` |"
         for name, path in files.items()
     )
-    return "\n".join(["| | path |", "|---|---|", *lines])
+    where = f"On {socket.gethostname()}. Browsers open no file from this page: copy the path."
+    return "\n".join(["| | path |", "|---|---|", *lines, "", where])

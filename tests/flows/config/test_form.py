@@ -10,8 +10,9 @@ from prefect.utilities.schema_tools.validation import ValidationError, validate
 from pydantic import BaseModel
 
 import flows.pipeline
+import flows.tune
 from flows.config.form import PipelineForm
-from flows.config.presets import load_config
+from flows.config.presets import load_config, preset_names
 from flows.steps import STAGE_NAMES
 from tasks.run.config import PipelineConfig
 
@@ -104,3 +105,13 @@ def test_a_bad_form_is_refused_when_the_run_is_created(given: dict[str, Any]) ->
     schema = parameter_schema(flows.pipeline.pipeline).model_dump()
     with pytest.raises(ValidationError):
         validate(given, schema, raise_on_error=True)
+
+
+@pytest.mark.parametrize("flow", [*FLOWS, flows.tune.tune], ids=lambda flow: flow.name)
+def test_a_misspelt_preset_is_refused_before_a_run(flow: Flow[..., Any]) -> None:
+    schema = parameter_schema(flow).model_dump()
+    for preset in (*preset_names(), "/presets/mine.yaml"):
+        validate({"preset": preset}, schema, raise_on_error=True)
+    for wrong in ("smaple", "sample2", ""):
+        with pytest.raises(ValidationError, match="does not match"):
+            validate({"preset": wrong}, schema, raise_on_error=True)

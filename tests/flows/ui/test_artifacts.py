@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -317,3 +318,4 @@ def test_links_survive_odd_paths(tmp_path: Path) -> None:
     markdown = file_links({"report": tmp_path / "a b" / "report.html"})
     assert "a%20b/report.html)" in markdown
     assert f"`{tmp_path}/a b/report.html`" in markdown
+    assert f"\n\nOn {socket.gethostname()}. Browsers open no file" in markdown
