@@ -43,8 +43,13 @@ def export_onnx(folder: Path, out: Path, *, int8: bool = False) -> list[Path]:
 
     ``int8`` stores the weights of LSTM and embedding as 8-bit integers. The same bundle gives the
     same bytes. Returns the files written. Raises ModelError if onnx is not installed, StorageError
-    if ``out`` cannot be written.
+    if ``out`` does not end in .onnx or cannot be written.
     """
+    if out.is_dir():
+        raise StorageError(f"{out} is a folder: name the file to write.")
+    if out.suffix != ".onnx":
+        name = out.with_name(f"{out.stem or 'model'}.onnx")
+        raise StorageError(f"{out}: the format is ONNX, so name a file such as {name}.")
     try:
         import onnx  # noqa: F401
 
@@ -55,8 +60,6 @@ def export_onnx(folder: Path, out: Path, *, int8: bool = False) -> list[Path]:
             f"Exporting needs {error.name}: pip install -c constraints.txt -e '.[onnx]'"
         ) from error
     bundle = Bundle.load(folder)
-    if out.is_dir():
-        raise StorageError(f"{out} is a folder: name the file to write.")
     try:
         return _export(bundle, folder, out, int8)
     except OSError as error:

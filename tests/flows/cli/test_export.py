@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
+from sentiment.errors import StorageError
 from tests.support.bundles import write_random_bundle
 
 
@@ -17,3 +19,11 @@ def test_the_files_written_are_named(tmp_path: Path) -> None:
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"small.onnx", "small.config.json", "small.vocabulary.parquet"}
     assert all(name in result.stdout for name in names)
+
+
+def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"m\.pt: the format is ONNX.*m\.onnx"):
+        CliRunner().invoke(
+            app, ["export", str(tmp_path / "m.pt"), "--model", "x/y"], catch_exceptions=False
+        )
+    assert list(tmp_path.iterdir()) == []
