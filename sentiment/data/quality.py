@@ -26,7 +26,7 @@ ENGLISH = [
     "with",
 ]
 LEAST_ENGLISH = 0.1
-ENOUGH = 10_000  # words, for a share of them to say something
+ENOUGH = 2_000  # words, for a share of them to say something
 
 MOST_UNKNOWN = 0.2  # share of the words of a split
 MOST_REPEATED = 0.1  # share of the reviews of a split
@@ -50,21 +50,25 @@ def language_warning(vocabulary: Path) -> str | None:
 def unknown_warnings(splits: list[Mapping[str, Any]]) -> list[str]:
     """Return a warning for each split with many unknown words; splits as in ``data_quality``."""
     return [
-        f"{split['unknown_share']:.1%} of the words of the {split['name']} reviews are not in the "
-        "vocabulary. Too few training reviews for vocabulary.min_count, or a language that is not "
-        "that of the others, or does not put spaces between words?"
+        f"{split['unknown_share']:.1%} of the words of the {_name(split['name'])} reviews are not "
+        "in the vocabulary. Too few training reviews for vocabulary.min_count, or a language that "
+        "is not that of the others, or does not put spaces between words?"
         for split in splits
-        if split["unknown_share"] > MOST_UNKNOWN
+        if split["unknown_share"] > MOST_UNKNOWN and split["tokens"] >= ENOUGH
     ]
 
 
 def repeated_warnings(duplicates: Mapping[str, Any]) -> list[str]:
     """Return a warning for each split with many repetitions, as ``count_duplicates`` has them."""
     return [
-        f"{counts['repeated']:,} of {counts['rows']:,} {split} reviews "
+        f"{counts['repeated']:,} of {counts['rows']:,} {_name(split)} reviews "
         f"({counts['repeated'] / counts['rows']:.1%}) repeat an earlier one"
         + (", so the accuracy is less certain than its interval" if split == "test" else "")
         + ". ingest.duplicates=drop leaves out what its file has already."
         for split, counts in duplicates.items()
         if counts["repeated"] > MOST_REPEATED * counts["rows"]
     ]
+
+
+def _name(split: str) -> str:
+    return "training" if split == "train" else split

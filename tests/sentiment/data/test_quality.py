@@ -36,8 +36,9 @@ def test_another_language_is_noticed(tmp_path: Path, text: str, times: int, warn
 
 def test_many_unknown_words_are_noticed() -> None:
     splits = [
-        {"name": "train", "unknown_share": 0.2},
-        {"name": "test", "unknown_share": 0.301},
+        {"name": "train", "unknown_share": 0.2, "tokens": 9_000},
+        {"name": "validation", "unknown_share": 0.9, "tokens": 20},  # too few to say
+        {"name": "test", "unknown_share": 0.301, "tokens": 3_000},
     ]
     (warning,) = unknown_warnings(splits)
     assert warning.startswith("30.1% of the words of the test reviews are not in the vocabulary.")
@@ -51,6 +52,6 @@ def test_many_repeated_reviews_are_noticed() -> None:
     }
     first, second = repeated_warnings(duplicates)
     advice = ". ingest.duplicates=drop leaves out what its file has already."
-    assert first == f"1,355 of 1,626 train reviews (83.3%) repeat an earlier one{advice}"
+    assert first == f"1,355 of 1,626 training reviews (83.3%) repeat an earlier one{advice}"
     assert second.endswith(f"so the accuracy is less certain than its interval{advice}")
     assert repeated_warnings({"test": {"rows": 10, "repeated": 1, "also_in": {}}}) == []
