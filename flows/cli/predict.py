@@ -21,7 +21,6 @@ from sentiment.model.registry import model_folder
 
 PREDICT_BATCH = 256  # lines
 MOST_NAMED = 3  # of the texts of which the model knows few words
-LABEL = re.compile(rb"^__label__\S+(\s+|$)")  # fastText's, as `sentiment score` leaves it out
 
 
 def predict(
@@ -37,10 +36,11 @@ def predict(
 
     Prints a line for each text; with --json an object {text, label, probability, words, known}:
     the probability is that of positive, known the number of words that the model knows. A fastText
-    label before a text is not part of it.
+    label (`__label__1`) before a text is not part of it.
     """
     from sentiment import Classifier
     from sentiment.classifier import LABELS
+    from sentiment.data.reviews import split_label
     from sentiment.model.bundle import Bundle
     from sentiment.model.texts import barely_known
 
@@ -52,7 +52,8 @@ def predict(
         lines = iter([text.encode("utf-8", "surrogateescape") for text in texts])
     else:
         lines = (line.rstrip(b"\r\n") for line in sys.stdin.buffer)
-    while batch := [LABEL.sub(b"", line) for line in islice(lines, PREDICT_BATCH)]:
+    lines = (split_label(line)[1] for line in lines)
+    while batch := list(islice(lines, PREDICT_BATCH)):
         read = [line.decode("utf-8", "replace") for line in batch]
         why = [unusable(line) for line in batch]
         scores = classifier.score(read)

@@ -46,20 +46,18 @@ def read_text(path: Path, encoding: str, on_read: OnRead = ignore_share) -> Iter
 
 def _as_utf8(path: Path, encoding: str, blocks: Iterator[bytes]) -> Iterator[bytes]:
     start = next(blocks, b"")
-    mark, marked = next((each for each in MARKS if start.startswith(each[0])), (b"", None))
-    refuse_content(path, start[:START], text=encoding == UTF8 and marked in (None, UTF8))
-    if marked == UTF8 != encoding:
+    mark, marked = next((each for each in MARKS if start.startswith(each[0])), (b"", UTF8))
+    refuse_content(path, start[:START], text=encoding == marked == UTF8)
+    if mark == codecs.BOM_UTF8 and encoding != UTF8:
         raise DataError(
             f"{path}: begins with the byte order mark of UTF-8, so it is not {encoding}. Leave out "
             "--encoding."
         )
-    blocks = chain([start], blocks)
-    if encoding == UTF8 and marked in (None, UTF8):
-        yield start[len(mark) :]
-        next(blocks)
+    if encoding == marked == UTF8:
+        yield start.removeprefix(mark)
         yield from blocks
     else:
-        yield from _decoded(path, blocks, marked if encoding == UTF8 and marked else encoding)
+        yield from _decoded(path, chain([start], blocks), encoding if encoding != UTF8 else marked)
 
 
 def _decoded(path: Path, blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:

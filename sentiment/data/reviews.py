@@ -67,6 +67,14 @@ def line_labels(labels: Labels) -> dict[bytes, int]:
     return given if labels.are_given else LABELS | given
 
 
+def split_label(line: bytes) -> tuple[bytes, bytes]:
+    """Return the fastText label that a line begins with, or nothing, and the text after it."""
+    if not line.startswith(LABEL):
+        return b"", line
+    head, *rest = line.split(maxsplit=1)
+    return head, rest[0] if rest else b""
+
+
 def parse_line(
     row: int, line: bytes, max_bytes: int, labels: Mapping[bytes, int] = LABELS
 ) -> Review | Reject | Ignored:

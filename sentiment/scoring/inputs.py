@@ -12,11 +12,11 @@ from sentiment.data.columns import choose_columns
 from sentiment.data.encodings import read_text
 from sentiment.data.labels import label_name
 from sentiment.data.reviews import (
-    LABEL,
     TextRow,
     line_labels,
     read_texts,
     refuse_columns,
+    split_label,
     why_unusable,
 )
 from sentiment.data.table_config import TableConfig
@@ -111,11 +111,8 @@ def open_input(path: Path, config: ScoreConfig) -> Input:
 def _line_entries(path: Path, config: ScoreConfig) -> Iterator[Entry]:
     labels = line_labels(config.labels)
     for line in read_text(path, config.encoding):
-        label, name, body = None, "", line
-        if line.startswith(LABEL):
-            head, *rest = line.split(maxsplit=1)
-            label, body = labels.get(head, OTHER), rest[0] if rest else b""
-            name = head.decode("utf-8", "replace")
+        head, body = split_label(line)
+        label, name = labels.get(head, OTHER) if head else None, head.decode("utf-8", "replace")
         text = body.decode("utf-8", "surrogateescape")
         reason = why_unusable(text, len(line), config.max_bytes, config.encoding)
         yield Entry(None if reason else text, reason or None, label, name)

@@ -6,11 +6,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import typer.main
 from rich.console import Console
 
-from flows.cli.main import main
+from flows.cli.main import app, main
 from flows.cli.options import table_overrides
-from flows.config.presets import score_config
+from flows.config.presets import load_config, score_config
 from flows.ui.reporters import LineReporter, reporting
 from flows.ui.score_summary import score_rows, scores_markdown, scores_table, warnings_of
 from sentiment.errors import ConfigError
@@ -99,6 +100,44 @@ def test_an_error_is_one_message_and_status_1(
     )
     assert (status, stdout) == (1, "")
     assert message in stderr
+
+
+def test_too_many_bad_rows_end_with_status_1_and_keep_the_scores(
+    capsys: pytest.CaptureFixture[str], model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "new.csv"
+    path.write_bytes(b"id;review\na;lovely, lovely lamp\nb;caf\xe9\nc;\n")
+    arguments = [path, "--out", tmp_path / "out", "--model", model, "--keep", "id"]
+    status, stdout, stderr = run(capsys, *arguments, "--format", "jsonl")
+    assert status == 1
+    assert "bad rows" in stdout and "Written to" in stdout
+    assert "new.csv: 2 of 3 rows have no score (66.67%)" in stderr
+    (part,) = (tmp_path / "out" / "new.csv").glob("part-*.jsonl")
+    rows = [json.loads(line) for line in part.read_text().splitlines()]
+    assert [(row["id"], row["reason"]) for row in rows] == [
+        ("a", None), ("b", "invalid UTF-8"), ("c", "empty text")
+    ]  # fmt: skip
+    options = ["--format", "jsonl", "--set", "max_bad_rate=0.7", "--json"]
+    status, stdout, _ = run(capsys, *arguments, *options)
+    assert (status, json.loads(stdout)["bad_rows"]) == (0, 2)
+    assert run(capsys, *arguments, "--encoding", "latin-1", "--force")[0] == 1
+    assert run(capsys, *arguments, "--format", "xml")[0] == 1
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "tune", "score"])
+def test_every_command_that_reads_tables_has_the_same_options(command: str) -> None:
+    group = typer.main.get_command(app)
+    parameters = group.commands[command].params  # type: ignore[attr-defined]
+    options = {name: p.help for p in parameters for name in p.opts if hasattr(p, "help")}
+    for name in ("--column", "--label-column", "--separator", "--encoding"):
+        assert options[name]
+
+
+def test_the_options_of_tables_are_settings_of_ingest() -> None:
+    options = table_overrides("ingest.", ["a, b", 'c"'], "stars", "\t", "utf-16")
+    ingest = load_config("sample", options).ingest
+    assert (ingest.columns, ingest.label_column) == (("a, b", 'c"'), "stars")
+    assert (ingest.separator, ingest.encoding) == ("\t", "utf-16")
 
 
 def test_settings_come_from_options() -> None:

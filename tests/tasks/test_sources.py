@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,8 +140,8 @@ def test_split_rules(roles: set[str], rules: dict[str, str]) -> None:
     assert {role: found[role] for role in roles} == rules
 
 
-def ingest_requests(tmp_path: Path, **limits: int) -> list[Request]:
-    config = PipelineConfig(ingest=IngestConfig(**limits))
+def ingest_requests(tmp_path: Path, **settings: Any) -> list[Request]:
+    config = PipelineConfig(ingest=IngestConfig.model_validate(settings))
     return ingest.requests(RunSpec("p", config, tmp_path / "data", Store(tmp_path / "s")), {})
 
 
@@ -158,6 +159,25 @@ def test_a_limit_is_in_the_key_of_its_own_file_only(tmp_path: Path) -> None:
 
     before, after = keys(), keys(train_limit=10)
     assert (before[0] == after[0], before[1] != after[1]) == (True, True)
+
+
+def test_what_shapes_the_reviews_is_in_the_key(tmp_path: Path) -> None:
+    touch(tmp_path / "data", "train.csv")
+    settings: list[dict[str, Any]] = [
+        {},
+        {"columns": ["a"]},
+        {"columns": ["b"]},
+        {"label_column": "stars"},
+        {"labels": {"negative": [1], "positive": [5]}},
+        {"labels": {"negative": [1], "positive": [5], "ignore": [3]}},
+        {"separator": ";"},
+        {"header": False},
+        {"quotes": False},
+        {"encoding": "latin-1"},
+    ]
+    keys = [ingest_requests(tmp_path, **each)[0].key for each in settings]
+    assert len(set(keys)) == len(settings)
+    assert ingest_requests(tmp_path, encoding="latin1")[0].key == keys[-1]
 
 
 def test_digests_are_remembered_until_a_file_changes(

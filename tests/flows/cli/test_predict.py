@@ -29,6 +29,19 @@ def test_a_line_that_is_not_text_keeps_its_place_and_affects_no_other(model: str
     assert json.loads(alone.stdout)["probability"] == pytest.approx(entries[3]["probability"])
 
 
+def test_a_fasttext_label_is_not_part_of_a_text(model: str) -> None:
+    lines = b"__label__2 a lovely lamp\na lovely lamp\n__label__1\nno __label__1 here\n"
+    done = CliRunner().invoke(app, ["predict", "--json", "--model", model], input=lines)
+    entries = [json.loads(line) for line in done.stdout.splitlines()]
+    texts = ["a lovely lamp", "a lovely lamp", "", "no __label__1 here"]
+    assert [entry["text"] for entry in entries] == texts
+    assert entries[0] == entries[1] and entries[2]["probability"] is None
+    given = CliRunner().invoke(
+        app, ["predict", "--json", "--model", model, "__label__2 a lovely lamp"]
+    )
+    assert json.loads(given.stdout)["text"] == "a lovely lamp"
+
+
 def test_signs_that_control_a_terminal_are_written_out(model: str) -> None:
     texts = [
         "red \x1b[31m lamp",
