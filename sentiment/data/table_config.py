@@ -21,7 +21,8 @@ class TableConfig(Settings):
     )
     label_column: str | None = Field(None, description="Label column of a table.")
     labels: Labels = Field(
-        Labels(), description="What the values of the label column mean; 0 and 1 if empty."
+        default_factory=Labels,
+        description="What the values of the label column mean; 0 and 1 if empty.",
     )
     separator: str | None = Field(
         None, description="What separates the fields of .csv and .tsv; found out if null."
