@@ -104,13 +104,3 @@ def test_few_known_words_are_said(model: str) -> None:
     assert "fewer than half of the words of 2 texts" in " ".join(done.stderr.split())
     alone = CliRunner().invoke(app, ["predict", "--model", model, "a lovely lamp"])
     assert alone.stderr == ""
-
-
-def test_a_fasttext_label_is_not_part_of_a_text(model: str) -> None:
-    lines = b"__label__2 a lovely lamp\n__label__1\nthe __label__2 lamp\n"
-    done = CliRunner().invoke(app, ["predict", "--json", "--model", model], input=lines)
-    entries = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [entry["text"] for entry in entries] == ["a lovely lamp", "", "the __label__2 lamp"]
-    assert entries[1]["label"] is None
-    plain = CliRunner().invoke(app, ["predict", "--json", "--model", model, "a lovely lamp"])
-    assert json.loads(plain.stdout) == entries[0]
