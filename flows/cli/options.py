@@ -79,7 +79,10 @@ Storage = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Preset = Annotated[
-    str, typer.Option(help="Preset: sample, balanced, gpu, article, or the path of a YAML file.")
+    str,
+    typer.Option(
+        help="Preset: sample, linear, small, balanced, gpu, article, or the path of a YAML file."
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
