@@ -119,6 +119,8 @@ def result_table(result: RunResult, *, generated: bool) -> Table:
         table.add_row("test accuracy", Text(_figures(result), style="bold"))
         for row in (result["comparison"] or ())[1:]:
             table.add_row(label_of(row), _figures(row))
+            if row.get("advice"):
+                table.add_row("advice", Text(row["advice"]))
         table.add_row("test loss", f"{result['loss']:.4f}")
     if result["warning"] is not None:
         table.add_row("warning", Text(result["warning"], style="yellow"))

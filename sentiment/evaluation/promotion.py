@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from sentiment.evaluation.comparison import CHANCE, compare, fisher
+from sentiment.evaluation.comparison import CHANCE, compare, fisher, linear_would_do
 from sentiment.evaluation.metrics import confusion_counts, metrics_from_counts, wilson_interval
 from sentiment.model.registry import DEFAULT, NAME
 from sentiment.progress import Progress, silent
@@ -159,16 +159,20 @@ def compare_all(
     ``accuracy_interval`` and ``mcc``: ``model``, ``baseline``, ``majority`` (always the ``label``
     that is more frequent; no interval), and ``champion`` if its figures are known. ``p`` is what
     chance would do as well: for the majority's row Fisher's test of the model's answers, for the
-    baseline's McNemar's test, with the other results of ``compare``.
+    baseline's McNemar's test, with the other results of ``compare``, and an ``advice`` if a linear
+    model would do.
     """
     other = metrics_from_counts(confusion_counts(positive, linear))
     names = ("accuracy", "accuracy_interval", "mcc")
+    against_linear = compare(predicted == positive, linear == positive)
+    branches = [branch["name"] for branch in measured["branches"]]
     rows: list[Row] = [
         {"name": "model", **{name: measured[name] for name in names}},
         {
             "name": "baseline",
             **{name: other[name] for name in names},
-            **compare(predicted == positive, linear == positive),
+            **against_linear,
+            "advice": linear_would_do(against_linear, branches),
         },
         {
             "name": "majority",

@@ -130,7 +130,8 @@ def stage(
     """Run the stage on the probabilities of a model and the logits of a baseline."""
     at = 0.5 if threshold is None else threshold
     metrics = measure(np.array(labels), np.array(model), np.ones(len(labels), int), threshold=at)
-    (folder / "metrics.json").write_text(json.dumps(metrics))
+    content = {**metrics, "branches": [{"name": "lstm"}]}
+    (folder / "metrics.json").write_text(json.dumps(content))
     pq.write_table(pa.table({"label": labels, "probability": model}), folder / "model.parquet")
     pq.write_table(pa.table({"logit": linear}), folder / "linear.parquet")
     (folder / "out").mkdir()
@@ -158,6 +159,7 @@ def test_the_stage_writes_its_verdict(tmp_path: Path, champion: Incumbent | None
     names = ["model", "baseline", "majority"] + (["champion"] if champion else [])
     assert list(rows) == names
     assert (rows["model"]["accuracy"], rows["model"]["mcc"]) == (1, 1)
+    assert "A linear model is as good here" in rows["baseline"]["advice"]
     assert (rows["majority"]["accuracy"], rows["majority"]["label"]) == (0.5, "positive")
     if champion:
         assert rows["champion"]["accuracy_interval"] == list(wilson_interval(12, 16))
