@@ -8,6 +8,7 @@ from tasks.run.spec import Done, RunSpec
 from tasks.sources import digest_files, find_sources
 from tasks.stage import Request, Stage
 
+START = 1_000  # rows of a file that are looked at before a run
 STAGE = Stage(
     "ingest",
     "sentiment.data.ingest:ingest_file",
@@ -45,11 +46,18 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
 
 
 def check_start(request: Request, root: Path) -> None:
-    """Raise what is wrong with an input file as far as its first line tells: the columns."""
+    """Raise what is wrong with an input file as far as its first rows tell.
+
+    That is its format, its columns, labels in doubt, and a fault that all of these rows have.
+    """
     arguments = request.arguments(root)
+    arguments["limit"] = min(START, arguments["limit"] or START)
     lenient = arguments["ingest"].model_copy(update={"max_reject_rate": 1.0})
+    ingest = request.stage.load()
     with TemporaryDirectory(prefix="sentiment-") as out:
-        request.stage.load()(**arguments | {"limit": 1, "ingest": lenient}, out=Path(out))
+        stats = ingest(**arguments | {"ingest": lenient}, out=Path(out))
+        if stats["read"] and sum(stats["rejected"].values()) == stats["read"]:
+            ingest(**arguments, out=Path(out))
 
 
 def _generated(spec: RunSpec, done: Done) -> Path:

@@ -111,9 +111,9 @@ def _no_header(table: Table, config: TableConfig) -> str:
 
 
 def shown(names: Sequence[str]) -> str:
-    """Return names of columns, cut if they are long, as they can be printed."""
+    """Return names of columns as they can be printed, '' for none, cut if they are long."""
     cut = [
-        name if len(name) <= MOST_CHARACTERS else f"{name[:MOST_CHARACTERS]}..."
+        (name if len(name) <= MOST_CHARACTERS else f"{name[:MOST_CHARACTERS]}...") or "''"
         for name in names[:MOST_SHOWN]
     ]
     text = ", ".join(cut) + f" and {len(names) - MOST_SHOWN:,} more" * (len(names) > MOST_SHOWN)

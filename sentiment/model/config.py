@@ -85,7 +85,7 @@ def _refuse_changed(settings: Settings, names: Iterable[str], switch: str) -> No
 class TrainConfig(Settings):
     """How a model is trained."""
 
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = Field(default_factory=ModelConfig)
     padding: Literal["right", "left"] = Field(
         "right",
         description="right: to the longest review of a batch; the model ignores it. left: to "

@@ -18,7 +18,7 @@ from sentiment.data import archives
 from sentiment.data.archives import read_blocks
 from sentiment.data.bz2_blocks import BLOCK, END, UnusualError, decode_blocks
 from sentiment.data.ingest import IngestConfig, ingest_file
-from sentiment.errors import ArchiveError
+from sentiment.errors import DataError
 
 MOST = 1 << 20
 # Two blocks of a few bytes each, since at level 1 a block has 100,000 bytes.
@@ -44,7 +44,7 @@ def outcome(path: Path, threads: int) -> tuple[bytes, str]:
         try:
             for block in read_blocks(path):
                 content += block
-        except ArchiveError as error:
+        except DataError as error:
             return content, str(error)
     return content, ""
 
