@@ -89,7 +89,7 @@ def lines_of(models: "Sequence[Model]", width: int) -> Iterator[str]:
                 Path(origin.preset or "-").stem,
                 f"{measured.accuracy:.2%}" if measured else "-",
                 f"{origin.baseline:.2%}" if origin.baseline is not None else "-",
-                " ".join(filter(None, marks)),
+                ", ".join(filter(None, marks)),
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -95,7 +95,9 @@ def model_folder(model: Path | None, storage: Path) -> Path:
     if len(found) == 1:
         return storage / TRAINED / found[0]
     known = ", ".join(found or keys) or "none yet"
-    what = "the start of several keys" if found else "not a bundle, a champion's name or a key"
+    what = (
+        "the start of several keys" if found else "not a model bundle, a champion's name or a key"
+    )
     raise ModelError(f"{model}: {what} in {storage / TRAINED}. Models there: {known}.")
 
 

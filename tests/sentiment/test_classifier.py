@@ -163,7 +163,7 @@ def test_a_model_is_found_by_the_start_of_its_key(
     with pytest.raises(ModelError, match=r"^b7: the start of several keys.*b70cf32e, b71aaaaa"):
         Classifier.load("b7")
     with pytest.raises(
-        ModelError, match=r"^b8: not a bundle, a champion's name or a key.*b70cf32e"
+        ModelError, match=r"^b8: not a model bundle, a champion's name or a key.*b70cf32e"
     ):
         Classifier.load("b8")
 

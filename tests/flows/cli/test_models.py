@@ -44,7 +44,9 @@ def test_a_list_of_models_fits_the_terminal() -> None:
             created="2026-11-27T22:57:22+00:00",
             run="r",
             measured=measured,
+            generated=False,
             champion=key[-1] == "0",
+            champions=("champion",) if key[-1] == "0" else (),
             was=False,
             latest=key[-1] == "0",
             origin=Origin("presets/balanced.yaml", "/data/reviews-of-the-whole-year", 0.909),
@@ -54,6 +56,6 @@ def test_a_list_of_models_fits_the_terminal() -> None:
     head, *rows = lines_of(models, 90)
     assert max(map(len, [head, *rows])) <= 90
     # As many digits as tell them apart, and the name of the data cut.
-    assert rows[0] == ("b70cf32e0  2026-11-27 22:57  reviews-of-the-wh…  balanced  93.12%  90.90%")
-    assert rows[1].endswith("90.90%  champion latest")
+    assert rows[0] == ("b70cf32e0  2026-11-27 22:57  reviews-of-the-w…  balanced  93.12%  90.90%")
+    assert rows[1].endswith("90.90%  champion, latest")
     assert list(lines_of(models, 200))[1].split()[3] == "reviews-of-the-whole-year"

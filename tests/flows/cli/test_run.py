@@ -99,7 +99,7 @@ def test_a_gate_fails_a_cached_run_as_any_other(folder: Path) -> None:
     [
         (["--from", "train", "--set", "vocabulary.min_count=3"], StageError, "--from vocabulary"),
         (["--only", "train", "--storage", "empty"], StageError, "--from ingest --until train"),
-        (["--data", "columns.csv"], DataError, "needs the columns"),
+        (["--data", "columns.csv"], DataError, "which column holds the text"),
         (["--data", "broken.csv.bz2"], DataError, "broken.csv.bz2"),
         (["--data", "none"], DataError, "no such file or folder"),
     ],

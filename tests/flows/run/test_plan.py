@@ -232,8 +232,8 @@ def test_a_verdict_is_explained_by_what_the_user_changed(folder: Path, tmp_path:
     write_bz2(elsewhere / "train.ft.txt.bz2", good_lines(50, start=700))
     run(replace(spec_on(folder), data=elsewhere))
     lower = spec_on(folder, "promote.min_accuracy=0.1", preset=str(preset))
-    assert plan(lower)["promote"] == ("run", "config promote.min_accuracy 0.0 -> 0.1")
-    assert run(lower)["promote"] == ("completed", "config promote.min_accuracy 0.0 -> 0.1")
+    assert plan(lower)["promote"] == ("run", "config promote.min_accuracy 0.91 -> 0.1")
+    assert run(lower)["promote"] == ("completed", "config promote.min_accuracy 0.91 -> 0.1")
 
 
 def test_no_reason_shows_internals(folder: Path) -> None:

@@ -413,7 +413,7 @@ def test_a_model_is_named_by_its_path_first_then_as_a_champion(
     promote_by_hand(store, "train/b2", None, who="Ada", why="", name="shoes")
     shoes = store.root / "train" / "b2"
     assert model_folder(Path("shoes"), store.root) == shoes
-    with pytest.raises(ModelError, match="books: not a bundle, a champion's name or a key"):
+    with pytest.raises(ModelError, match="books: not a model bundle, a champion's name or a key"):
         model_folder(Path("books"), store.root)
     with pytest.raises(ModelError, match=r"no champion 'champion' here, but shoes"):
         model_folder(None, store.root)
