@@ -31,8 +31,7 @@ def score_rows(summary: dict[str, Any]) -> Iterator[Row]:
         yield "accuracy", f"{metrics['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%})"
         yield "loss", f"{metrics['loss']:.4f}"
         for name in ("precision", "recall", "f1"):
-            if metrics[name] is not None:
-                yield name, f"{metrics[name]:.2%}"
+            yield name, "undefined" if metrics[name] is None else f"{metrics[name]:.2%}"
     yield from drift_rows(summary)
     if rate := summary["rows_per_second"]:
         shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"

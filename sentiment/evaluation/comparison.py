@@ -80,5 +80,5 @@ def linear_would_do(against: Mapping[str, Any], branches: Collection[str]) -> st
     better = against["difference"] < 0 and against["p"] < CHANCE
     return (
         f"A linear model is {'better' if better else 'as good'} here: the preset linear trains one "
-        "in seconds."
+        "in a fraction of the time."
     )

@@ -171,6 +171,9 @@ SUMMARY: dict[str, Any] = {
 
 def test_a_summary_without_a_profile_says_so() -> None:
     assert ("drift", "not available") in list(score_rows(SUMMARY))
+    metrics = dict(rows=2, accuracy=0.5, accuracy_interval=[0.1, 0.9], loss=1.0)
+    measured = {**SUMMARY, "metrics": {**metrics, "precision": None, "recall": 0.0, "f1": 0.0}}
+    assert ("precision", "undefined") in list(score_rows(measured))
     assert warnings_of(SUMMARY) == []
     (barely,) = warnings_of({**SUMMARY, "scored": 100, "barely_known": 6})
     assert "fewer than half of the words of 6 rows" in barely

@@ -100,7 +100,8 @@ def test_a_linear_model_would_do_unless_the_lstm_is_better_beyond_chance(
             assert advice is None
         else:
             assert advice == (
-                f"A linear model is {found} here: the preset linear trains one in seconds."
+                f"A linear model is {found} here: the preset linear trains one in a fraction of "
+                "the time."
             )
 
 
