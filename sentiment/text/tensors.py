@@ -87,8 +87,10 @@ def cut(
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
     """Keep the first ``max_length`` ids of each review; return the new ids and offsets."""
     lengths = np.diff(offsets)
-    place = np.arange(len(ids)) - np.repeat(offsets[:-1], lengths)
-    return ids[place < max_length], offsets_of(np.minimum(lengths, max_length))
+    kept = np.ones(len(ids), np.bool_)
+    for review in np.flatnonzero(lengths > max_length).tolist():
+        kept[offsets[review] + max_length : offsets[review + 1]] = False
+    return ids[kept], offsets_of(np.minimum(lengths, max_length))
 
 
 def encode_words(
@@ -103,7 +105,8 @@ def encode_words(
     words = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int32)
     all_ids = vocabulary.encode(lists.flatten())
     offsets = offsets_of(words)
-    unknown = np.diff(np.concatenate([[0], np.cumsum(all_ids == UNKNOWN)])[offsets])
+    review = np.searchsorted(offsets, np.flatnonzero(all_ids == UNKNOWN), side="right") - 1
+    unknown = np.bincount(review, minlength=len(words))
     ids, cut_offsets = cut(all_ids, offsets, max_length)
     return EncodedReviews(
         ids=ids,
