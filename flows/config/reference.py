@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic.fields import FieldInfo
@@ -94,9 +95,9 @@ def _written(value: Any) -> str:
 
 def _takes(field: FieldInfo) -> str:
     """Return in words what values a setting takes."""
-    kinds = [field.annotation]
-    if type(None) in get_args(field.annotation):
-        kinds = [kind for kind in get_args(field.annotation) if kind is not type(None)]
+    union = get_origin(field.annotation) in (Union, UnionType)
+    options = get_args(field.annotation) if union else (field.annotation,)
+    kinds = [kind for kind in options if kind is not type(None)]
     bounds = [
         f"{words} {bound:,}"
         for limit in field.metadata

@@ -72,3 +72,7 @@ def test_the_list_fits_80_columns() -> None:
     lines = shown("--preset", "balanced")
     assert max(map(len, lines)) <= 80
     assert len(lines) > 100
+
+
+def test_what_a_setting_takes_is_said_in_words() -> None:
+    assert not [s.path for s in settings_of() if "typing" in s.takes or "<" in s.takes]
