@@ -57,7 +57,7 @@ def check_start(request: Request, root: Path) -> None:
     with TemporaryDirectory(prefix="sentiment-") as out:
         stats = ingest(**arguments | {"ingest": lenient}, out=Path(out))
         if stats["read"] and sum(stats["rejected"].values()) == stats["read"]:
-            ingest(**arguments, out=Path(out))
+            ingest(**request.arguments(root), out=Path(out))  # of the whole file: the rate counts
 
 
 def _generated(spec: RunSpec, done: Done) -> Path:

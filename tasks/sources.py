@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,11 +82,13 @@ def _is_readable(path: Path) -> bool:
 def _refuse_copy(path: Path, names: dict[str, Path]) -> None:
     """Add a file to ``names``, by its name without packing. Raise DataError if one is there."""
     plain = unpacked_name(path)
-    if plain in names:
-        raise DataError(
-            f"{path} and {names[plain].name} look like the same reviews, packed and unpacked. Keep "
-            "one of them."
-        )
+    for name, other in names.items():
+        zipped = ".zip" in (path.suffix.lower(), other.suffix.lower())  # which may hide the ending
+        if name == plain or (zipped and (name == Path(plain).stem or plain == Path(name).stem)):
+            raise DataError(
+                f"{path} and {other.name} look like the same reviews, packed and unpacked. Keep "
+                "one of them."
+            )
     names[plain] = path
 
 
@@ -102,7 +104,16 @@ def _only_files(data: Path) -> list[Path]:
     names: dict[str, Path] = {}
     for path in tables:
         _refuse_copy(path, names)
-    return tables if len({re.sub(r"\d+", "#", path.name, count=1) for path in tables}) == 1 else []
+    return tables if _differ_in_a_number([path.name for path in tables]) else []
+
+
+def _differ_in_a_number(names: Sequence[str]) -> bool:
+    """Return whether names are all the same but for one number in them."""
+    parts = [re.split(r"(\d+)", name) for name in names]  # in odd places the numbers
+    if len({len(each) for each in parts}) > 1:
+        return False
+    differing = [at for at, part in enumerate(zip(*parts, strict=True)) if len(set(part)) > 1]
+    return len(differing) <= 1 and all(at % 2 for at in differing)
 
 
 def digest_files(paths: Iterable[Path], storage: Path) -> list[Artifact]:

@@ -13,7 +13,10 @@ from flows.cli.options import DEFAULT_STORAGE, Json, Storage, output
 def gc(
     keep_runs: Annotated[
         int,
-        typer.Option(min=1, help="Completed runs that computed something, whose results are kept."),
+        typer.Option(
+            min=1,
+            help="Completed runs whose results are kept; those that computed nothing do not count.",
+        ),
     ] = 5,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what would be removed; remove nothing.")

@@ -59,7 +59,7 @@ class TextCommand(Command):
             return super().parse_args(ctx, args)
         except Exception as error:
             if hasattr(error, "possibilities"):  # typer's NoSuchOption has no public name
-                given = f"{error.message}. Is it a text?"  # type: ignore[attr-defined]
+                given = f"{error.message}. If it is a text,"  # type: ignore[attr-defined]
                 error.message = f"{given} Write: {ctx.command_path} -- TEXT"  # type: ignore[attr-defined]
             raise
 
@@ -120,11 +120,11 @@ Column = Annotated[
 LabelColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Label column of a table.")]
 Separator = Annotated[
     str | None,
-    typer.Option(metavar="CHAR", help="What separates the fields of .csv and .tsv; found out."),
+    typer.Option(metavar="CHAR", help="Field separator of .csv and .tsv; detected by default."),
 ]
 Encoding = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Encoding of text files, such as latin-1; UTF-8."),
+    typer.Option(metavar="NAME", help="Encoding of text files, such as latin-1 (default: UTF-8)."),
 ]
 Model = Annotated[
     Path | None,
@@ -150,5 +150,7 @@ def table_overrides(
         "encoding": encoding,
     }
     return [
-        f"{section}{name}={json.dumps(value)}" for name, value in given.items() if value is not None
+        f"{section}{name}={json.dumps(value, ensure_ascii=False)}"
+        for name, value in given.items()
+        if value is not None
     ]

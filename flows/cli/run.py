@@ -227,5 +227,7 @@ def all_overrides(
 ) -> list[str]:
     """Return all overrides, including those of ``--runner`` and ``--champion``."""
     more = {"run.runner": runner, "promote.champion": champion}
-    given = [f"{key}={json.dumps(value)}" for key, value in more.items() if value]
+    given = [
+        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in more.items() if value
+    ]
     return [*(overrides or []), *given]

@@ -70,7 +70,7 @@ def score(
     config = score_config(
         [
             *table_overrides("", column, label_column, separator, encoding),
-            *([f"keep={json.dumps(keep)}"] if keep else []),
+            *([f"keep={json.dumps(keep, ensure_ascii=False)}"] if keep else []),
             *([f"format={json.dumps(form)}"] if form else []),
             *(["with_text=true"] if with_text else []),
             *(overrides or []),

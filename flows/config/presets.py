@@ -61,7 +61,11 @@ def score_config(overrides: Sequence[str]) -> ScoreConfig:
 def as_overrides(settings: Mapping[str, Any]) -> list[str]:
     """Return nested settings, as ``load_config`` takes them, as overrides that set the same."""
     given = flatten(settings).items()
-    return [f"{key}={json.dumps(value)}" for key, value in given if value not in (None, {})]
+    return [
+        f"{key}={json.dumps(value, ensure_ascii=False)}"
+        for key, value in given
+        if value not in (None, {})
+    ]
 
 
 def set_where(preset: str, overrides: Sequence[str], settings: Mapping[str, Any], key: str) -> str:

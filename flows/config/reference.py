@@ -112,6 +112,8 @@ def _kind(kind: Any) -> str:
     origin = get_origin(kind)
     if origin is Literal:
         return " | ".join(map(str, get_args(kind)))
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(map(_kind, get_args(kind))))
     if settings_in(kind):
         return "section"
     if origin in (tuple, list):

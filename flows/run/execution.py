@@ -105,7 +105,8 @@ class Run:
 
     def _summary(self) -> RunResult:
         results = list(self.results.values())
-        return summarise(self.spec.store, results, self.done, self.verdict, self.report)
+        name = self.spec.config.promote.champion
+        return summarise(self.spec.store, results, self.done, self.verdict, self.report, name)
 
     def _run_and_follow(self, stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
         if self.context.in_prefect:

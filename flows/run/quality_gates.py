@@ -52,6 +52,6 @@ def check_promotion(
 
 def _failed(what: str, accept: Sequence[str]) -> GateError:
     options = " ".join(f"--set {setting}" for setting in accept)
-    error = GateError(f"{what} To accept it all the same, run again with {options}")
+    error = GateError(f"{what} To accept it anyway, run again with {options}")
     error.accept = tuple(accept)
     return error

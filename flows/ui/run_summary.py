@@ -60,8 +60,13 @@ def summarise(
     manifests: Mapping[str, Sequence[Manifest]],
     verdict: Verdict | None,
     report: Path,
+    champion: str,
 ) -> RunResult:
-    """Return the outcome of a run; ``report`` is where its report is, if it got that far."""
+    """Return the outcome of a run.
+
+    ``report`` is where its report is, if it got that far; ``champion`` is the name of the champion
+    that the run is about.
+    """
     ingested = manifests.get("ingest", ())
     rejected: Counter[str] = Counter()
     for manifest in ingested:
@@ -82,7 +87,7 @@ def summarise(
         "rejected_by_reason": dict(rejected),
         "vocabulary_size": words.stats["size"] if words else None,
         "comparison": decided.stats["comparison"] if decided else None,
-        "promotion": _promotion(store, verdict, decided) if verdict and decided else None,
+        "promotion": _promotion(store, verdict, decided, champion) if verdict and decided else None,
         "warning": overlooked(figures["confusion"]) if evaluated else None,
         "model": str(store.root / trained.stage / trained.key) if trained else None,
         "report": str(report) if report.exists() else None,
@@ -90,8 +95,8 @@ def summarise(
     }
 
 
-def _promotion(store: Store, verdict: Verdict, decided: Manifest) -> dict[str, Any]:
-    champion = read_registry(store).champion
+def _promotion(store: Store, verdict: Verdict, decided: Manifest, name: str) -> dict[str, Any]:
+    champion = read_registry(store, name).champion
     return {
         **asdict(verdict),
         "champion": str(store.root / champion.model) if champion else None,

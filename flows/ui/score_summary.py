@@ -6,10 +6,11 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from sentiment.data.labels import Labels, describe_labels
+from sentiment.data.labels import Labels, describe_labels, in_lines
 from sentiment.model.registry import OF_GENERATED
 
 Row = tuple[str, str]
+PREFIX = "__label__"
 BARELY_KNOWN = 0.05  # share of the scored rows above which there is a warning
 
 
@@ -80,9 +81,13 @@ def warnings_of(summary: dict[str, Any]) -> list[str]:
         )
     if others := summary["other_labels"]:
         rows = "1 row has" if others == 1 else f"{others:,} rows have"
+        found, labels = summary["labels_found"], Labels(**summary["labels"])
+        if all(name.startswith(PREFIX) for name in found):  # of lines, where 1 and 2 are known
+            found = {name.removeprefix(PREFIX): number for name, number in found.items()}
+            labels = in_lines(labels)
         warnings.append(
             f"{rows} a label that is neither negative nor positive, so the other labels may be "
-            f"misread too. {describe_labels(summary['labels_found'], Labels(), '')}"
+            f"misread too. {describe_labels(found, labels, '')}"
         )
     return warnings
 

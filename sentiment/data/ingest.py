@@ -14,7 +14,7 @@ from pydantic import Field
 
 from sentiment.data.duplicates import text_hash
 from sentiment.data.encodings import UTF8
-from sentiment.data.labels import are_doubtful, describe_labels
+from sentiment.data.labels import Labels, are_doubtful, describe_labels, in_lines
 from sentiment.data.reviews import Ignored, Reject, Review, read_reviews
 from sentiment.data.table_config import TableConfig
 from sentiment.data.tables import table_format
@@ -254,33 +254,36 @@ def _check_rejects(
     ``read`` does not count the rows ignored for their label.
     """
     rejected = rejects.reasons.total()
-    doubtful = are_doubtful(found, config.labels)
+    table = table_format(source, config)
+    labels = config.labels if table else in_lines(config.labels)
+    doubtful = bool(table) and are_doubtful(found, labels)
     if not doubtful and (not read or rejected / read <= config.max_reject_rate):
         return
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in rejects.reasons.most_common())
-    unit = "row" if table_format(source, config) else "line"  # from 1, the header not counted
+    unit = "row" if table else "line"  # from 1, the header not counted
     first = ", ".join(f"{unit} {reject.row + 1:,} ({reject.reason})" for reject in rejects.first)
     limit = f"more than ingest.max_reject_rate allows ({config.max_reject_rate:.2%})"
     if doubtful and rejected / read <= config.max_reject_rate:
         limit = "and with other numbers among the labels, 1 may not mean positive"
+    advice = _what_to_do(rejects.reasons, found, labels, doubtful)
     error = RejectRateError(
         f"{source}: {rejected:,} of {read:,} {unit}s rejected ({rejected / read:.2%}), {limit}. By "
-        f"reason: {reasons}. First: {first}. {_what_to_do(rejects.reasons, found, config)}"
+        f"reason: {reasons}. First: {first}. {advice}"
     )
     error.attachment = attachment
     raise error
 
 
-def _what_to_do(reasons: Counter[str], found: Counter[str], config: IngestConfig) -> str:
+def _what_to_do(reasons: Counter[str], found: Counter[str], labels: Labels, doubtful: bool) -> str:
     """Say how to go on, by the reason of most rejects."""
     ((most, _),) = reasons.most_common(1)
     if found and most == "unknown label":
-        return describe_labels(found, config.labels, config.SECTION)
+        return describe_labels(found, labels, IngestConfig.SECTION)
     advice = "Fix the file, or raise ingest.max_reject_rate."
-    if are_doubtful(found, config.labels):
-        advice = describe_labels(found, config.labels, config.SECTION)
+    if doubtful:
+        advice = describe_labels(found, labels, IngestConfig.SECTION)
     if most == "not valid CSV":
-        return f"If quotes are plain characters in it: --set {config.SECTION}quotes=false. {advice}"
+        return f"If quotes are plain characters in it: --set ingest.quotes=false. {advice}"
     if most == f"invalid {UTF8.upper()}":
         return f"Is it in another encoding? Then add --encoding latin-1 (or cp1252). {advice}"
     return advice

@@ -82,6 +82,13 @@ class Labels(Settings):
         }
 
 
+def in_lines(labels: Labels) -> Labels:
+    """Return what labels mean in fastText lines: 1 and 2, if no others are given."""
+    return (
+        labels if labels.are_given else labels.model_copy(update=dict(negative=(1,), positive=(2,)))
+    )
+
+
 def count_label(name: str, found: Counter[str]) -> None:
     """Count a label's name, unless there are too many different ones already."""
     if name in found or len(found) < MOST_VALUES:

@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 
 from sentiment.data.columns import Columns, choose_columns
 from sentiment.data.encodings import UTF8, read_text
-from sentiment.data.labels import IGNORE, NEGATIVE, POSITIVE, Labels, count_label, label_name
+from sentiment.data.labels import (
+    IGNORE,
+    NEGATIVE,
+    POSITIVE,
+    Labels,
+    count_label,
+    in_lines,
+    label_name,
+)
 from sentiment.data.table_config import TableConfig
 from sentiment.data.tables import Table, open_table
 from sentiment.errors import DataError
@@ -60,11 +68,7 @@ class TextRow(NamedTuple):
 
 def line_labels(labels: Labels) -> dict[bytes, int]:
     """Return the meaning of each label of fastText lines: of 1 and 2, if no others are given."""
-    names = (
-        labels.meanings() if labels.are_given else {label_name(v): IGNORE for v in labels.ignore}
-    )
-    given = {LABEL + name.encode(): meaning for name, meaning in names.items()}
-    return given if labels.are_given else LABELS | given
+    return {LABEL + name.encode(): meaning for name, meaning in in_lines(labels).meanings().items()}
 
 
 def split_label(line: bytes) -> tuple[bytes, bytes]:
@@ -127,18 +131,30 @@ def read_reviews(
 
     The file's name decides the format: see :func:`sentiment.data.tables.open_table`; other files
     have fastText lines. ``config`` says which columns of a table are read and what its labels mean;
-    ``found`` gets the number of rows with each label. ``on_read`` gets the share of the file read
-    so far. Raises DataError at once for missing or ambiguous columns.
+    ``found`` gets the number of rows with each label, and of lines with each unknown one.
+    ``on_read`` gets the share of the file read so far. Raises DataError at once for missing or
+    ambiguous columns.
     """
+    found = Counter() if found is None else found
     table = open_table(path, config, on_read)
     if table is None:
         refuse_columns(path, config)
-        lines = enumerate(read_text(path, config.encoding, on_read))
-        labels = line_labels(config.labels)
-        return (parse_line(row, line, max_bytes, labels) for row, line in lines)
+        lines = read_text(path, config.encoding, on_read)
+        return _lines(lines, line_labels(config.labels), max_bytes, found)
     columns = choose_columns(path, table, config, labelled=True)
     texts = read_texts(table, columns, config.encoding, max_bytes)
-    return _reviews(texts, config.labels, Counter() if found is None else found)
+    return _reviews(texts, config.labels, found)
+
+
+def _lines(
+    lines: Iterator[bytes], labels: Mapping[bytes, int], max_bytes: int, found: Counter[str]
+) -> Iterator[Review | Reject | Ignored]:
+    for row, line in enumerate(lines):
+        record = parse_line(row, line, max_bytes, labels)
+        if isinstance(record, Reject) and record.reason == "unknown label":
+            name = split_label(line)[0].removeprefix(LABEL).decode("utf-8", "replace")
+            count_label(label_name(name), found)
+        yield record
 
 
 def _reviews(

@@ -25,7 +25,7 @@ class TableConfig(Settings):
         description="What the values of the label column mean; 0 and 1 if empty.",
     )
     separator: str | None = Field(
-        None, description="What separates the fields of .csv and .tsv; found out if null."
+        None, description="Field separator of .csv and .tsv; detected if null."
     )
     header: bool = Field(
         True, description="The first row names the columns; if not, they are numbered from 1."

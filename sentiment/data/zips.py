@@ -1,5 +1,6 @@
 """Zip files that hold one table, as Kaggle and Excel users pack them."""
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ def _opened(path: Path, file: BinaryIO | Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(file) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
         raise ArchiveError(
             f"{path}: not a valid zip file, or cut off ({error}). Download the file again, or "
             "unpack it."

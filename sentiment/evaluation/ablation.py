@@ -25,7 +25,8 @@ def ablation(
     ``branches`` are the branches' logits, (reviews, branches); ``labels`` (reviews,) are 0 or 1. A
     branch alone is measured by its own logit, all together by the sum weighted by ``factors``. A
     prediction is positive if its probability is at least ``threshold``. ``together`` in a branch's
-    row compares all branches with it alone. A model with one branch has only that row.
+    row compares all branches with it alone. A model with one branch has only one row, which
+    measures the weighted logit.
     """
     logits = [*branches.T, branches @ np.asarray(factors)]
     right = [(probabilities(column) >= threshold) == (labels == 1) for column in logits]
@@ -44,4 +45,7 @@ def ablation(
                 "together": None if factor is None else compare(right[-1], answers),
             }
         )
-    return rows if len(names) > 1 else rows[:1]
+    if len(names) == 1:
+        itself = compare(right[-1], right[-1])
+        return [{**rows[1], "name": names[0], "factor": factors[0], "together": itself}]
+    return rows

@@ -133,8 +133,8 @@ def overlooked(counts: Mapping[str, int]) -> str | None:
     for name, right, wrong in classes:
         if right < wrong:
             return (
-                f"only {right:,} of {right + wrong:,} {name} test reviews are found. If they are "
-                "rare, train.class_weight and train.threshold make them count more"
+                f"only {right:,} of {right + wrong:,} {name} test reviews are recognised. If they "
+                "are rare, train.class_weight and train.threshold make them count more"
             )
     return None
 

@@ -217,8 +217,8 @@ def failed_gates(rows: Sequence[Row], config: PromoteConfig) -> Iterator[tuple[s
     if config.beat_majority and not majority["p"] < CHANCE:
         yield (
             "promote.beat_majority",
-            f"accuracy {model['accuracy']:.2%}, MCC {model['mcc']:.3f}, not better beyond chance "
-            f'than always "{majority["label"]}", {majority["accuracy"]:.2%} '
+            f"accuracy {model['accuracy']:.2%}, MCC {model['mcc']:.3f}, not significantly better "
+            f'than always answering "{majority["label"]}", {majority["accuracy"]:.2%} '
             f"(p {majority['p']:.2g})",
         )
     # An answer that hardly changes can be right more often, but its MCC is low.

@@ -187,7 +187,7 @@ class TrainConfig(Settings):
     @classmethod
     def _threshold_or_measure(cls, given: object) -> object:
         number = isinstance(given, int | float) and not isinstance(given, bool) and 0 < given < 1
-        if not number and given not in MEASURES:
+        if not number and not (isinstance(given, str) and given in MEASURES):
             raise ValueError(f"give a number between 0 and 1, or one of {', '.join(MEASURES)}")
         return given
 

@@ -97,6 +97,8 @@ def open_input(path: Path, config: ScoreConfig) -> Input:
             f"{path}: the scores have a column {clash[0]!r} of their own, so it cannot be kept. "
             "Rename it in the file" + (", or use --with-text." if clash[0] == "text" else ".")
         )
+    if twice := [name for name in config.keep if config.keep.count(name) > 1]:
+        raise DataError(f"{path}: the column {twice[0]!r} is to be kept twice. Name it once.")
     table = open_table(path, config)
     if table is None:
         refuse_columns(path, config)
@@ -104,8 +106,24 @@ def open_input(path: Path, config: ScoreConfig) -> Input:
     columns = choose_columns(path, table, config, labelled=False, kept=config.keep)
     meanings = config.labels.meanings()
     texts = read_texts(table, columns, config.encoding, config.max_bytes)
+    for name in columns.kept if config.format != "parquet" else ():
+        if is_bytes(table.types.get(name)):
+            raise DataError(
+                f"{path}: the column {name!r} holds bytes, which {config.format} cannot. Keep it "
+                "with --format parquet."
+            )
     kept = pa.schema([(n, _kept_type(table.types.get(n), config)) for n in columns.kept])
     return Input((_entry(row, meanings, kept) for row in texts), kept)
+
+
+def is_bytes(kind: pa.DataType | None) -> bool:
+    """Return whether a column's values are bytes; those of a text file are not."""
+    return kind is not None and (
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
 
 
 def _line_entries(path: Path, config: ScoreConfig) -> Iterator[Entry]:

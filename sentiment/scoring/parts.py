@@ -229,6 +229,7 @@ class JsonWriter:
 
     def write_table(self, table: pa.Table) -> None:
         for row in table.to_pylist():
+            row = {name: None if value != value else value for name, value in row.items()}  # NaN
             self._file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
 
 

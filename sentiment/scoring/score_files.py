@@ -193,6 +193,7 @@ def _summary(
         "threshold": bundle.config.threshold if config.threshold is None else config.threshold,
         **total.summary(),
         "other_labels": total.other_labels,
+        "labels": config.labels.model_dump(mode="json"),
         "labels_found": dict(sorted(total.labels_found.items())),
         "metrics": metrics,
         "drift": moved,

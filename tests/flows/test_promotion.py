@@ -302,7 +302,7 @@ def test_below_the_least_accuracy_the_run_fails_after_its_report(
     assert str(caught.value) == (
         f"Gate promote.min_accuracy: accuracy {accuracy:.6g} is below 0.95 (where "
         f"promote.min_accuracy is set). The model is {spec.store.root / model_of(done)}, its "
-        f"report {report}. It was not promoted. To accept it all the same, run again with "
+        f"report {report}. It was not promoted. To accept it anyway, run again with "
         "--set promote.min_accuracy=null"
     )
     assert caught.value.accept == ("promote.min_accuracy=null",)

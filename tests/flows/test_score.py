@@ -158,7 +158,7 @@ def test_all_errors_are_listed_at_once() -> None:
 SUMMARY: dict[str, Any] = {
     "model": "storage/models/latest",
     "rows": 3, "scored": 2, "bad_rows": 1, "bad_rows_by_reason": {"null": 1},
-    "positive": 1, "positive_share": 0.5, "other_labels": 0, "labels_found": {},
+    "positive": 1, "positive_share": 0.5, "other_labels": 0, "labels_found": {}, "labels": {},
     "barely_known": 0,
     "metrics": None, "drift": None,
     "files": [{
@@ -182,6 +182,15 @@ def test_a_summary_without_a_profile_says_so() -> None:
     assert warning.startswith("3 rows have a label")
     assert "'1' (4), '2' (3)" in warning
     assert "--set 'labels={negative: [1], positive: [2]}'" in warning
+    mine = {
+        "labels": {"negative": [1], "positive": [0]},
+        "labels_found": {"0": 90, "1": 200, "2": 1},
+    }
+    (warning,) = warnings_of({**SUMMARY, "other_labels": 1, **mine})
+    assert warning.endswith("--set 'labels={negative: [1], positive: [0], ignore: [2]}'")
+    stars = {f"__label__{n}": 9 for n in range(1, 6)}
+    (warning,) = warnings_of({**SUMMARY, "other_labels": 27, "labels_found": stars})
+    assert warning.endswith("--set 'labels={negative: [1, 2], positive: [4, 5], ignore: [3]}'")
     (warning,) = warnings_of({**SUMMARY, "other_labels": 1, "labels_found": {"meh": 1}})
     assert warning.startswith("1 row has a label")
     (warning,) = warnings_of({**SUMMARY, "generated": True})

@@ -83,6 +83,7 @@ def test_one_file_is_for_training(tmp_path: Path) -> None:
         ["reviews.csv"],
         ["reviews.parquet", "README.txt", "LICENSE.txt", "_SUCCESS", ".hidden.csv", "notes.md"],
         ["part-00.csv", "part-01.csv", "part-02.csv"],
+        ["reviews_2019_1.csv", "reviews_2019_2.csv"],
         ["part-00000-8f2c.snappy.parquet", "part-00001-8f2c.snappy.parquet", "_metadata.json"],
         ["reviews.ft.txt.bz2"],
         ["reviews.zip"],
@@ -102,6 +103,8 @@ def test_the_only_table_of_a_folder_and_its_parts_are_for_training(
         ["reviews.csv", "more.csv"],
         ["part-00.csv", "part-01.csv", "users.csv"],
         ["part-00.csv", "part-01.tsv"],
+        ["part_1_a.csv", "part_2_b.csv"],
+        ["reviews_2018_1.csv", "reviews_2019_2.csv"],
         ["reviews.csv", "test.csv"],
         ["a.txt", "b.txt"],
         ["reviews.xlsx"],
@@ -121,6 +124,9 @@ def test_packed_and_unpacked_together_are_refused(tmp_path: Path) -> None:
     touch(tmp_path / "parts", "part-1.csv", "part-1.csv.gz")
     with pytest.raises(DataError, match="packed and unpacked"):
         find_sources(tmp_path / "parts")
+    touch(tmp_path / "zip", "train.zip", "train.csv")  # whose ending the zip's name may not have
+    with pytest.raises(DataError, match="packed and unpacked"):
+        find_sources(tmp_path / "zip")
 
 
 @pytest.mark.parametrize(

@@ -57,19 +57,20 @@ def test_from_the_first_error_to_a_rollback(
         "ingest.labels={negative: [1, 2], positive: [4, 5], ignore: [3]}",
     )
 
-    asked += [option, labels, "--json"]
+    asked += [option, labels, "--json", "--champion", "shop"]
     first = result_of(run_sentiment(*asked, **environment))
     assert (first["rows"], first["rejected"]) == (REVIEWS, MISSING)
     assert first["promotion"]["outcome"] == "promoted"
+    assert first["promotion"]["champion"] == first["model"]
     assert {row["name"] for row in first["comparison"]} == {"model", "baseline", "majority"}
     report = " ".join(Path(first["report"]).read_text("utf-8").split())
     counts = (len(table_rows(table)), NEITHER, REPEATED, MISSING)
     assert "".join(f"<td>{count:,}</td>" for count in counts) in report
 
-    out = folder / "scores"
+    out, shop = folder / "scores", ["--model", "shop"]
     options = ["--out", str(out), "--label-column", "stars", "--keep", "review_id"]
     named = ["--set", labels.removeprefix("ingest.")]
-    scored = run_sentiment("score", str(table), *options, *named, "--json", **environment)
+    scored = run_sentiment("score", str(table), *options, *named, *shop, "--json", **environment)
     summary = result_of(scored)
     assert summary["bad_rows"] == MISSING
     assert summary["metrics"]["rows"] == REVIEWS + REPEATED
@@ -77,15 +78,17 @@ def test_from_the_first_error_to_a_rollback(
     assert scores["review_id"].tolist() == [row["review_id"] for row in table_rows(table)]
     assert scores["probability"].isna().sum() == MISSING
 
-    explained = run_sentiment("explain", "a lovely lamp", "--json", **environment)
+    explained = run_sentiment("explain", "a lovely lamp", "--json", *shop, **environment)
     assert 0 < json.loads(explained.stdout)["probability"] < 1
 
     better = [*asked, "--set", "train.epochs=2", "--set", "promote.match_baseline=false"]
     second = result_of(run_sentiment(*better, **environment))
     assert second["model"] != first["model"]
-    promoted = ["models", "promote", Path(second["model"]).name, "--why", "a try"]
+    name = ["--champion", "shop"]
+    promoted = ["models", "promote", Path(second["model"]).name, *name, "--why", "a try"]
     assert run_sentiment(*promoted, **environment).returncode == 0
-    back = run_sentiment("models", "rollback", "--why", "enough", "--json", **environment)
+    rollback = ["models", "rollback", *name, "--why", "enough", "--json"]
+    back = run_sentiment(*rollback, **environment)
     assert json.loads(back.stdout)["model"] == f"train/{Path(first['model']).name}"
     assert "generated" not in back.stderr
 

@@ -40,5 +40,5 @@ def test_the_help_names_the_stages(command: str) -> None:
 def test_a_text_that_begins_with_a_dash_is_told_from_an_option() -> None:
     done = CliRunner().invoke(app, ["predict", "--terrible"])
     assert done.exit_code == 2
-    assert "No such option: --terrible. Is it a text?" in done.stderr
-    assert "Is it a text?" not in CliRunner().invoke(app, ["predict", "--model"]).stderr
+    assert "No such option: --terrible. If it is a text," in done.stderr
+    assert "If it is a text," not in CliRunner().invoke(app, ["predict", "--model"]).stderr

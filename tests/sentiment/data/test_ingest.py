@@ -297,6 +297,15 @@ class TestRejectRate:
         assert message.endswith(option)
         assert ("1 may not mean positive" in message) == (rate == 1)
 
+    def test_lines_of_five_stars_are_explained_too(self, tmp_path: Path) -> None:
+        lines = [f"__label__{n % 5 + 1} Warm".encode() for n in range(50)]
+        with pytest.raises(RejectRateError) as caught:
+            run(tmp_path, lines, max_reject_rate=0.01)
+        message = str(caught.value)
+        assert "Labels found: '3' (10), '4' (10), '5' (10)" in message
+        option = "--set 'ingest.labels={negative: [1, 2], positive: [4, 5], ignore: [3]}'"
+        assert message.endswith(option)
+
     def test_ignored_rows_do_not_count(self, tmp_path: Path) -> None:
         source = tmp_path / "reviews.csv"
         source.write_text(

@@ -87,7 +87,9 @@ class TestByHand:
     def test_a_class_that_is_mostly_overlooked_is_said(self) -> None:
         assert overlooked(measured([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])["confusion"]) is None
         said = overlooked(measured([0, 0, 0, 1, 1], [0.1, 0.6, 0.7, 0.9, 0.9])["confusion"])
-        assert said is not None and said.startswith("only 1 of 3 negative test reviews are found")
+        assert said is not None and said.startswith(
+            "only 1 of 3 negative test reviews are recognised"
+        )
 
     def test_the_threshold_itself_counts_as_positive(self) -> None:
         got = measured([1, 0, 1], [0.3, 0.2, 0.9], threshold=0.3)

@@ -191,7 +191,9 @@ def test_always_the_same_answer_fails_however_frequent_it_is(tmp_path: Path) -> 
     assert content["accuracy"] == 0.95
     assert content["outcome"] == "refused"
     assert list(content["gates"]) == ["promote.beat_majority"]  # type: ignore[call-overload]
-    assert 'not better beyond chance than always "positive", 95.00% (p 1)' in str(content["reason"])
+    assert 'not significantly better than always answering "positive", 95.00% (p 1)' in str(
+        content["reason"]
+    )
 
 
 def test_a_useful_model_passes_although_the_majority_is_right_more_often(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_class_weights_are_balanced_or_for_both_classes(given: Any) -> None:
     assert caught.value.error_count() == 1
 
 
-@pytest.mark.parametrize("given", [0, 1, True, "recall", None])
+@pytest.mark.parametrize("given", [0, 1, True, "recall", None, [0.3], {}])
 def test_a_threshold_is_a_number_or_a_measure(given: Any) -> None:
     with pytest.raises(ValidationError, match="give a number between 0 and 1, or one of accuracy"):
         TrainConfig(threshold=given)

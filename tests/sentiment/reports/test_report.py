@@ -479,10 +479,10 @@ def test_a_class_that_the_model_overlooks_is_said(report: Report) -> None:
     counts = {"true_negative": 3, "false_positive": 47, "false_negative": 2, "true_positive": 948}
     rare = replace(report, metrics={**report.metrics, "confusion": counts})
     for page in (render_html(rare), render_markdown(rare)):
-        assert "Only 3 of 50 negative test reviews are found." in page
+        assert "Only 3 of 50 negative test reviews are recognised." in page
         assert "train.class_weight and train.threshold make them count more" in page
     for page in (render_html(report), render_markdown(report)):
-        assert "test reviews are found" not in page
+        assert "test reviews are recognised" not in page
 
 
 class TestStage:

@@ -155,6 +155,21 @@ def test_a_column_that_cannot_be_kept_is_an_error(
         score(source, keep=[keep])
 
 
+def test_a_column_is_kept_once_and_as_what_a_file_can_hold(score: Any, tmp_path: Path) -> None:
+    path = tmp_path / "new.parquet"
+    rate = pa.array([float("nan"), 0.5])
+    pq.write_table(pa.table({"text": TEXTS[:2], "raw": [b"\xff", b"a"], "rate": rate}), path)
+    with pytest.raises(DataError, match="the column 'raw' is to be kept twice"):
+        score(path, keep=["raw", "raw"])
+    for form in ("csv", "jsonl"):
+        with pytest.raises(DataError, match=f"'raw' holds bytes, which {form} cannot"):
+            score(path, keep=["raw"], format=form)
+    score(path, keep=["rate"], format="jsonl")
+    (part,) = (tmp_path / "out" / path.name).glob("*.jsonl")
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in part.read_text().splitlines()]
+    assert [row["rate"] for row in rows] == [None, 0.5]
+
+
 @pytest.mark.parametrize("name", ["scores.csv", "scores.parquet", "a.jsonl.gz", "scores.txt"])
 def test_a_file_name_for_the_folder_is_an_error(
     score: Any, source: Path, tmp_path: Path, name: str
