@@ -136,8 +136,13 @@ def same_command(context: typer.Context, overrides: Sequence[str]) -> str:
             words.append(option.opts[0])
         else:
             for each in value if isinstance(value, list | tuple) else [value]:
-                words += [option.opts[0], str(each)]
+                if option.name != "overrides" or not _replaced(str(each), overrides):
+                    words += [option.opts[0], str(each)]
     return shlex.join([*words, *(word for each in overrides for word in ("--set", each))])
+
+
+def _replaced(override: str, others: Sequence[str]) -> bool:
+    return override.partition("=")[0].strip() in {other.partition("=")[0] for other in others}
 
 
 def run_without_prefect(

@@ -135,7 +135,7 @@ def _chunks(path: Path, file: BinaryIO, on_read: OnRead) -> Iterator[bytes]:
         on_read(offset / max(size, offset))
         yield chunk
     if not offset:
-        raise DataError(f"{path}: is empty (0 bytes). Was it written to its end?")
+        raise DataError(f"{path}: is empty (0 bytes). Is the file complete?")
 
 
 def _decode(

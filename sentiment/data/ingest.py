@@ -294,11 +294,13 @@ def check_splits(rows: Mapping[str, Mapping[str, int]]) -> None:
 
     ``rows`` holds the number of reviews by split and class.
     """
+    total = sum(sum(classes.values()) for classes in rows.values())
     for split in SPLITS:
         classes = rows.get(split, {})
         if not sum(classes.values()):
             raise DataError(
-                f"The {split} split has no valid review. Check the input files and their "
+                f"The {split} split has no valid review; there are {total:,} in all. If that is "
+                "few, add reviews, or a test file. Otherwise check the input files and their "
                 "rejects.parquet, or raise ingest.train_limit and ingest.test_limit."
             )
         missing = [name for name in ("negative", "positive") if not classes.get(name)]

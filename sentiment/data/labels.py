@@ -14,7 +14,9 @@ from sentiment.settings import Settings
 NEGATIVE, POSITIVE, IGNORE = 0, 1, -1
 WORDS = {"negative": NEGATIVE, "neg": NEGATIVE, "positive": POSITIVE, "pos": POSITIVE}
 PLAIN = {"0": NEGATIVE, "false": NEGATIVE, "1": POSITIVE, "true": POSITIVE}
-INTEGER = re.compile(r"([+-]?\d{1,18})(?:\.0*)?")
+INTEGER = re.compile(r"([+-]?\d{1,18})(?:\.0*|,0)?")  # 4,0 as some spreadsheets write 4
+STARS = re.compile(r"([1-5])[ -]*(?:stars?|/ *5|of 5|out of 5)(?:\.0)?")
+NULLS = ("", "nan", "na", "n/a", "none", "null", "-", "?")
 NUMBER = re.compile(r"[+-]?\d{1,18}(?:\.\d*)?")
 MOST_VALUES = 100  # different ones that are counted: a column with more is no label
 MOST_SHOWN = 12
@@ -61,8 +63,8 @@ class Labels(Settings):
             raise ValueError("give values for both negative and positive")
         values = (self.negative, self.positive, self.ignore)
         counts = Counter(name for each in values for name in {label_name(value) for value in each})
-        if "" in counts:
-            raise ValueError("an empty value is no label")
+        if "" in map(label_name, (*self.negative, *self.positive)):
+            raise ValueError("an empty value is no label; only ignore may name it")
         if several := [name for name, count in counts.items() if count > 1]:
             raise ValueError(f"{several[0]} is given twice; a value means one thing")
         return self
@@ -116,10 +118,12 @@ def describe_labels(found: Mapping[str, int], labels: Labels, section: str) -> s
 
 
 def _advice(ordered: list[str], found: Mapping[str, int], labels: Labels, section: str) -> str:
-    names = [name for name in ordered if name]
-    if len(names) > MOST_SHOWN:
+    if len(ordered) > MOST_SHOWN:
         return "If that is not the label column, name it with --label-column."
+    names = [name for name in ordered if name not in NULLS]
     groups = _stray(names, found, labels) or _numbers(names) or _words(names)
+    if groups is not None:
+        groups[-1][1].extend(name for name in ordered if name in NULLS)  # to be ignored
     if groups is None:
         text = f"{section}labels={{negative: [...], positive: [...], ignore: [...]}}"
         return f"Say what they mean, with each in its place: --set {shlex.quote(text)}"
@@ -152,19 +156,30 @@ def _stray(names: list[str], found: Mapping[str, int], labels: Labels) -> Groups
 
 def _numbers(names: list[str]) -> Groups | None:
     """Propose the lower numbers for negative, the higher for positive, the middle to be ignored."""
-    if len(names) < 2 or not all(NUMBER.fullmatch(name) for name in names):
+    numbers = {name: _number(name) for name in names}
+    values = [number for number in numbers.values() if number is not None]
+    if len(values) < 2 or len(values) < len(names):
         return None
-    numbers = [float(name) for name in names]
-    low, high = min(numbers), max(numbers)
+    low, high = min(values), max(values)
     if (len(names) > 2 or low > 1) and low >= 1 and 4 <= high <= 5:  # stars
         low, high = 1, 5
-        names = sorted({*names, "1", "2", "3", "4", "5"}, key=float)
+        if all(NUMBER.fullmatch(name) for name in names):  # those that were not met, too
+            numbers |= {str(star): star for star in range(1, 6) if star not in values}
     middle, near = (low + high) / 2, (high - low) / 10
+    ordered = sorted((number, name) for name, number in numbers.items() if number is not None)
     return [
-        ("negative", [name for name in names if float(name) < middle - near]),
-        ("positive", [name for name in names if float(name) > middle + near]),
-        ("ignore", [name for name in names if abs(float(name) - middle) <= near]),
+        ("negative", [name for number, name in ordered if number < middle - near]),
+        ("positive", [name for number, name in ordered if number > middle + near]),
+        ("ignore", [name for number, name in ordered if abs(number - middle) <= near]),
     ]
+
+
+def _number(name: str) -> float | None:
+    """Return the number that a label is, or its stars; None if it is neither."""
+    stars = STARS.fullmatch(name)
+    if stars or NUMBER.fullmatch(name):
+        return float(stars[1] if stars else name)
+    return None
 
 
 def _words(names: list[str]) -> Groups | None:

@@ -183,7 +183,7 @@ def roll_back(store: Store, *, who: str, why: str, name: str = DEFAULT) -> Entry
         registry = read_registry(store, name)
         line = registry.line()
         if len(line) < 2:
-            raise ModelError(f"There is no champion{of(name)} to roll back to.")
+            raise ModelError(f"There is no earlier champion{of(name)} to roll back to.")
         before = line[-2]
         bundle_of(store, before.model)
         if check_bundle(store.root / before.model) != before.digest:

@@ -217,3 +217,12 @@ def test_the_same_command_with_more_settings(arguments: str) -> None:
     expected = command.make_context("run", [*given, "--set", "promote.min_accuracy=null"]).params
     assert command.make_context("run", again).params == expected
     assert expected["force"] in (None, [], ())
+
+
+def test_a_setting_of_the_command_is_replaced_and_not_repeated() -> None:
+    command = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
+    context = command.make_context(
+        "run", ["--set", "train.max_loss=0.1", "--set", "train.epochs=2"]
+    )
+    written = same_command(context, ["train.max_loss=null"])
+    assert written == "sentiment run --set train.epochs=2 --set train.max_loss=null"

@@ -34,7 +34,7 @@ def meaning(value: Any, **labels: Any) -> int | None:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ((0, 0.0, "0", " 0.0 ", "0.", "00", False, "FALSE", "neg", "Negative"), NEGATIVE),
+        ((0, 0.0, "0", "0,0", " 0.0 ", "0.", "00", False, "FALSE", "neg", "Negative"), NEGATIVE),
         ((1, 1.0, "1", "1.00", "+1", True, "True", "POS", " positive ", Decimal("1.0")), POSITIVE),
         ((None, nan, "", " ", 0.5, "0.5", 2, -1, "1.5", "yes", "positiv", b"1"), None),
     ],
@@ -109,6 +109,9 @@ def test_other_numbers_put_0_and_1_in_doubt(found: list[str], doubtful: bool) ->
             "{negative: [1, 2, 3, 4], positive: [7, 8, 9, 10], ignore: [5, 6]}",
         ),
         (["bad", "good"], "{negative: [bad], positive: [good]}"),
+        (["", "0", "1"], '{negative: [0], positive: [1], ignore: [""]}'),
+        (["0", "1", "nan"], '{negative: [0], positive: [1], ignore: ["nan"]}'),
+        (["1 star", "5 stars"], '{negative: ["1 star"], positive: ["5 stars"]}'),
         (
             ["negative", "neutral", "positive"],
             "{negative: [negative], positive: [positive], ignore: [neutral]}",

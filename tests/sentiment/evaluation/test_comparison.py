@@ -83,10 +83,10 @@ def test_a_model_with_one_branch_has_one_row() -> None:
     ("gained", "lost", "found"),
     [
         (60, 20, None),  # p 8e-6
-        (22, 20, "as good"),
-        (20, 20, "as good"),
-        (20, 22, "as good"),
-        (20, 60, "better"),
+        (22, 20, "The test reviews do not tell"),
+        (20, 20, "The test reviews do not tell"),
+        (20, 22, "The test reviews do not tell"),
+        (20, 60, "A linear model is better"),
     ],
 )
 def test_a_linear_model_would_do_unless_the_lstm_is_better_beyond_chance(
@@ -99,10 +99,7 @@ def test_a_linear_model_would_do_unless_the_lstm_is_better_beyond_chance(
         if found is None:
             assert advice is None
         else:
-            assert advice == (
-                f"A linear model is {found} here: the preset linear trains one in a fraction of "
-                "the time."
-            )
+            assert advice is not None and advice.startswith(found)
 
 
 def test_a_linear_model_is_not_told_to_be_one() -> None:

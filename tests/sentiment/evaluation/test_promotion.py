@@ -159,7 +159,7 @@ def test_the_stage_writes_its_verdict(tmp_path: Path, champion: Incumbent | None
     names = ["model", "baseline", "majority"] + (["champion"] if champion else [])
     assert list(rows) == names
     assert (rows["model"]["accuracy"], rows["model"]["mcc"]) == (1, 1)
-    assert "A linear model is as good here" in rows["baseline"]["advice"]
+    assert "do not tell this model from a linear one" in rows["baseline"]["advice"]
     assert (rows["majority"]["accuracy"], rows["majority"]["label"]) == (0.5, "positive")
     if champion:
         assert rows["champion"]["accuracy_interval"] == list(wilson_interval(12, 16))

@@ -250,7 +250,7 @@ def test_by_hand_and_back(store: Store) -> None:
         "rollback",
         read_registry(store).entries[0].measured,
     )
-    with pytest.raises(ModelError, match="no champion to roll back to"):
+    with pytest.raises(ModelError, match="no earlier champion to roll back to"):
         roll_back(store, who="Ben", why="again")
 
 
@@ -374,7 +374,7 @@ def test_each_name_has_a_champion_and_a_history_of_its_own(store: Store) -> None
     assert champion_names(store.root) == ["champion", "shoes"]
     assert model_in_use(store.root, "shoes") == store.root / "train" / "c3"
     assert roll_back(store, who="Ada", why="", name="shoes").model == "train/b2"
-    with pytest.raises(ModelError, match="no champion of shoes to roll back to"):
+    with pytest.raises(ModelError, match="no earlier champion of shoes to roll back to"):
         roll_back(store, who="Ada", why="", name="shoes")
     registry = read_registry(store, "shoes")
     assert (registry.name, len(registry.entries)) == ("shoes", 3)
