@@ -20,7 +20,7 @@ make down         stop them
 make install      only install, into .venv
 make lint         style and types
 make format       auto-fixes
-make e2e          tests of a running server with workers
+make e2e          tests of a running server with workers, and of kills
 make e2e-postgres the same, on PostgreSQL
 make chaos        disturb runs at random, N=200 times (docs/reliability.md)
 make screenshots  the README's pictures
