@@ -1,7 +1,6 @@
 """Options, consoles and the kinds of command that the commands share."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Annotated, Any
@@ -143,14 +142,12 @@ def table_overrides(
     encoding: str | None,
 ) -> list[str]:
     """Return the options of reading tables as overrides of a section's settings."""
-    given: Mapping[str, object] = {
+    from flows.config.presets import as_overrides
+
+    given = {
         "columns": list(column) if column else None,
         "label_column": label_column,
         "separator": separator,
         "encoding": encoding,
     }
-    return [
-        f"{section}{name}={json.dumps(value, ensure_ascii=False)}"
-        for name, value in given.items()
-        if value is not None
-    ]
+    return as_overrides({f"{section}{name}": value for name, value in given.items()})

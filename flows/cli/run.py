@@ -231,8 +231,6 @@ def all_overrides(
     overrides: list[str] | None, runner: str | None, champion: str | None
 ) -> list[str]:
     """Return all overrides, including those of ``--runner`` and ``--champion``."""
-    more = {"run.runner": runner, "promote.champion": champion}
-    given = [
-        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in more.items() if value
-    ]
-    return [*(overrides or []), *given]
+    from flows.config.presets import as_overrides
+
+    return [*(overrides or []), *as_overrides({"run.runner": runner, "promote.champion": champion})]

@@ -63,16 +63,14 @@ def score(
     Reads fastText or plain lines, CSV, TSV, JSON lines and Parquet, also compressed (.bz2, .gz,
     .xz, .zst, .zip). Interrupted? Run the same command to resume.
     """
-    from flows.config.presets import score_config
+    from flows.config.presets import as_overrides, score_config
     from flows.ui.reporters import LineReporter, LiveReporter, reporting
     from flows.ui.score_summary import scores_table, warnings_of
 
     config = score_config(
         [
             *table_overrides("", column, label_column, separator, encoding),
-            *([f"keep={json.dumps(keep, ensure_ascii=False)}"] if keep else []),
-            *([f"format={json.dumps(form)}"] if form else []),
-            *(["with_text=true"] if with_text else []),
+            *as_overrides({"keep": keep or None, "format": form, "with_text": with_text or None}),
             *(overrides or []),
         ]
     )

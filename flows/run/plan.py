@@ -54,20 +54,16 @@ class _UnknownError(Exception):
     """What a stage would return is not known before it runs."""
 
 
-def make_plan(spec: RunSpec, selection: Selection, *, verify: bool = False) -> list[Planned]:
-    """Return what a run with the same options would do with each stage, in order.
-
-    A stage that has to run may produce the same output as before. The stages after it are planned
-    on that assumption, and are ``maybe`` if it makes them cached. Raises what the run would raise
-    before it computes anything, and what is wrong at the start of a new input file.
-    """
-    return look_ahead(spec, selection, verify=verify).stages
-
-
 def look_ahead(
     spec: RunSpec, selection: Selection, *, verify: bool = False, generate: bool = True
 ) -> Outlook:
-    """Plan a run. Without ``generate`` nothing is known of generated reviews that are not there."""
+    """Plan a run: what one with the same options would do with each stage, in order.
+
+    A stage that has to run may produce the same output as before. The stages after it are planned
+    on that assumption, and are ``maybe`` if it makes them cached. Without ``generate`` nothing is
+    known of generated reviews that are not there. Raises what the run would raise before it
+    computes anything, and what is wrong at the start of a new input file.
+    """
     plan: list[Planned] = []
     done: dict[str, list[Manifest]] = {}
 

@@ -39,7 +39,8 @@ def read_text(path: Path, encoding: str, on_read: OnRead = ignore_share) -> Iter
     """Yield a file's lines as UTF-8 without line ends, and without a byte order mark.
 
     The mark of UTF-16 or UTF-32 wins over the encoding ``utf-8``. Bytes that are invalid in the
-    encoding stay, so that they are no valid UTF-8 either. Raises DataError if the file is no text.
+    encoding stay, so that they are not valid UTF-8 either. Raises DataError if the file is not
+    text.
     """
     return read_lines(path, on_read, partial(_as_utf8, path, encoding))
 

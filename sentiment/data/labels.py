@@ -18,7 +18,7 @@ INTEGER = re.compile(r"([+-]?\d{1,18})(?:\.0*|,0)?")  # 4,0 as some spreadsheets
 STARS = re.compile(r"([1-5])[ -]*(?:stars?|/ *5|of 5|out of 5)(?:\.0)?")
 NULLS = ("", "nan", "na", "n/a", "none", "null", "-", "?")
 NUMBER = re.compile(r"[+-]?\d{1,18}(?:\.\d*)?")
-MOST_VALUES = 100  # different ones that are counted: a column with more is no label
+MOST_VALUES = 100  # different ones that are counted: a column with more holds no labels
 MOST_SHOWN = 12
 
 Value = bool | int | float | str
@@ -64,7 +64,7 @@ class Labels(Settings):
         values = (self.negative, self.positive, self.ignore)
         counts = Counter(name for each in values for name in {label_name(value) for value in each})
         if "" in map(label_name, (*self.negative, *self.positive)):
-            raise ValueError("an empty value is no label; only ignore may name it")
+            raise ValueError("an empty value is not a label; only ignore may name it")
         if several := [name for name, count in counts.items() if count > 1]:
             raise ValueError(f"{several[0]} is given twice; a value means one thing")
         return self

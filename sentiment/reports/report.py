@@ -78,7 +78,8 @@ def against_baseline(promotion: Mapping[str, Any]) -> dict[str, Any]:
     ``promotion`` is the content of ``promotion.json``.
     """
     (row,) = (row for row in promotion["comparison"] if row["name"] == "baseline")
-    own, compared = ("accuracy", "accuracy_interval"), ("gained", "lost", "difference", "p")
+    own = ("accuracy", "accuracy_interval")
+    compared = ("gained", "lost", "difference", "p", "advice")
     return {**{name: row[name] for name in own}, "model": {name: row[name] for name in compared}}
 
 

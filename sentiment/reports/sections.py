@@ -11,7 +11,6 @@ from typing import Any
 
 from sentiment.data.quality import repeated_warnings, unknown_warnings
 from sentiment.evaluation.ablation import TOGETHER
-from sentiment.evaluation.comparison import linear_would_do
 from sentiment.evaluation.metrics import length_label, overlooked, unknown_label
 from sentiment.evaluation.promotion import label_of
 from sentiment.settings import flatten
@@ -135,7 +134,7 @@ def baseline(report: Report) -> str | None:
         return None
     decimals = _decimals(report.metrics["rows"])
     linear, model = report.baseline, report.baseline["model"]
-    advice = linear_would_do(model, [branch["name"] for branch in report.metrics["branches"]])
+    advice = model["advice"]
     compared = (
         f"A linear model over words and bigrams, trained on the same reviews, reaches "
         f"{percent(linear['accuracy'], decimals)} (95 % interval "

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from flows.config.presets import load_config, set_where
 from flows.run.decision import Selection
-from flows.run.plan import look_ahead, make_plan
+from flows.run.plan import look_ahead
 from flows.run.quality_gates import check_promotion, check_training
 from sentiment.errors import GateError, ModelError
 from sentiment.model.bundle import Bundle
@@ -110,7 +110,7 @@ def test_nothing_new_is_all_cached(
     spec, first = worse
     register = (spec.store.root / CHAMPION).read_bytes()
     assert keys(run(spec, until="report")) == keys(first)
-    assert {planned.state for planned in make_plan(spec, Selection())} == {"cached"}
+    assert {planned.state for planned in look_ahead(spec, Selection()).stages} == {"cached"}
     again = apply_verdict(spec.store, first["promote"][0], first["train"][0], "another run")
     assert again is not None and again.outcome == "champion"
     assert "is the champion already" in again.reason
@@ -147,7 +147,7 @@ def test_on_other_test_reviews_the_champion_is_measured_first(
     write_bz2(data / "test.ft.txt.bz2", good_lines(30, start=300))
     # Another model on other reviews: the champion's old accuracy says nothing about it.
     other = make_spec(data, *GUESSING)
-    assert {p.stage: p.state for p in make_plan(other, Selection())}["promote"] == "maybe"
+    assert {p.stage: p.state for p in look_ahead(other, Selection()).stages}["promote"] == "maybe"
     done = run(other, until="report")
     (measured,) = done["champion"]
     shards = [spec.store.root / shard.path for shard in done["ingest"][0].outputs]
@@ -156,7 +156,7 @@ def test_on_other_test_reviews_the_champion_is_measured_first(
     assert verdict(done)["champion"]["accuracy"] == measured.stats["accuracy"]
     assert verdict(done)["champion"]["model"] == model_of(first) == champion(spec.store)
     assert verdict(done)["outcome"] == "kept"
-    planned = {p.stage: p.state for p in make_plan(other, Selection())}
+    planned = {p.stage: p.state for p in look_ahead(other, Selection()).stages}
     assert planned == dict.fromkeys(planned, "cached")
     assert "champion" in planned
     assert keys(run(other, until="report")) == keys(done)
@@ -220,7 +220,9 @@ def test_a_champion_of_another_name_is_judged_apart(
     spec, first = worse
     better = run(make_spec(data, *LEARNING))
     shoes = make_spec(data, *GUESSING, "promote.champion=shoes")
-    assert {p.state for p in make_plan(shoes, Selection())} == {"cached"}  # the same verdict
+    assert {p.state for p in look_ahead(shoes, Selection()).stages} == {
+        "cached"
+    }  # the same verdict
     assert not look_ahead(shoes, Selection()).nothing_to_do
     done = run(shoes)
     assert verdict(done)["reason"].endswith("the first champion")

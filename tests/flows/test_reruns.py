@@ -14,7 +14,7 @@ from rich.console import Console
 from flows.config.presets import load_config
 from flows.pipeline import evaluate, pipeline, report, tokenize
 from flows.run.decision import Selection
-from flows.run.plan import make_plan
+from flows.run.plan import look_ahead
 from flows.steps import STAGE_NAMES
 from flows.ui.reporters import LineReporter, chosen
 from sentiment.errors import ConfigError, GateError, StageError, StorageError
@@ -376,7 +376,9 @@ def plan(data: Path, storage: Path) -> Callable[..., dict[str, tuple[str, str]]]
         spec = RunSpec(
             "sample", load_config("sample", [*OVERRIDES, *overrides]), data, Store(storage)
         )
-        return {p.stage: (p.state, p.reason) for p in make_plan(spec, Selection(**selection))}
+        return {
+            p.stage: (p.state, p.reason) for p in look_ahead(spec, Selection(**selection)).stages
+        }
 
     return plan
 
@@ -446,7 +448,7 @@ def test_a_storage_that_is_read_only_serves_plans_and_cached_runs(
     spec = RunSpec("sample", load_config("sample", OVERRIDES), data, Store(storage))
     with read_only(storage):
         spec.store.open()
-        assert {planned.state for planned in make_plan(spec, Selection())} == {"cached"}
+        assert {planned.state for planned in look_ahead(spec, Selection()).stages} == {"cached"}
         result = run()
         with pytest.raises(StorageError, match=r"Permission denied\). Allow this user to write"):
             run("train.epochs=3")

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from flows.config.presets import load_config
 from flows.run.decision import Selection, decide
-from flows.run.plan import make_plan
+from flows.run.plan import look_ahead
 from flows.steps import STAGE_NAMES, decide_champion, drive
 from sentiment.errors import SentimentError, StageError
 from tasks import promote, sample
@@ -77,7 +77,7 @@ def run(spec: RunSpec, selection: Selection = Selection()) -> States:  # noqa: B
 
 
 def plan(spec: RunSpec, selection: Selection = Selection()) -> States:  # noqa: B008
-    return {p.stage: (p.state, p.reason) for p in make_plan(spec, selection)}
+    return {p.stage: (p.state, p.reason) for p in look_ahead(spec, selection).stages}
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_a_plan_is_what_a_run_does(folder: Path, tmp_path: Path, change: object)
             certain = certain and state == "cached"
         assert ended.keys() <= planned.keys()
         assert {name for name, (state, _) in planned.items() if state != "maybe"} <= ended.keys()
-        again = make_plan(spec, Selection(selection.start, selection.until))
+        again = look_ahead(spec, Selection(selection.start, selection.until)).stages
         assert {p.state for p in again} == {"cached"}
 
 

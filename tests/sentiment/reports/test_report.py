@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentiment.evaluation.baseline import train_baseline
+from sentiment.evaluation.comparison import linear_would_do
 from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.evaluate import evaluate_model
 from sentiment.evaluation.metrics import wilson_interval
@@ -110,7 +111,7 @@ def report() -> Report:
             "accuracy": 0.8,
             "accuracy_interval": [0.779, 0.819],
             "loss": 0.45,
-            "model": {"gained": 300, "lost": 45, "difference": 0.17, "p": 1e-9},
+            "model": {"gained": 300, "lost": 45, "difference": 0.17, "p": 1e-9, "advice": None},
         },
         champion={
             "model": "train/12ab",
@@ -267,12 +268,29 @@ class TestHtml:
 
     def test_a_baseline_that_would_do_is_recommended(self, report: Report) -> None:
         assert report.baseline is not None
-        close = {"gained": 40, "lost": 45, "difference": -0.003, "p": 0.66}
+        close: dict[str, object] = {"gained": 40, "lost": 45, "difference": -0.003, "p": 0.66}
+        close["advice"] = linear_would_do(close, ["lstm"])
         level = replace(report, baseline={**report.baseline, "model": close})
         for shown in (Page(render_html(level)).text(), render_markdown(level)):
             assert "The test reviews do not tell this model from a linear one (p " in (
                 shown.replace("\n", " ")
             )
+
+    @pytest.mark.parametrize(
+        ("names", "said"),
+        [
+            (["lstm", "ngrams", "together"], "The n-grams’ attributions are exact, the LSTM’s an"),
+            (["ngrams"], "The attributions are exact."),
+            (["lstm"], "The attributions are an approximation"),
+        ],
+    )
+    def test_how_exact_the_attributions_are(
+        self, report: Report, names: list[str], said: str
+    ) -> None:
+        (row, *_) = report.metrics["branches"]
+        branches = [{**row, "name": name} for name in names]
+        shown = replace(report, metrics={**report.metrics, "branches": branches})
+        assert said in Page(render_html(shown)).text()
 
     def test_the_champion_is_compared_with(self, report: Report, page: str) -> None:
         for shown in (Page(page).text(), render_markdown(report)):
@@ -433,7 +451,7 @@ MET = {"model": "train/12ab", "digest": "34cd", "accuracy": 0.6, "generated": Fa
 COMPARISON = [
     {"name": "model", "accuracy": 0.5, "accuracy_interval": [0.45, 0.55], "mcc": 0.01},
     {"name": "baseline", "accuracy": 0.7, "accuracy_interval": [0.66, 0.74], "mcc": 0.4,
-     "gained": 10, "lost": 310, "difference": -0.2, "p": 1e-9},
+     "gained": 10, "lost": 310, "difference": -0.2, "p": 1e-9, "advice": None},
     {"name": "majority", "label": "positive", "accuracy": 0.55, "accuracy_interval": None,
      "mcc": 0.0, "p": 0.3},
     {"name": "champion", "model": "train/12ab", "accuracy": 0.6,
