@@ -21,12 +21,12 @@ def growth(few: Path, many: Path, out: Path, model: Path, config: ScoreConfig) -
     return peaks[1] - peaks[0]
 
 
-def test_eight_times_the_rows_take_no_more(trained: Trained, tmp_path: Path) -> None:
-    rows = WINDOW + 1
+def test_four_times_the_rows_take_no_more(trained: Trained, tmp_path: Path) -> None:
+    rows = 3 * WINDOW  # so that what is kept between windows is there already
     files = [tmp_path / "few.txt.gz", tmp_path / "many.txt.gz"]
-    for file, times in zip(files, (1, 8), strict=True):
+    for file, times in zip(files, (1, 4), strict=True):
         with gzip.open(file, "wb", compresslevel=1) as target:
             target.writelines([TEXT] * (rows * times))
-    config = ScoreConfig(chunk_size=3 * WINDOW, with_text=True)  # windows in a part, and parts
+    config = ScoreConfig(chunk_size=2 * WINDOW, with_text=True)  # windows in a part, and parts
     grown = in_fresh_process(growth, *files, tmp_path / "out", trained.bundle, config)
-    assert grown < len(TEXT) * rows * 7 / 4  # the further texts themselves, a quarter
+    assert grown < len(TEXT) * rows * 3 / 4  # a quarter of the further texts themselves
