@@ -152,14 +152,11 @@ def chosen_batches(
     source: BatchSource, config: TrainConfig, steps: int
 ) -> list[npt.NDArray[np.int64]]:
     """Return ``steps`` batches of an epoch, evenly spread from the shortest to the longest."""
-    order = training_order(
-        source.lengths,
-        config.batch_size,
-        seed=1,
-        epoch=0,
-        by_length=config.padding == "right",
+    by_length = config.padding == "right"
+    order = sorted(
+        training_order(source.lengths, config.batch_size, seed=1, epoch=0, by_length=by_length),
+        key=lambda places: int(source.lengths[places].sum()),
     )
-    order.sort(key=lambda places: int(source.lengths[places].sum()))
     return [order[int((step + 0.5) * len(order) / steps)] for step in range(steps)]
 
 

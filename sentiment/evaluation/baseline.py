@@ -21,7 +21,7 @@ from sentiment.model.config import NgramsConfig
 from sentiment.model.inference import binary_cross_entropy
 from sentiment.model.ngrams import BATCH_SIZE, Ngrams
 from sentiment.progress import Progress, silent
-from sentiment.text.tensors import EncodedReviews
+from sentiment.text.tensors import EncodedReviews, on_disk
 from sentiment.text.vocabulary import Vocabulary
 
 # Practically without smoothing: scaled to norm 1, as is usual for TF-IDF.
@@ -47,21 +47,22 @@ def train_baseline(
     bytes.
     """
     ngrams = Ngrams(NGRAMS, len(Vocabulary.load(vocabulary)))
-    fit(ngrams, EncodedReviews.load(train_tensors), progress)
-    tested = EncodedReviews.load(test_tensors)
-    logits = np.empty(len(tested))
-    source = _source(tested)
-    with torch.inference_mode():
-        for places in scoring_order(source.lengths, BATCH_SIZE):
-            logits[places] = ngrams(source.take(places).ids).numpy()
-    correct = int(((logits >= 0) == (tested.labels == 1)).sum())
-    measured = {
-        "rows": len(tested),
-        "accuracy": correct / len(tested),
-        "accuracy_interval": list(wilson_interval(correct, len(tested))),
-        "loss": binary_cross_entropy(logits, tested.labels),
-    }
-    table = pa.table({"row": tested.rows, "logit": logits})
+    with on_disk(train_tensors, out) as learning:
+        fit(ngrams, learning, progress)
+    with on_disk(test_tensors, out) as tested:
+        logits = np.empty(len(tested))
+        source = _source(tested)
+        with torch.inference_mode():
+            for places in scoring_order(source.lengths, BATCH_SIZE):
+                logits[places] = ngrams(source.take(places).ids).numpy()
+        correct = int(((logits >= 0) == (tested.labels == 1)).sum())
+        measured = {
+            "rows": len(tested),
+            "accuracy": correct / len(tested),
+            "accuracy_interval": list(wilson_interval(correct, len(tested))),
+            "loss": binary_cross_entropy(logits, tested.labels),
+        }
+        table = pa.table({"row": tested.rows, "logit": logits})
     pq.write_table(table, out / "predictions.parquet", compression="zstd")
     (out / "baseline.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     return measured

@@ -28,7 +28,7 @@ from sentiment.model.inference import combine, probabilities, score_branches
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.model.texts import score_texts
 from sentiment.progress import Progress, silent
-from sentiment.text.tensors import EncodedReviews
+from sentiment.text.tensors import on_disk
 from sentiment.text.vocabulary import PAD
 
 MISTAKES = pa.schema(
@@ -61,41 +61,44 @@ def evaluate_model(
     loaded = Bundle.load(bundle[0].parent)
     config = loaded.config
     device = choose_device("auto" if config.train.device == "cuda" else config.train.device)
-    reviews = EncodedReviews.load(test_tensors)
-    source = BatchSource(
-        reviews, padding=config.train.padding, max_length=config.tensors.max_length, device=device
-    )
-    model = loaded.model.to(device)
-    with arithmetic("float32", device):  # as a CPU would
-        branches = score_branches(model, source, progress)
-    p = probabilities(combine(branches, model))
-    unscaled = probabilities(branches.sum(axis=1))
-    threshold = loaded.config.threshold if evaluate.threshold is None else evaluate.threshold
-    metrics = {
-        **measure(reviews.labels, p, reviews.words, threshold=threshold),
-        "unknown_share": float(reviews.unknown.sum() / max(1, reviews.words.sum())),
-        "by_unknown": accuracy_by_unknown(
-            (p >= threshold) == (reviews.labels == 1),
-            reviews.unknown / np.maximum(1, reviews.words),
-        ),
-        "branches": ablation(
-            branches, reviews.labels, model.branch_names, model.scale.tolist(), threshold
-        ),
-        "ece_unscaled": calibration_bins(reviews.labels == 1, unscaled)["ece"],
-    }
-    predictions = pd.DataFrame({"row": reviews.rows, "label": reviews.labels, "probability": p})
-    pq.write_table(
-        pa.Table.from_pandas(predictions, preserve_index=False).replace_schema_metadata(),
-        out / "predictions.parquet",
-        compression="zstd",
-    )
-    worst = worst_mistakes(predictions, test_reviews, threshold, evaluate.mistakes)
-    attributions = [_attributions(model, source, place) for place in worst.index]
-    tokens = column_at(test_tokens, "tokens", worst.index)
-    words = [found[: len(read)] for found, read in zip(tokens, attributions, strict=True)]
-    columns = {**worst.to_dict("list"), "words": words, "attributions": attributions}
-    mistakes = pa.table([pa.array(columns[f.name], f.type) for f in MISTAKES], schema=MISTAKES)
-    pq.write_table(mistakes, out / "mistakes.parquet", compression="zstd")
+    with on_disk(test_tensors, out) as reviews:
+        source = BatchSource(
+            reviews,
+            padding=config.train.padding,
+            max_length=config.tensors.max_length,
+            device=device,
+        )
+        model = loaded.model.to(device)
+        with arithmetic("float32", device):  # as a CPU would
+            branches = score_branches(model, source, progress)
+        p = probabilities(combine(branches, model))
+        unscaled = probabilities(branches.sum(axis=1))
+        threshold = loaded.config.threshold if evaluate.threshold is None else evaluate.threshold
+        metrics = {
+            **measure(reviews.labels, p, reviews.words, threshold=threshold),
+            "unknown_share": float(reviews.unknown.sum() / max(1, reviews.words.sum())),
+            "by_unknown": accuracy_by_unknown(
+                (p >= threshold) == (reviews.labels == 1),
+                reviews.unknown / np.maximum(1, reviews.words),
+            ),
+            "branches": ablation(
+                branches, reviews.labels, model.branch_names, model.scale.tolist(), threshold
+            ),
+            "ece_unscaled": calibration_bins(reviews.labels == 1, unscaled)["ece"],
+        }
+        predictions = pd.DataFrame({"row": reviews.rows, "label": reviews.labels, "probability": p})
+        pq.write_table(
+            pa.Table.from_pandas(predictions, preserve_index=False).replace_schema_metadata(),
+            out / "predictions.parquet",
+            compression="zstd",
+        )
+        worst = worst_mistakes(predictions, test_reviews, threshold, evaluate.mistakes)
+        attributions = [_attributions(model, source, place) for place in worst.index]
+        tokens = column_at(test_tokens, "tokens", worst.index)
+        words = [found[: len(read)] for found, read in zip(tokens, attributions, strict=True)]
+        columns = {**worst.to_dict("list"), "words": words, "attributions": attributions}
+        mistakes = pa.table([pa.array(columns[f.name], f.type) for f in MISTAKES], schema=MISTAKES)
+        pq.write_table(mistakes, out / "mistakes.parquet", compression="zstd")
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     headline = ("rows", "accuracy", "accuracy_interval", "mcc", "loss", "roc_auc", "confusion")
     return {**{name: metrics[name] for name in headline}, "device": device.type}

@@ -1,7 +1,9 @@
 """Batches of encoded reviews: which reviews they contain, and how they are padded."""
 
+import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +12,9 @@ from torch import Tensor
 
 from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import PAD
+
+Places: TypeAlias = npt.NDArray[np.int64]  # positions of reviews
+Item = TypeVar("Item")
 
 POOL = 64  # batches whose reviews are sorted by length together
 
@@ -21,12 +26,17 @@ class Batch(NamedTuple):
     lengths: Tensor
     labels: Tensor
 
+    def moved(self, device: torch.device) -> "Batch":
+        """Return the batch on a GPU, without waiting until it is there."""
+        return Batch(*(each.pin_memory().to(device, non_blocking=True) for each in self))
+
 
 class BatchSource:
-    """Encoded reviews on a device, where batches are gathered.
+    """Encoded reviews, of which batches are gathered for a device.
 
     ``padding`` is ``right`` (to the longest review of the batch) or ``left`` (to ``max_length``,
-    which then counts as the length of every review).
+    which then counts as the length of every review). Ids in memory are moved to the device. Those
+    in a mapped file stay there, unless they take a small part of a GPU's memory.
     """
 
     def __init__(
@@ -37,55 +47,91 @@ class BatchSource:
         self._left = padding == "left"
         self._max_length = max_length
         self._device = device
-        self._ids = torch.from_numpy(np.append(reviews.ids, np.int32(PAD))).to(device)
-        self._starts = torch.from_numpy(reviews.offsets[:-1]).to(device)
-        self._labels = torch.from_numpy(reviews.labels.astype(np.float32)).to(device)
+        self._reviews = reviews
+        ids = reviews.ids if len(reviews.ids) else np.full(1, PAD, np.int32)
+        self._file = reviews.file if len(reviews.ids) and not _fits(ids, device) else None
+        if self._file is None:
+            self._ids = torch.tensor(ids, device=device)
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def take(self, places: npt.NDArray[np.int64]) -> Batch:
+    def ahead(self, batches: Iterator[Item]) -> Iterator[Item]:
+        """Yield each batch, and gather the next meanwhile if a GPU would have to wait for it."""
+        waits = self._file is not None and self._device.type == "cuda"
+        return one_ahead(batches) if waits else batches
+
+    def take(self, places: Places) -> Batch:
         """Gather the reviews at these positions (int64, shape (batch,)) into a batch."""
-        lengths = torch.from_numpy(self.lengths[places]).to(self._device, non_blocking=True)
+        ids = self._all_ids()
+        where = ids.device
+        lengths = _tensor(self.lengths[places], where)
+        starts = _tensor(self._reviews.offsets[places], where)
+        labels = _tensor(self._reviews.labels[places].astype(np.float32), where)
         steps = self._max_length if self._left else max(1, int(self.lengths[places].max()))
-        rows = torch.from_numpy(places).to(self._device, non_blocking=True)
-        step = torch.arange(steps, device=self._device)
+        step = torch.arange(steps, device=where)
         first = steps - lengths if self._left else torch.zeros_like(lengths)
         step = step - first[:, None]
         inside = (step >= 0) & (step < lengths[:, None])
-        place = (self._starts[rows][:, None] + step).clamp(0, len(self._ids) - 1)
-        ids = self._ids[place].masked_fill(~inside, PAD).long()
+        place = (starts[:, None] + step).clamp(0, len(ids) - 1)
+        padded = ids[place].masked_fill(~inside, PAD).long()
         # A review without words is read as one word of padding.
         read = torch.full_like(lengths, steps) if self._left else lengths.clamp(min=1)
-        return Batch(ids, read, self._labels[rows])
+        batch = Batch(padded, read, labels)
+        return batch if where == self._device else batch.moved(self._device)
+
+    def _all_ids(self) -> Tensor:
+        """Return the ids of all reviews; a file is mapped anew for each batch.
+
+        What was read of it would else count as this process's memory, until that is all of it.
+        """
+        if self._file is None:
+            return self._ids
+        tokens = len(self._reviews.ids)
+        return torch.from_file(str(self._file), shared=True, size=tokens, dtype=torch.int32)
+
+
+def _fits(ids: npt.NDArray[np.int32], device: torch.device) -> bool:
+    """Return whether the ids take at most a quarter of a GPU's memory."""
+    return device.type == "cuda" and ids.nbytes <= torch.cuda.mem_get_info(device)[1] // 4
+
+
+def _tensor(array: npt.NDArray[Any], device: torch.device) -> Tensor:
+    return torch.from_numpy(array).to(device, non_blocking=True)
+
+
+def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield each item while a thread makes the next; None ends them."""
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = thread.submit(next, items, None)
+            yield item
 
 
 def training_order(
     lengths: npt.NDArray[np.int64], batch_size: int, *, seed: int, epoch: int, by_length: bool
-) -> list[npt.NDArray[np.int64]]:
-    """Return an epoch's batches as positions of reviews: each once, shuffled by the seed.
+) -> Iterator[Places]:
+    """Yield an epoch's batches as positions of reviews: each once, shuffled by the seed.
 
     With ``by_length`` the shuffled reviews are sorted by length within pools of 64 batches, so that
     a batch needs little padding, and the batches are shuffled again. One batch may be smaller.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(lengths))
-    if not by_length:
-        return _slices(order, batch_size)
-    batches = [
-        batch
-        for pool in _slices(order, POOL * batch_size)
-        for batch in _slices(pool[np.argsort(lengths[pool], kind="stable")], batch_size)
-    ]
-    return [batches[place] for place in rng.permutation(len(batches))]
+    batches = np.arange(math.ceil(len(order) / batch_size))
+    if by_length:
+        for pool in _slices(order, POOL * batch_size):
+            pool[:] = pool[np.argsort(lengths[pool], kind="stable")]
+        batches = rng.permutation(len(batches))
+    for number in batches:
+        yield order[number * batch_size : (number + 1) * batch_size]
 
 
-def scoring_order(
-    lengths: npt.NDArray[np.int64], batch_size: int
-) -> Iterator[npt.NDArray[np.int64]]:
+def scoring_order(lengths: npt.NDArray[np.int64], batch_size: int) -> Iterator[Places]:
     """Yield positions of reviews in batches of similar length, the shortest first."""
     yield from _slices(np.argsort(lengths, kind="stable"), batch_size)
 
 
-def _slices(places: npt.NDArray[np.int64], size: int) -> list[npt.NDArray[np.int64]]:
-    return [places[start : start + size] for start in range(0, len(places), size)]
+def _slices(places: Places, size: int) -> Iterator[Places]:
+    return (places[start : start + size] for start in range(0, len(places), size))

@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sentiment.model.batches import BatchSource, scoring_order
+from sentiment.model.batches import BatchSource, Places, scoring_order
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.progress import Progress, silent
 
 BATCH_SIZE = 64
 WORKERS = 8  # each holds a batch's states, about 150 MiB with the longest reviews
 
-Places = npt.NDArray[np.int64]
 BranchLogits = npt.NDArray[np.float64]
 
 _STARTING = Lock()

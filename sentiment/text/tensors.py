@@ -1,8 +1,10 @@
 """Stage ``tensors``: a shard of tokens becomes ids in one flat array, without padding."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,16 @@ ENCODED = pa.schema(
 )
 
 
+DTYPES = {
+    "ids": np.int32,
+    "offsets": np.int64,
+    "labels": np.uint8,
+    "rows": np.int64,
+    "words": np.int32,
+    "unknown": np.int32,
+}
+
+
 class TensorsConfig(Settings):
     """How much of a review the model reads."""
 
@@ -45,6 +57,7 @@ class EncodedReviews:
     rows: npt.NDArray[np.int64]  # (reviews,) the reviews' rows in their input file
     words: npt.NDArray[np.int32]  # (reviews,) tokens before cutting
     unknown: npt.NDArray[np.int32]  # (reviews,) unknown words among them
+    file: Path | None = None  # which holds the ids, if they are mapped from it
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,12 +82,54 @@ class EncodedReviews:
 
     @classmethod
     def load(cls, paths: Sequence[Path]) -> "EncodedReviews":
-        """Read shards and join them in the order given."""
-        table = pa.concat_tables(pq.read_table(path) for path in paths)
-        columns = {name: table[name].to_numpy() for name in ENCODED.names[1:]}
-        ids = pc.list_flatten(table["ids"]).to_numpy()
-        lengths = pc.list_value_length(table["ids"]).to_numpy()
-        return cls(ids=ids, offsets=offsets_of(lengths), **columns)
+        """Read shards into memory and join them in the order given."""
+        return cls(**_arrays(pa.concat_tables(pq.read_table(path) for path in paths)))
+
+    @classmethod
+    def mapped(cls, folder: Path) -> "EncodedReviews":
+        """Map the files of :func:`join_shards`, so that all processes share the memory."""
+        arrays: dict[str, Any] = {name: _mapped(folder / name) for name in DTYPES}
+        return cls(**arrays, file=folder / "ids")
+
+
+@contextmanager
+def on_disk(paths: Sequence[Path], parent: Path) -> Iterator[EncodedReviews]:
+    """Join shards in files under ``parent``, which are removed in the end, and map them."""
+    with TemporaryDirectory(prefix=".encoded-", dir=parent) as folder:
+        join_shards(paths, Path(folder) / "joined")
+        yield EncodedReviews.mapped(Path(folder) / "joined")
+
+
+def join_shards(paths: Sequence[Path], folder: Path) -> None:
+    """Join shards, in the order given, into one file for each array of ``EncodedReviews``.
+
+    It holds one shard in memory at a time.
+    """
+    folder.mkdir()
+    with ExitStack() as stack:
+        files = {name: stack.enter_context((folder / name).open("wb")) for name in DTYPES}
+        np.zeros(1, np.int64).tofile(files["offsets"])
+        tokens = 0
+        for path in paths:
+            arrays = _arrays(pq.read_table(path))
+            arrays["offsets"] = tokens + arrays["offsets"][1:]
+            tokens += len(arrays["ids"])
+            for name, array in arrays.items():
+                array.tofile(files[name])
+
+
+def _arrays(table: pa.Table) -> dict[str, Any]:
+    lengths = pc.list_value_length(table["ids"]).to_numpy()
+    return {
+        "ids": pc.list_flatten(table["ids"]).to_numpy(),
+        "offsets": offsets_of(lengths),
+        **{name: table[name].to_numpy() for name in ENCODED.names[1:]},
+    }
+
+
+def _mapped(file: Path) -> npt.NDArray[Any]:
+    dtype = DTYPES[file.name]
+    return np.memmap(file, dtype, "r") if file.stat().st_size else np.empty(0, dtype)
 
 
 def offsets_of(lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

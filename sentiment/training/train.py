@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -25,7 +26,7 @@ from sentiment.model.measures import best_threshold
 from sentiment.model.profile import Profile
 from sentiment.progress import Progress, silent
 from sentiment.text.cleaning import TokenizeConfig
-from sentiment.text.tensors import EncodedReviews, TensorsConfig
+from sentiment.text.tensors import EncodedReviews, TensorsConfig, join_shards
 from sentiment.text.vocabulary import Vocabulary
 from sentiment.training.checkpoints import Checkpoints
 from sentiment.training.class_weights import class_weights
@@ -49,6 +50,7 @@ class TrainingData:
     train: TrainConfig
     tensors: TensorsConfig
     checkpoints: Path
+    scratch: Path
 
 
 def train_model(
@@ -76,12 +78,20 @@ def train_model(
     Raises TrainingError when a loss is not finite or explodes, and when one of several processes
     dies.
     """
-    data = TrainingData(
-        train_tensors, validation_tensors, vocabulary, vectors, train, tensors, checkpoints
-    )
     device = choose_device(train.device)
-    with process_group(train.processes, device, train_in_group, data) as group:
-        trainer, profile, stats = train_in_group(group, data, progress, record)
+    with TemporaryDirectory(prefix=".encoded-", dir=out) as scratch:
+        data = TrainingData(
+            train_tensors,
+            validation_tensors,
+            vocabulary,
+            vectors,
+            train,
+            tensors,
+            checkpoints,
+            Path(scratch),
+        )
+        with process_group(train.processes, device, train_in_group, data) as group:
+            trainer, profile, stats = train_in_group(group, data, progress, record)
     config = BundleConfig(
         threshold=stats["threshold"],
         generated=generated,
@@ -109,8 +119,12 @@ def train_in_group(
         denormals_as_zero(),
     ):
         torch.manual_seed(train.seed)
-        train_reviews = EncodedReviews.load(data.train_tensors)
-        validation_reviews = EncodedReviews.load(data.validation_tensors)
+        if group.rank == 0:
+            join_shards(data.train_tensors, data.scratch / "train")
+            join_shards(data.validation_tensors, data.scratch / "validation")
+        group.wait()
+        train_reviews = EncodedReviews.mapped(data.scratch / "train")
+        validation_reviews = EncodedReviews.mapped(data.scratch / "validation")
         words = Vocabulary.load(data.vocabulary)
         model = SentimentLSTM(train.model, len(words))
         vectors = data.vectors

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sentiment.errors import TrainingError
-from sentiment.model.batches import Batch, BatchSource, training_order
+from sentiment.model.batches import Batch, BatchSource, Places, training_order
 from sentiment.model.config import TrainConfig
 from sentiment.model.devices import autocast
 from sentiment.model.inference import binary_cross_entropy, combine, score_branches
@@ -100,13 +101,13 @@ class Trainer:
         self._group.wait()
         if not self._leads:
             self._restore(checkpoints.load())
-            for places in self._batches():
-                self._take_step(places)
+            for batch, share in self._batches():
+                self._take_step(batch, share)
             return None
         with hold_signals() as stop, _naming_last_checkpoint(checkpoints):
-            for places in self._batches():
+            for batch, share in self._batches():
                 self._group.check()
-                self._take_step(places)
+                self._take_step(batch, share)
                 due = self.step % self._config.checkpoint_every == 0
                 if stop or (due and self.step < self._total_steps):
                     self._check_before_saving()
@@ -121,8 +122,17 @@ class Trainer:
         self.model.load_state_dict(self._weights)
         return self.best
 
-    def _batches(self) -> Iterator[npt.NDArray[np.int64]]:
-        """Yield the remaining batches of all epochs."""
+    def _batches(self) -> Iterator[tuple[Batch, float]]:
+        """Yield this process's shard of the remaining batches, and its share of each."""
+
+        def gather(places: Places) -> tuple[Batch, float]:
+            own, share = self._group.shard(places)
+            return self._source.take(own), share
+
+        return self._source.ahead(map(gather, self._places()))
+
+    def _places(self) -> Iterator[Places]:
+        """Yield the remaining batches of all epochs as positions of reviews."""
         first, done = divmod(self.step, self._steps_per_epoch)
         for epoch in range(first, self._config.epochs):
             order = training_order(
@@ -132,17 +142,15 @@ class Trainer:
                 epoch=epoch,
                 by_length=self._config.padding == "right",
             )
-            yield from order[done if epoch == first else 0 :]
+            yield from islice(order, done if epoch == first else 0, None)
 
-    def _take_step(self, places: npt.NDArray[np.int64]) -> None:
+    def _take_step(self, batch: Batch, share: float) -> None:
         config = self._config
         scale = rate_scale(config, self.step, self._total_steps)
         for parameters in self._optimizer.param_groups:
             parameters["lr"] = scale * parameters["peak_lr"]
         self.model.train()
         self._group.seed(config.seed, self.step)
-        own, share = self._group.shard(places)
-        batch = self._source.take(own)
         self._losses.append(
             training_step(
                 self.model,

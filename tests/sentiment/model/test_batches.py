@@ -1,5 +1,6 @@
 """Padding against a plain loop, and orders in which every review comes once."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -9,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentiment.model.batches import POOL, BatchSource, scoring_order, training_order
-from sentiment.text.tensors import EncodedReviews, offsets_of
+from sentiment.model.batches import POOL, BatchSource, one_ahead, scoring_order, training_order
+from sentiment.text.tensors import EncodedReviews, offsets_of, on_disk
 from sentiment.text.vocabulary import PAD
 
 CPU = torch.device("cpu")
@@ -55,6 +56,23 @@ def test_padding_on_the_right_is_that_of_a_plain_loop(
     assert batch.labels.tolist() == [place % 2 for place in places]
 
 
+@given(requests(), st.sampled_from(["left", "right"]))
+def test_batches_from_a_file_are_those_from_memory(
+    tmp_path_factory: pytest.TempPathFactory,
+    request: tuple[list[list[int]], npt.NDArray[np.int64], int],
+    padding: str,
+) -> None:
+    reviews, places, max_length = request
+    folder = tmp_path_factory.mktemp("reviews")
+    encoded(reviews).save(folder / "tensors.parquet")
+    expected = source(reviews, padding, max_length).take(places)
+    with on_disk([folder / "tensors.parquet"], folder) as mapped:
+        batches = BatchSource(mapped, padding=padding, max_length=max_length, device=CPU)
+        for got, wanted in zip(batches.take(places), expected, strict=True):
+            assert got.dtype == wanted.dtype
+            assert got.tolist() == wanted.tolist()
+
+
 @given(requests())
 def test_padding_on_the_left_is_that_of_a_plain_loop(
     request: tuple[list[list[int]], npt.NDArray[np.int64], int],
@@ -95,6 +113,32 @@ def test_a_source_knows_how_many_reviews_and_how_long() -> None:
     assert reviews.lengths.tolist() == [2, 0, 1]
 
 
+def test_one_ahead_changes_nothing_and_makes_one_item_early() -> None:
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(5):
+            made.append(number)
+            yield number
+
+    seen = []
+    for number in one_ahead(items()):
+        seen.append(number)
+        assert len(made) <= number + 2
+    assert seen == made == [0, 1, 2, 3, 4]
+
+
+def test_a_fault_one_ahead_is_raised_in_its_turn() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise OSError("gone")
+
+    ahead = one_ahead(items())
+    assert next(ahead) == 1
+    with pytest.raises(OSError, match="gone"):
+        next(ahead)
+
+
 lengths = st.lists(st.integers(0, 50), min_size=1, max_size=90).map(np.array)
 
 
@@ -102,7 +146,7 @@ lengths = st.lists(st.integers(0, 50), min_size=1, max_size=90).map(np.array)
 def test_training_takes_every_review_once_in_batches_of_the_size(
     lengths: npt.NDArray[np.int64], batch_size: int, seed: int, epoch: int, by_length: bool
 ) -> None:
-    order = training_order(lengths, batch_size, seed=seed, epoch=epoch, by_length=by_length)
+    order = [*training_order(lengths, batch_size, seed=seed, epoch=epoch, by_length=by_length)]
     assert sorted(np.concatenate(order).tolist()) == list(range(len(lengths)))
     whole, left = divmod(len(lengths), batch_size)
     # One batch may be smaller, wherever it comes.
@@ -124,7 +168,7 @@ def test_the_seed_and_the_epoch_decide_the_order(
 def test_another_seed_or_epoch_is_another_order(by_length: bool) -> None:
     lengths = np.arange(300) % 37
     orders = {
-        tuple(np.concatenate(training_order(lengths, 8, seed=s, epoch=e, by_length=by_length)))
+        tuple(np.concatenate([*training_order(lengths, 8, seed=s, epoch=e, by_length=by_length)]))
         for s in range(3)
         for e in range(3)
     }
@@ -137,14 +181,14 @@ def padded(lengths: npt.NDArray[np.int64], order: list[npt.NDArray[np.int64]]) -
 
 def test_batches_by_length_need_little_padding() -> None:
     lengths = np.random.default_rng(1).integers(1, 200, 3_000)
-    by_length = training_order(lengths, 20, seed=1, epoch=0, by_length=True)
-    shuffled = training_order(lengths, 20, seed=1, epoch=0, by_length=False)
+    by_length = list(training_order(lengths, 20, seed=1, epoch=0, by_length=True))
+    shuffled = list(training_order(lengths, 20, seed=1, epoch=0, by_length=False))
     assert padded(lengths, by_length) < 0.1 * padded(lengths, shuffled)
 
 
 def test_batches_by_length_do_not_come_by_length() -> None:
     lengths = np.random.default_rng(1).integers(1, 200, 3_000)
-    order = training_order(lengths, 20, seed=1, epoch=0, by_length=True)
+    order = list(training_order(lengths, 20, seed=1, epoch=0, by_length=True))
     longest = [int(lengths[batch].max()) for batch in order]
     rises = sum(a < b for a, b in pairwise(longest))
     assert 0.3 < rises / len(longest) < 0.7

@@ -2,16 +2,18 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from sentiment.errors import ConfigError
-from sentiment.model.batches import Batch, BatchSource
+from sentiment.model import batches
+from sentiment.model.batches import Batch, BatchSource, scoring_order
 from sentiment.model.config import ModelConfig, NgramsConfig, TrainConfig
 from sentiment.model.devices import arithmetic, autocast, choose_device
 from sentiment.model.lstm import SentimentLSTM
-from sentiment.text.tensors import EncodedReviews
+from sentiment.text.tensors import EncodedReviews, on_disk
 from sentiment.training.trainer import make_optimizer, training_step
 from tests.support.bundles import Trained
 
@@ -113,6 +115,19 @@ def test_a_step_never_waits_for_the_gpu(trained: Trained, precision: str) -> Non
         training_step(model, batch_of(source), optimizer, config)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@gpu
+def test_batches_from_a_file_are_those_on_the_gpu(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with on_disk(trained.train_tensors, tmp_path) as mapped:
+        small = BatchSource(mapped, padding="right", max_length=40, device=GPU)
+        monkeypatch.setattr(batches, "_fits", lambda *_: False)
+        large = BatchSource(mapped, padding="right", max_length=40, device=GPU)
+        orders = list(scoring_order(small.lengths, 32))
+        for got, places in zip(large.ahead(map(large.take, orders)), orders, strict=True):
+            assert all(map(torch.equal, got, small.take(places)))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Tokens as ids in one flat array, against plain loops and slices."""
 
 from collections import Counter
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentiment.text.tensors import (
+    DTYPES,
     ENCODED,
     EncodedReviews,
     TensorsConfig,
     cut,
     encode_shard,
     offsets_of,
+    on_disk,
 )
 from sentiment.text.vocabulary import SPECIAL, UNKNOWN, VOCABULARY
 from tests.support.reviews import write_tokens
 
 KNOWN = ("the", "lamp", "works", "again")
 IDS = {word: number for number, word in enumerate(KNOWN, len(SPECIAL))}
-DTYPES = {
-    "ids": np.int32,
-    "offsets": np.int64,
-    "labels": np.uint8,
-    "rows": np.int64,
-    "words": np.int32,
-    "unknown": np.int32,
-}
 
 Tokens = list[list[str]]
 token_lists = st.lists(
@@ -94,7 +87,7 @@ def test_files_have_the_promised_types(tmp_path: Path, vocabulary: Path) -> None
     _, path = encoded(tmp_path, vocabulary, [["the", "lamp"], [], ["x"]])
     assert pq.read_schema(path).equals(ENCODED)
     loaded = EncodedReviews.load([path])
-    assert {field.name: getattr(loaded, field.name).dtype for field in fields(loaded)} == DTYPES
+    assert {name: getattr(loaded, name).dtype for name in DTYPES} == DTYPES
 
 
 @settings(max_examples=40)
@@ -111,6 +104,22 @@ def test_shards_join_back_in_the_order_given(
         assert getattr(joined, name).tolist() == [
             value for each in single for value in getattr(each, name).tolist()
         ]
+
+
+@settings(max_examples=40)
+@given(shards=st.lists(token_lists, min_size=1, max_size=4))
+def test_shards_on_disk_are_those_in_memory(
+    tmp_path_factory: pytest.TempPathFactory, vocabulary: Path, shards: list[Tokens]
+) -> None:
+    paths = [encoded(tmp_path_factory.mktemp("shard"), vocabulary, tokens)[1] for tokens in shards]
+    folder = tmp_path_factory.mktemp("disk")
+    in_memory = EncodedReviews.load(paths)
+    with on_disk(paths, folder) as mapped:
+        for name, dtype in DTYPES.items():
+            array = getattr(mapped, name)
+            assert array.dtype == dtype
+            assert array.tolist() == getattr(in_memory, name).tolist()
+    assert not list(folder.iterdir())
 
 
 def test_a_saved_file_loads_unchanged(tmp_path: Path, vocabulary: Path) -> None:

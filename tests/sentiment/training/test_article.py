@@ -132,7 +132,7 @@ def test_the_first_steps_are_the_notebooks(tmp_path: Path, clip_norm: float) -> 
     notebook.without_dropout().train()
     criterion = nn.BCELoss()
     optimizer = torch.optim.Adam(notebook.parameters(), lr=0.005)
-    order = training_order(learning.lengths, 8, seed=config.train.seed, epoch=0, by_length=False)
+    order = [*training_order(learning.lengths, 8, seed=config.train.seed, epoch=0, by_length=False)]
     assert len(order) == len(after) == STEPS
     for places, ours_after, row in zip(order, after, training.history, strict=True):
         output = notebook(pad([reviews[place][:12] for place in places], 12))
