@@ -18,6 +18,7 @@ from sentiment.settings import Settings
 
 PAD, UNKNOWN = 0, 1
 SPECIAL = ("_PAD", "_UNK")
+FEW = 1_000  # words, such as those of a text: worth a Python dict, made once for a vocabulary
 VOCABULARY = pa.schema([("word", pa.string()), ("count", pa.int64())])
 
 
@@ -57,21 +58,33 @@ class Vocabulary:
     def _numbers(self) -> dict[str, int]:
         return {word: number for number, word in enumerate(self._known.to_pylist(), len(SPECIAL))}
 
-    def encode(self, words: pa.Array | Sequence[str]) -> npt.NDArray[np.int32]:
+    def encode(self, words: pa.Array | pa.ChunkedArray | Sequence[str]) -> npt.NDArray[np.int32]:
         """Return the ids of words, int32 of shape (number of words,); each is looked up once."""
+        ids: npt.NDArray[np.int32]
         if isinstance(words, pa.DictionaryArray):
-            ids: npt.NDArray[np.int32] = self.encode(words.dictionary)[words.indices.to_numpy()]
+            ids = self.encode(words.dictionary)[words.indices.to_numpy()]
             return ids
-        if len(words) < len(self._known) // 4:  # index_in hashes the whole vocabulary every time
-            if isinstance(words, pa.Array):
+        if len(words) <= FEW:
+            if isinstance(words, pa.Array | pa.ChunkedArray):
                 words = words.to_pylist()
             numbers = self._numbers
             return np.array([numbers.get(word, UNKNOWN) for word in words], dtype=np.int32)
         if not isinstance(words, pa.Array):
             words = pa.array(words, pa.string())
+        # index_in hashes its value set: the smaller side, where hashing words takes two passes.
+        if len(words) < len(self._known) // 2:
+            coded = words.dictionary_encode()
+            ids = self._ids_of_distinct(coded.dictionary)[coded.indices.to_numpy()]
+            return ids
         places = pc.index_in(words, value_set=self._known)
-        ids = pc.fill_null(pc.add(places, len(SPECIAL)), UNKNOWN)
-        return np.asarray(ids, dtype=np.int32)
+        return np.asarray(pc.fill_null(pc.add(places, len(SPECIAL)), UNKNOWN), dtype=np.int32)
+
+    def _ids_of_distinct(self, words: pa.Array) -> npt.NDArray[np.int32]:
+        """Return the ids of words that are all different, by finding each known word among them."""
+        ids = np.full(len(words) + 1, UNKNOWN, np.int32)  # the last is where all others go
+        places = pc.fill_null(pc.index_in(self._known, value_set=words), len(words))
+        ids[places.to_numpy()] = np.arange(len(SPECIAL), len(self), dtype=np.int32)
+        return ids[:-1]
 
 
 def merge_counts(tables: Iterable[pa.Table]) -> pa.Table:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentiment.errors import DataError
+from sentiment.text import vocabulary as module
 from sentiment.text.vocabulary import (
     PAD,
     SPECIAL,
@@ -136,6 +137,52 @@ def test_ids_are_those_of_a_plain_dict(words: Words) -> None:
     assert encoded.tolist() == [ids.get(word, UNKNOWN) for word in words]
     coded = pa.array(words, pa.string()).dictionary_encode()
     assert vocabulary.encode(coded).tolist() == encoded.tolist()
+
+
+KNOWN = [*SPECIAL, *(f"word{n}" for n in range(40)), "é", "\N{FIRE}", ""]
+asked = st.sampled_from([*KNOWN, "nowhere", "word", "WORD1"])
+
+
+@pytest.mark.parametrize("few", [-1, 1_000], ids=["hashed", "by dict"])
+@given(words=st.lists(asked, max_size=60), spare=st.lists(asked, max_size=10))
+def test_ids_of_any_array_are_those_of_a_plain_dict(few: int, words: Words, spare: Words) -> None:
+    """Fewer words than half of the known ones, or more; each form of the same words."""
+    ids = {word: number for number, word in enumerate(KNOWN) if word not in SPECIAL}
+    expected = [ids.get(word, UNKNOWN) for word in words]
+    plain = pa.array(words, pa.string())
+    # Arrow allows a dictionary with words that are repeated, or that nothing refers to.
+    repeating = pa.DictionaryArray.from_arrays(
+        pa.array(range(len(spare), len(spare) + len(words)), pa.int32()),
+        pa.array([*spare, *words], pa.string()),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "FEW", few)
+        vocabulary = Vocabulary(pa.array(KNOWN))
+        for given_as in (
+            words,
+            plain,
+            pa.concat_arrays([pa.array(["before"]), plain])[1:],
+            pa.chunked_array([plain[:7], plain[7:]], pa.string()),
+            plain.dictionary_encode(),
+            repeating,
+        ):
+            encoded = vocabulary.encode(given_as)
+            assert encoded.dtype == np.int32
+            assert encoded.tolist() == expected
+
+
+@pytest.mark.parametrize("count", [5_000, 25_000])
+def test_many_words_are_looked_up_without_a_dict_of_the_vocabulary(count: int) -> None:
+    """The dict of millions of words would take gigabytes, anew for each shard."""
+    known = [*SPECIAL, *map(str, range(20_000))]
+    vocabulary = Vocabulary(pa.array(known))
+    asked = list(map(str, range(19_000, 19_000 + count)))
+    assert vocabulary.encode(asked).tolist() == [
+        int(word) + len(SPECIAL) if int(word) < 20_000 else UNKNOWN for word in asked
+    ]
+    assert "_numbers" not in vars(vocabulary)
+    assert vocabulary.encode(asked[:3]).tolist() == [19_002, 19_003, 19_004]
+    assert "_numbers" in vars(vocabulary)  # for single texts
 
 
 def test_every_word_of_the_file_has_its_row_as_id(tmp_path: Path) -> None:
