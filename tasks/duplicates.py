@@ -1,12 +1,17 @@
-"""Stage ``duplicates``: one request, from all shards of reviews."""
+"""Stage ``duplicates``: one request, from the hashes of all shards of reviews."""
 
 from sentiment.data.ingest import SPLITS
 from tasks.run.spec import Done, RunSpec
-from tasks.stage import Request, Stage, reviews_of
+from tasks.stage import Request, Stage, outputs_of
 
-STAGE = Stage("duplicates", "sentiment.data.duplicates:count_duplicates", reads=("ingest",))
+STAGE = Stage(
+    "duplicates", "sentiment.data.duplicates:count_duplicates", reads=("ingest", "tokenize")
+)
 
 
 def requests(spec: RunSpec, done: Done) -> list[Request]:
-    inputs = {split: reviews_of(split, done["ingest"]) for split in SPLITS}
+    inputs = {
+        split: outputs_of(split, done["ingest"], done["tokenize"], "hashes.parquet")
+        for split in SPLITS
+    }
     return [Request(STAGE, "texts", inputs)]

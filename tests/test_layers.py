@@ -19,7 +19,8 @@ PREFECT_IN_TASKS = {"prefect_task.py"}
 STACKS = {
     "sentiment": (
         {"settings", "errors", "progress", "files"},
-        {"data", "text"},
+        {"data"},
+        {"text"},
         {"model"},
         {"training", "explain"},
         {"classifier"},

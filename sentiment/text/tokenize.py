@@ -1,4 +1,4 @@
-"""Stage ``tokenize``: a shard of reviews becomes a shard of tokens and a table of word counts."""
+"""Stage ``tokenize``: a shard of reviews becomes tokens, a table of word counts, and hashes."""
 
 import threading
 from pathlib import Path
@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from sentiment.data.duplicates import HASHES, text_hashes
 from sentiment.progress import Progress, silent
 from sentiment.text.cached_tokenizer import CachedTokenizer
 from sentiment.text.cleaning import URL, URL_MARK, TokenizeConfig, clean_column
@@ -83,18 +84,21 @@ def expand_negations(tokenized: pa.ListArray) -> pa.ListArray:
 def tokenize_shard(
     reviews: Path, *, tokenize: TokenizeConfig, out: Path, progress: Progress = silent
 ) -> dict[str, Any]:
-    """Write ``tokens.parquet`` (row, label, tokens) and ``counts.parquet`` into ``out``.
+    """Write ``tokens.parquet`` (row, label, tokens), ``counts.parquet`` and ``hashes.parquet``.
 
     A row of counts is a word, how often it occurs in the shard, and the position of its first
-    occurrence among the shard's tokens (from 0), by which rows are ordered. Returns the numbers
-    of reviews and tokens.
+    occurrence among the shard's tokens (from 0), by which rows are ordered. A row of hashes is
+    the ``text_hash`` of a review as it was before cleaning. Returns the numbers of reviews and
+    tokens.
     """
     parts: list[pa.ListArray] = []
+    hashes = [np.empty(0, np.uint64)]
     done = 0
     with pq.ParquetFile(reviews) as shard:
         total = shard.metadata.num_rows
         for batch in shard.iter_batches(batch_size=BATCH, columns=["text"]):
             parts.append(tokenize_texts(batch["text"], tokenize))
+            hashes.append(text_hashes(batch["text"]))
             done += len(batch)
             progress(done, total)
     table = pq.read_table(reviews, columns=["row", "label"])
@@ -110,6 +114,12 @@ def tokenize_shard(
     )
     counts = count_words(tokens.flatten())
     pq.write_table(counts, out / "counts.parquet", compression="zstd")
+    pq.write_table(
+        pa.table([np.concatenate(hashes)], schema=HASHES),
+        out / "hashes.parquet",
+        compression="none",  # they are as good as random
+        use_dictionary=False,
+    )
     return {"rows": done, "tokens": pc.sum(counts["count"]).as_py() or 0}
 
 

@@ -20,6 +20,7 @@ _SAFE = frozenset({
     "logging.getLogger", "math.*", "pathlib.*", "pyarrow.binary", "pyarrow.dictionary",
     "pyarrow.float32", "pyarrow.float64", "pyarrow.int8", "pyarrow.int16", "pyarrow.int32",
     "pyarrow.int64", "pyarrow.list_", "pyarrow.schema", "pyarrow.string", "pyarrow.uint8",
+    "pyarrow.uint64",
     "pydantic.*", "re.compile", "re.escape", "re.split", "threading.Lock", "threading.local",
     "torch.device",
     "torch.nn.Module", "torch.no_grad", "typing.*",

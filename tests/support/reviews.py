@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sentiment.data.archives import read_lines
+from sentiment.data.duplicates import HASHES, text_hash
 from sentiment.data.ingest import REVIEWS
 from sentiment.text.tokenize import COUNTS, TOKENS
 
@@ -94,6 +95,11 @@ def write_counts(path: Path, tokens: Sequence[str]) -> Path:
     """Write the counts of a shard whose tokens are these, by plain loops."""
     seen = list(dict.fromkeys(tokens))
     return _write(path, [(word, tokens.count(word), tokens.index(word)) for word in seen], COUNTS)
+
+
+def write_hashes(path: Path, texts: Sequence[str]) -> Path:
+    """Write the hashes of a shard with these texts, one by one."""
+    return _write(path, [(text_hash(text),) for text in texts], HASHES)
 
 
 def _write(path: Path, rows: Sequence[Sequence[Any]], schema: pa.Schema) -> Path:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentiment.data.duplicates import HASHES, text_hash
 from sentiment.text import tokenize
 from sentiment.text.cleaning import TokenizeConfig
 from sentiment.text.tokenize import (
@@ -68,6 +69,16 @@ def test_counts_are_those_of_a_plain_counter(
     assert stats == {"rows": len(REVIEWS), "tokens": len(words)}
 
 
+@pytest.mark.parametrize("batch", [7, 1_000])
+def test_hashes_are_those_of_the_raw_texts(
+    shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr(tokenize, "BATCH", batch)
+    tokenized(shard, tmp_path / "out", TokenizeConfig(zero_digits=True))
+    hashes = rows_of(tmp_path / "out" / "hashes.parquet")
+    assert hashes == [(text_hash(text),) for _, _, text in REVIEWS]
+
+
 def test_the_settings_reach_the_texts(shard: Path, tmp_path: Path) -> None:
     config = TokenizeConfig(lowercase=False, zero_digits=False, urls="keep")
     tokenized(shard, tmp_path / "out", config)
@@ -80,6 +91,7 @@ def test_files_have_the_promised_types(shard: Path, tmp_path: Path) -> None:
     tokenized(shard, tmp_path / "out")
     assert pq.read_schema(tmp_path / "out" / "tokens.parquet").equals(TOKENS)
     assert pq.read_schema(tmp_path / "out" / "counts.parquet").equals(COUNTS)
+    assert pq.read_schema(tmp_path / "out" / "hashes.parquet").equals(HASHES)
 
 
 def test_a_shard_without_reviews_has_no_tokens(tmp_path: Path) -> None:
@@ -87,6 +99,7 @@ def test_a_shard_without_reviews_has_no_tokens(tmp_path: Path) -> None:
     assert tokenized(empty, tmp_path / "out") == {"rows": 0, "tokens": 0}
     assert rows_of(tmp_path / "out" / "tokens.parquet") == []
     assert rows_of(tmp_path / "out" / "counts.parquet") == []
+    assert rows_of(tmp_path / "out" / "hashes.parquet") == []
 
 
 def test_the_same_shard_gives_the_same_bytes(shard: Path, tmp_path: Path) -> None:
