@@ -1,8 +1,9 @@
-"""How time and memory grow with the reviews: ingest to tensors, each size from scratch.
+"""How time and memory grow with the reviews: ingest to duplicates, each size from scratch.
 
-    python benchmarks/scale.py --rows 100000 400000 1000000 4000000
+    python benchmarks/scale.py --rows 100000 1000000 4000000
 
 The pipeline's own requests and store do the work, without Prefect: only the stages are measured.
+Each stage has fresh processes, so that its peak memory is its own.
 """
 
 import argparse
@@ -10,13 +11,13 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
-from itertools import repeat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import islice, repeat
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from rich import box
 from rich.console import Console
@@ -31,19 +32,30 @@ from benchmarks.support.machine import (
     peak_memory,
     workers,
 )
+from flows.config.presets import load_config
 from flows.steps import drive
 from sentiment.data.generate import write_sample
 from sentiment.data.ingest import IngestConfig
 from tasks.manifest import Manifest
-from tasks.run.config import PipelineConfig
 from tasks.run.spec import RunSpec
 from tasks.stage import Request, Stage
 from tasks.store import Store
 
-ROWS = [100_000, 400_000, 1_000_000, 4_000_000]
-LAST = "tensors"
-GROWTH_BAR, GROWTH_ROWS = 1.2, 10  # peak memory, from the smallest size to ten times as many
-MEMORY_BAR = 1500  # MiB a process
+ROWS = [100_000, 1_000_000, 4_000_000]
+PRESET, LAST = "balanced", "duplicates"
+GROWTH_BAR, GROWTH_ROWS = 1.3, 10  # peak memory, from the smallest size to ten times as many
+MEMORY_BAR = 2500  # MiB a process
+
+
+Cell = Callable[[dict[str, Any], dict[str, Any]], str]  # of a size and a stage
+
+
+class Built(NamedTuple):
+    """One request's result, the seconds it took, and its process's peak memory in bytes."""
+
+    manifest: Manifest
+    seconds: float
+    peak: int
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,12 +65,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "benchmark": "scale",
         "machine": describe_machine(),
         "data": "generated reviews, nine tenths of them for training",
+        "preset": PRESET,
+        "steps": options.steps,
         "processes": options.processes,
         "shard_size": options.shard_size,
         "sizes": [],
     }
     for rows in options.rows:
-        size = measure(rows, options.folder, options.processes, options.shard_size)
+        size = measure(rows, options)
         result["sizes"].append(size)
         messages.print(f"{rows:,} reviews: {size['seconds']:,.1f} s")
         if options.json:  # after each size: the largest takes long
@@ -74,99 +88,131 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="where to keep reviews and storage meanwhile")
     parser.add_argument("--processes", type=int, default=2, help="workers to share the shards")
     parser.add_argument("--shard-size", type=int, default=IngestConfig().shard_size)
+    parser.add_argument("--steps", type=int, default=200, help="steps that the training takes")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write the results to this file"
     )
     options = parser.parse_args(arguments)
-    if min(options.rows) < 100 or options.processes < 1 or options.shard_size < 1:
-        parser.error("--rows must be at least 100, --processes and --shard-size at least 1")
+    if min(options.rows) < 100 or min(options.processes, options.shard_size, options.steps) < 1:
+        parser.error("--rows must be at least 100, --processes, --shard-size and --steps 1")
     return options
 
 
-def measure(rows: int, parent: Path | None, processes: int, shard_size: int) -> dict[str, Any]:
-    """Generate reviews, run the stages on them in a fresh process, remove everything."""
-    folder = Path(mkdtemp(prefix="sentiment-scale-", dir=parent))
+def measure(rows: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Generate reviews, run the stages on them from a fresh process, remove everything."""
+    folder = Path(mkdtemp(prefix="sentiment-scale-", dir=options.folder))
     try:
         started = time.perf_counter()
         test = rows // 10
         in_fresh_process(write_sample, folder / "data", train=rows - test, test=test, seed=1)
         generated = time.perf_counter() - started
-        size = in_fresh_process(run_stages, folder, processes, shard_size)
+        size = in_fresh_process(
+            run_stages, folder, options.processes, options.shard_size, options.steps
+        )
         return {"rows": rows, "generating_seconds": generated, **size}
     finally:
         shutil.rmtree(folder)
 
 
-def run_stages(folder: Path, processes: int, shard_size: int) -> dict[str, Any]:
-    """Run ingest to tensors on ``folder/data`` in a new storage; return the measurements."""
+def run_stages(folder: Path, processes: int, shard_size: int, steps: int) -> dict[str, Any]:
+    """Run ingest to duplicates on ``folder/data`` in a new storage; return the measurements."""
     store = Store(folder / "storage")
     store.prepare()
-    config = PipelineConfig(ingest=IngestConfig(shard_size=shard_size))
-    before = peak_memory()
+    config = load_config(
+        PRESET,
+        [
+            f"ingest.shard_size={shard_size}",
+            "train.device=cpu",
+            f"train.checkpoint_every={max(1, steps // 2)}",  # so that there is one
+        ],
+    )
     stages: dict[str, dict[str, Any]] = {}
 
     def answer(stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
-        started = time.perf_counter()
-        manifests, worker = build_all(store, stage, requests, processes)
-        stages[stage.name] = {
-            "seconds": time.perf_counter() - started,
-            "requests": len(requests),
-            "parent_mib": peak_memory() >> 20,
-            "worker_mib": worker >> 20,
-        }
+        manifests, stages[stage.name] = build_all(store, stage, requests, processes, steps)
         return manifests
 
-    done = drive(RunSpec("default", config, folder / "data", store), answer, until=LAST)
-    parent = peak_memory() >> 20
-    worker_mib = max(measured["worker_mib"] for measured in stages.values())
+    done = drive(RunSpec(PRESET, config, folder / "data", store), answer, until=LAST)
     return {
         "seconds": sum(measured["seconds"] for measured in stages.values()),
         "stages": stages,
-        "parent_before_mib": before >> 20,
-        "parent_mib": parent,
-        "worker_mib": worker_mib,
+        "parent_mib": peak_memory() >> 20,
         "tokens": sum(manifest.stats["tokens"] for manifest in done["tokenize"]),
         "vocabulary": done["vocabulary"][0].stats["size"],
-        "stored_bytes": {
-            name: sum(file.size for manifest in manifests for file in manifest.outputs)
-            for name, manifests in done.items()
-        },
+        "steps": done["train"][0].stats["steps"],
     }
 
 
 def build_all(
-    store: Store, stage: Stage, requests: Sequence[Request], processes: int
-) -> tuple[list[Manifest], int]:
-    """Do a stage's requests; return also the peak memory of the largest worker, 0 if none.
+    store: Store, stage: Stage, requests: Sequence[Request], processes: int, steps: int
+) -> tuple[list[Manifest], dict[str, Any]]:
+    """Do a stage's requests in new processes; return the manifests and the measurements.
 
-    As in the pipeline, a mapped stage starts its own workers; a single request needs none.
+    As in the pipeline, to start the workers of a mapped stage is part of its time. A single request
+    has a process only to show its own peak, so the start is not counted.
     """
-    count = min(len(requests), processes) if stage.mapped else 1
-    with workers(count) if count > 1 else nullcontext() as pool:
-        spread = pool.map if isinstance(pool, ProcessPoolExecutor) else map
-        results = list(spread(build, repeat(store.root), requests))
-    return [manifest for manifest, _ in results], max(
-        (peak for _, peak in results if count > 1), default=0
-    )
+    started = time.perf_counter()
+    with workers(min(len(requests), processes) if stage.mapped else 1) as pool:
+        results = list(pool.map(build, repeat(store.root), requests, repeat(steps)))
+    manifests = [result.manifest for result in results]
+    seconds = sum(result.seconds for result in results)
+    return manifests, {
+        "seconds": time.perf_counter() - started if stage.mapped else seconds,
+        "requests": len(requests),
+        "mib": max(result.peak for result in results) >> 20,
+        "stored_bytes": sum(file.size for manifest in manifests for file in manifest.outputs),
+    }
 
 
-def build(root: Path, request: Request) -> tuple[Manifest, int]:
-    """Do one request; return its manifest and the peak memory of this process."""
-    return Store(root).build(request).manifest, peak_memory()
+def build(root: Path, request: Request, steps: int) -> Built:
+    """Do one request in this process."""
+    started = time.perf_counter()
+    with stopping_after(steps) if request.stage.name == "train" else nullcontext():
+        manifest = Store(root).build(request).manifest
+    return Built(manifest, time.perf_counter() - started, peak_memory())
+
+
+@contextmanager
+def stopping_after(steps: int) -> Iterator[None]:
+    """Let the stage train end after this many steps, as it would at the end of its last epoch.
+
+    All else is as in a whole training, and so is its memory: all reviews are joined on the disk,
+    the n-grams are counted in all of them, an epoch's order is that of all, checkpoints are
+    written, and the last step validates on all validation reviews.
+    """
+    from sentiment.training import train  # not above: no other stage's process shall hold torch
+    from sentiment.training.trainer import Trainer
+
+    class Stopping(Trainer):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            self._total_steps = min(self._total_steps, steps)
+
+        def _places(self) -> Iterator[Any]:
+            return islice(super()._places(), self._total_steps - self.step)
+
+    with patch.object(train, "Trainer", Stopping):
+        yield
 
 
 def judge(sizes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return how the largest process grows from the smallest size, and whether the bars are met."""
-    peaks = {size["rows"]: max(size["parent_mib"], size["worker_mib"]) for size in sizes}
+    """Return how each stage's largest process grows, and whether the bars are met.
+
+    The growth is from the smallest size to the largest of at most ten times as many reviews.
+    """
+    peaks = {
+        size["rows"]: {name: stage["mib"] for name, stage in size["stages"].items()}
+        for size in sizes
+    }
     fewest = min(peaks)
-    growth = {rows: peak / peaks[fewest] for rows, peak in peaks.items()}
-    judged = max(rows for rows in growth if rows <= GROWTH_ROWS * fewest)
-    largest = max(peaks.values())
+    judged = max(rows for rows in peaks if rows <= GROWTH_ROWS * fewest)
+    growth = {name: peaks[judged][name] / peaks[fewest][name] for name in peaks[fewest]}
+    largest = max(max(size["parent_mib"], *peaks[size["rows"]].values()) for size in sizes)
     return {
-        "growth": {str(rows): value for rows, value in growth.items()},
+        "growth": growth,
         "growth_bar": GROWTH_BAR,
-        "growth_rows": judged,
-        "growth_met": growth[judged] <= GROWTH_BAR,
+        "growth_rows": [fewest, judged],
+        "growth_met": max(growth.values()) <= GROWTH_BAR,
         "largest_mib": largest,
         "bar_mib": MEMORY_BAR,
         "met": largest <= MEMORY_BAR,
@@ -178,37 +224,43 @@ def show(result: dict[str, Any], console: Console) -> None:
     for line in machine_lines(result["machine"]):
         console.print(line)
     console.print(
-        f"{result['data'].capitalize()}; processes: {result['processes']}, shards of "
+        f"{result['data'].capitalize()}; preset {PRESET}, training stopped after "
+        f"{result['steps']:,} steps; processes: {result['processes']}, shards of "
         f"{result['shard_size']:,}.\n"
     )
-    console.print(table_of(result["sizes"]))
+    sizes = result["sizes"]
+    for title, value in (
+        ("Seconds", lambda size, stage: f"{stage['seconds']:,.1f}"),
+        (
+            "Peak memory in MiB of a stage's largest process",
+            lambda size, stage: f"{stage['mib']:,}",
+        ),
+        (
+            "Bytes stored a review",
+            lambda size, stage: f"{stage['stored_bytes'] / size['rows']:,.0f}",
+        ),
+    ):
+        console.print(table_of(title, sizes, value))
     memory = result["memory"]
-    judged = memory["growth_rows"]
+    fewest, judged = memory["growth_rows"]
+    most = max(memory["growth"], key=memory["growth"].__getitem__)
+    grown = memory["growth"][most]
     console.print(
-        f"The largest process grows {memory['growth'][str(judged)]:.2f}-fold up to {judged:,} "
-        f"reviews (bar {GROWTH_BAR}, {'met' if memory['growth_met'] else 'not met'}); the largest "
+        f"From {fewest:,} to {judged:,} reviews {most} grows most, {grown:.2f}-fold "
+        f"(bar {GROWTH_BAR}, {'met' if memory['growth_met'] else 'not met'}); the largest process "
         f"of all takes {memory['largest_mib']:,} MiB "
         f"(bar {MEMORY_BAR:,}, {'met' if memory['met'] else 'not met'})."
     )
 
 
-def table_of(sizes: Sequence[dict[str, Any]]) -> Table:
-    names = list(sizes[0]["stages"])
-    title = "Seconds by stage; peak memory in MiB; tensors in bytes a review"
+def table_of(title: str, sizes: Sequence[dict[str, Any]], value: Cell) -> Table:
+    """Return a table with a row for each size and a column for each stage."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for name in ["reviews", *names, "all", "reviews/s", "parent", "worker", "stored"]:
+    for name in ["reviews", *sizes[0]["stages"]]:
         table.add_column(name, justify="right", no_wrap=True)
     for size in sizes:
-        rows = size["rows"]
-        seconds = [size["stages"][name]["seconds"] for name in names]
-        table.add_row(
-            f"{rows:,}",
-            *(f"{value:,.1f}" for value in [*seconds, size["seconds"]]),
-            f"{rows / size['seconds']:,.0f}",
-            f"{size['parent_mib']:,}",
-            f"{size['worker_mib']:,}" if size["worker_mib"] else "",
-            f"{size['stored_bytes'][LAST] / rows:,.0f}",
-        )
+        cells = [value(size, stage) for stage in size["stages"].values()]
+        table.add_row(f"{size['rows']:,}", *cells)
     return table
 
 

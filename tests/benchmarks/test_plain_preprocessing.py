@@ -136,7 +136,7 @@ def test_the_benchmarks_run(tmp_path: Path) -> None:
     commands = {
         "preprocess": "--reviews 300 --warm 100 --repeats 1 --processes 1 --json",
         "decompress": "--reviews 300 --repeats 1 --json",
-        "scale": f"--rows 400 --processes 1 --folder {tmp_path} --json",
+        "scale": f"--rows 400 --processes 1 --steps 3 --folder {tmp_path} --json",
     }
     running = {
         name: subprocess.Popen(
@@ -175,6 +175,10 @@ def test_the_benchmarks_run(tmp_path: Path) -> None:
 
     (size,) = json.loads((tmp_path / "scale.json").read_text())["sizes"]
     assert size["rows"] == 400
-    assert list(size["stages"]) == ["ingest", "tokenize", "vocabulary", "tensors"]
-    assert size["parent_mib"] > 0
+    assert list(size["stages"]) == [
+        *("ingest", "tokenize", "vocabulary", "tensors"),
+        *("train", "evaluate", "baseline", "duplicates"),
+    ]
+    assert all(min(stage.values()) > 0 for stage in size["stages"].values())
+    assert size["steps"] == 3  # though an epoch has 6
     assert not list(tmp_path.glob("sentiment-scale-*"))
