@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from sentiment.progress import Progress, silent
 
 HASHES = pa.schema([("hash", pa.uint64())])
-PART = 1 << 20  # reviews looked up at a time
+PART = 1 << 18  # reviews looked up at a time
 UNEVEN = "[^ -~]|  |^ | $"  # other texts differ from what is hashed in the case of ASCII letters
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
