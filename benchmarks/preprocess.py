@@ -9,7 +9,7 @@ import argparse
 import bz2
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,7 +27,6 @@ from benchmarks.support.compare import WholeRun, check_agreement, time_stages, t
 from benchmarks.support.machine import describe_machine, machine_lines
 from benchmarks.support.stages import Outputs
 from sentiment.data.generate import generate_reviews
-from sentiment.data.reviews import Review, read_reviews
 from sentiment.errors import SentimentError
 from tasks.sources import find_sources
 
@@ -118,14 +117,11 @@ def reviews_of(data: Path | None, needed: int) -> Iterator[tuple[int, str]]:
     if data is None:
         return generate_reviews(needed, seed=1, split="train")
     sources = sorted(find_sources(data), key=lambda source: source.role != "train")
-    config = stages.INGEST
-    records = chain.from_iterable(
-        read_reviews(source.path, config, max_bytes=config.max_line_bytes) for source in sources
-    )
     return (
-        (record.label, record.text.replace("\n", " "))
-        for record in records
-        if isinstance(record, Review)
+        (review["label"], review["text"].replace("\n", " "))
+        for source in sources
+        for reviews in stages.read(source.path)
+        for review in reviews.to_pylist()
     )
 
 

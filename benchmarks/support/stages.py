@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.support.machine import peak_memory
-from sentiment.data.ingest import IngestConfig, ingest_file
-from sentiment.data.reviews import Review, read_reviews
+from sentiment.data.ingest import REPORT_EVERY, IngestConfig, ingest_file
+from sentiment.data.reviews import read_batches
 from sentiment.files import digest_file
 from sentiment.text.cached_tokenizer import CachedTokenizer
 from sentiment.text.cleaning import TokenizeConfig, clean_column
@@ -46,10 +46,10 @@ class Peaks(NamedTuple):
     worker: int
 
 
-def read(source: Path) -> list[Review]:
+def read(source: Path) -> list[pa.Table]:
     """Decompress and parse a file."""
-    records = read_reviews(source, INGEST, max_bytes=INGEST.max_line_bytes)
-    return [record for record in records if isinstance(record, Review)]
+    every, most = REPORT_EVERY, INGEST.max_line_bytes
+    return [batch.reviews for batch in read_batches(source, INGEST, max_bytes=most, every=every)]
 
 
 def clean_texts(texts: pa.StringArray) -> pa.StringArray:

@@ -9,7 +9,7 @@ import lzma
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -181,34 +181,33 @@ def _blocks(decoder: Decoder, data: bytes) -> Iterator[bytes]:
         waiting = not (decoder.eof or decoder.needs_input)
 
 
-Blocks = Iterator[bytes]
+def whole_lines(path: Path, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a file's blocks cut between lines, so that each ends with ``\\n``.
 
-
-def read_lines(
-    path: Path, on_read: OnRead = ignore_share, through: Callable[[Blocks], Blocks] = iter
-) -> Iterator[bytes]:
-    """Yield a file's lines without line ends (``\\n`` or ``\\r\\n``); the last may have none.
-
-    ``through`` gets the blocks of the file and yields those to split, as in another encoding.
+    One is added to a last line without it. Raises DataError for a line past ``LONGEST_LINE``.
     """
     pending: list[bytes] = []
     pending_bytes = number = 0
-    for block in through(read_blocks(path, on_read)):
-        head, *rest = block.split(b"\n")
-        pending.append(head)
-        pending_bytes += len(head)
-        if not rest:
-            if pending_bytes > LONGEST_LINE:
-                raise DataError(
-                    f"{path}: line {number + 1:,} is longer than {LONGEST_LINE >> 20} MiB. "
-                    "Is this a text file with one review per line?"
-                )
-            continue
-        number += len(rest)
-        yield b"".join(pending).removesuffix(b"\r")
-        for line in rest[:-1]:
+    for block in blocks:
+        end = block.rfind(b"\n") + 1
+        if end:
+            piece = b"".join([*pending, block[:end]])
+            yield piece
+            number += piece.count(b"\n")
+            pending, pending_bytes = [], 0
+        pending.append(block[end:])
+        pending_bytes += len(block) - end
+        if not end and pending_bytes > LONGEST_LINE:
+            raise DataError(
+                f"{path}: line {number + 1:,} is longer than {LONGEST_LINE >> 20} MiB. "
+                "Is this a text file with one review per line?"
+            )
+    if last := b"".join(pending):
+        yield last + b"\n"
+
+
+def split_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of :func:`whole_lines` without line ends, ``\\n`` or ``\\r\\n``."""
+    for piece in pieces:
+        for line in piece[:-1].split(b"\n"):
             yield line.removesuffix(b"\r")
-        pending, pending_bytes = [rest[-1]], len(rest[-1])
-    last = b"".join(pending)
-    if last:
-        yield last.removesuffix(b"\r")

@@ -2,11 +2,10 @@
 
 import codecs
 from collections.abc import Iterator
-from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from sentiment.data.archives import read_lines
+from sentiment.data.archives import read_blocks, split_lines, whole_lines
 from sentiment.data.formats import refuse_content
 from sentiment.errors import DataError
 from sentiment.progress import OnRead, ignore_share
@@ -36,13 +35,18 @@ def encoding_named(name: str) -> str:
 
 
 def read_text(path: Path, encoding: str, on_read: OnRead = ignore_share) -> Iterator[bytes]:
-    """Yield a file's lines as UTF-8 without line ends, and without a byte order mark.
+    """Yield a file's lines as UTF-8, without line ends: see :func:`read_pieces`."""
+    return split_lines(read_pieces(path, encoding, on_read))
+
+
+def read_pieces(path: Path, encoding: str, on_read: OnRead = ignore_share) -> Iterator[bytes]:
+    """Yield a file as UTF-8 in pieces of whole lines, without a byte order mark.
 
     The mark of UTF-16 or UTF-32 wins over the encoding ``utf-8``. Bytes that are invalid in the
     encoding stay, so that they are not valid UTF-8 either. Raises DataError if the file is not
     text.
     """
-    return read_lines(path, on_read, partial(_as_utf8, path, encoding))
+    return whole_lines(path, _as_utf8(path, encoding, read_blocks(path, on_read)))
 
 
 def _as_utf8(path: Path, encoding: str, blocks: Iterator[bytes]) -> Iterator[bytes]:

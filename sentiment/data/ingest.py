@@ -1,21 +1,28 @@
 """Stage ``ingest``: one input file becomes numbered Parquet shards of valid reviews."""
 
 import hashlib
-import shutil
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field
 
 from sentiment.data.duplicates import text_hash
 from sentiment.data.encodings import UTF8
-from sentiment.data.labels import Labels, are_doubtful, describe_labels, in_lines
-from sentiment.data.reviews import Ignored, Reject, Review, read_reviews
+from sentiment.data.labels import (
+    NEGATIVE,
+    POSITIVE,
+    Labels,
+    are_doubtful,
+    describe_labels,
+    in_lines,
+)
+from sentiment.data.reviews import REVIEWS, Reject, read_batches
 from sentiment.data.table_config import TableConfig
 from sentiment.data.tables import table_format
 from sentiment.errors import DataError, RejectRateError
@@ -24,9 +31,9 @@ from sentiment.progress import Progress, silent
 SPLITS = ("train", "validation", "test")
 SplitRule = Literal["train", "validation", "test", "halves", "hash"]
 
-REVIEWS = pa.schema([("row", pa.int64()), ("label", pa.int8()), ("text", pa.string())])
 REJECTS = pa.schema([("row", pa.int64()), ("reason", pa.string()), ("bytes", pa.binary())])
 REPORT_EVERY = 5_000  # rows
+WRITERS = 2  # threads; one writes shards about as fast as eight decode bz2
 HOPELESS = 1_000_000  # rows: if most of as many are rejected, the others are not read
 
 
@@ -64,29 +71,44 @@ class IngestConfig(TableConfig):
 
 
 class ShardWriter:
-    """Writes the reviews of one split as shards of a fixed number of rows."""
+    """Writes the reviews of one split as shards of a fixed number of rows, on a pool's threads."""
 
-    def __init__(self, out: Path, split: str, shard_size: int) -> None:
+    def __init__(self, out: Path, split: str, shard_size: int, pool: Executor) -> None:
         self._out, self._split, self._shard_size = out, split, shard_size
-        self._rows: list[Review] = []
+        self._pool, self._writing = pool, deque[Future[None]]()
+        self._waiting = [REVIEWS.empty_table()]
+        self._rows = 0  # that wait
         self.paths: list[Path] = []
         self.labels: Counter[int] = Counter()
 
-    def add(self, review: Review) -> None:
-        self._rows.append(review)
-        self.labels[review.label] += 1
-        if len(self._rows) == self._shard_size:
-            self.close()
+    def add(self, reviews: pa.Table) -> None:
+        """Take a table with the columns of ``REVIEWS``, of any number of rows."""
+        positive = pc.sum(reviews["label"], min_count=0).as_py()
+        self.labels.update({POSITIVE: positive, NEGATIVE: len(reviews) - positive})
+        self._waiting.append(reviews)
+        self._rows += len(reviews)
+        while self._rows >= self._shard_size:
+            self._write(self._shard_size)
 
     def close(self) -> None:
-        """Write the remaining rows as a last, shorter shard."""
+        """Write the remaining rows as a last, shorter shard, and wait for all to be written."""
         if self._rows:
-            values = zip(*self._rows, strict=True)
-            columns = [pa.array(v, f.type) for v, f in zip(values, REVIEWS, strict=True)]
-            path = self._out / f"{self._split}-{len(self.paths):05d}.parquet"
-            pq.write_table(pa.table(columns, schema=REVIEWS), path, compression="zstd")
-            self.paths.append(path)
-            self._rows = []
+            self._write(self._rows)
+        while self._writing:
+            self._writing.popleft().result()
+
+    def _write(self, rows: int) -> None:
+        waiting = pa.concat_tables(self._waiting)
+        path = self._out / f"{self._split}-{len(self.paths):05d}.parquet"
+        self._writing.append(self._pool.submit(_write_shard, waiting[:rows], path))
+        if len(self._writing) > WRITERS:
+            self._writing.popleft().result()
+        self.paths.append(path)
+        self._waiting, self._rows = [waiting[rows:]], self._rows - rows
+
+
+def _write_shard(reviews: pa.Table, path: Path) -> None:
+    pq.write_table(reviews.combine_chunks(), path, compression="zstd")
 
 
 class RejectWriter:
@@ -149,36 +171,38 @@ def ingest_file(
         nonlocal share
         share = so_far
 
-    records = islice(
-        read_reviews(source, ingest, max_bytes=ingest.max_line_bytes, found=found, on_read=on_read),
-        limit,
+    batches = read_batches(
+        source,
+        ingest,
+        max_bytes=ingest.max_line_bytes,
+        every=REPORT_EVERY,
+        limit=limit,
+        found=found,
+        on_read=on_read,
     )
 
     def check() -> None:
         _check_rejects(source, rejects, read - ignored, found, ingest, out / "rejects.parquet")
 
-    def valid() -> Iterator[Review]:
+    def valid() -> Iterator[pa.Table]:
         nonlocal read, ignored, repeated
-        for record in records:
-            read += 1
+        for batch in batches:
+            read += batch.rows
+            ignored += batch.rows - len(batch.reviews) - len(batch.rejects)
             if read % REPORT_EVERY == 0:
                 progress(read, limit, share=max(share, read / limit if limit else 0.0))
-            if isinstance(record, Reject):
-                rejects.add(record)
-                if read >= HOPELESS and rejects.reasons.total() > read / 2:
-                    check()
-            elif isinstance(record, Ignored):
-                ignored += 1
-            elif seen is not None and (text := text_hash(record.text)) in seen:
-                repeated += 1
-            else:
-                if seen is not None:
-                    seen.add(text)
-                yield record
+            for reject in batch.rejects:
+                rejects.add(reject)
+            if read >= HOPELESS and rejects.reasons.total() > read / 2:
+                check()
+            new = batch.reviews if seen is None else _unseen(batch.reviews, seen)
+            repeated += len(batch.reviews) - len(new)
+            yield new
 
     try:
         rows = _write_splits(valid(), split, ingest, out)
     finally:
+        batches.close()  # with the threads that decode
         rejects.close()
     progress(read, read, share=1.0)
     check()
@@ -191,45 +215,56 @@ def ingest_file(
     }
 
 
+def _unseen(reviews: pa.Table, seen: set[int]) -> pa.Table:
+    """Return the reviews whose text is not among those seen, and add it to them."""
+    new = []
+    for text in map(text_hash, reviews["text"].to_pylist()):
+        new.append(text not in seen)
+        seen.add(text)
+    return reviews.filter(pa.array(new, pa.bool_()))
+
+
 def _write_splits(
-    reviews: Iterable[Review], rule: SplitRule, config: IngestConfig, out: Path
+    tables: Iterable[pa.Table], rule: SplitRule, config: IngestConfig, out: Path
 ) -> dict[str, dict[str, int]]:
-    writers = {split: ShardWriter(out, split, config.shard_size) for split in SPLITS}
-    if rule == "halves":
-        reviews, count = _spooled(reviews, out / "spool", config.shard_size)
-        half = count // 2
-        for place, review in enumerate(reviews):
-            writers["validation" if place < half else "test"].add(review)
-        shutil.rmtree(out / "spool")
-    else:
-        for review in reviews:
-            split = hashed_split(review.text, config.held_out) if rule == "hash" else rule
-            writers[split].add(review)
-    for writer in writers.values():
-        writer.close()
+    with ThreadPoolExecutor(WRITERS, "shards") as pool:
+        writers = {split: ShardWriter(out, split, config.shard_size, pool) for split in SPLITS}
+        if rule == "halves":
+            parts = _by_halves(tables, ShardWriter(out, "spooled", config.shard_size, pool))
+        elif rule == "hash":
+            parts = _by_hash(tables, config.held_out)
+        else:
+            parts = ((rule, table) for table in tables)
+        for split, reviews in parts:
+            writers[split].add(reviews)
+        for writer in writers.values():
+            writer.close()
     return {
-        split: {"negative": writer.labels[0], "positive": writer.labels[1]}
+        split: {"negative": writer.labels[NEGATIVE], "positive": writer.labels[POSITIVE]}
         for split, writer in writers.items()
         if writer.labels.total()
     }
 
 
-def _spooled(
-    reviews: Iterable[Review], folder: Path, shard_size: int
-) -> tuple[Iterator[Review], int]:
-    """Count the reviews by writing them to files; return them and their number."""
-    folder.mkdir()
-    writer = ShardWriter(folder, "part", shard_size)
-    for review in reviews:
-        writer.add(review)
-    writer.close()
-    return _read_shards(writer.paths), writer.labels.total()
+def _by_halves(tables: Iterable[pa.Table], spool: ShardWriter) -> Iterator[tuple[str, pa.Table]]:
+    """Count the reviews by writing them to files; read them again, and remove the files."""
+    for table in tables:
+        spool.add(table)
+    spool.close()
+    left = spool.labels.total() // 2  # of the first half
+    for path in spool.paths:
+        table = pq.read_table(path)
+        path.unlink()
+        yield "validation", table[:left]
+        yield "test", table[left:]
+        left = max(left - len(table), 0)
 
 
-def _read_shards(paths: Iterable[Path]) -> Iterator[Review]:
-    for path in paths:
-        columns = (column.to_pylist() for column in pq.read_table(path).columns)
-        yield from map(Review, *columns)
+def _by_hash(tables: Iterable[pa.Table], held_out: float) -> Iterator[tuple[str, pa.Table]]:
+    for table in tables:
+        splits = [hashed_split(text, held_out) for text in table["text"].to_pylist()]
+        for split in SPLITS:
+            yield split, table.filter(pc.equal(pa.array(splits, pa.string()), split))
 
 
 def hashed_split(text: str, held_out: float) -> str:

@@ -5,12 +5,18 @@ The main format is fastText's, one review per line: ``__label__1 title: body`` f
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from sentiment.data.columns import Columns, choose_columns
-from sentiment.data.encodings import UTF8, read_text
+from sentiment.data.encodings import UTF8, read_pieces
 from sentiment.data.labels import (
     IGNORE,
     NEGATIVE,
@@ -28,6 +34,11 @@ from sentiment.progress import OnRead, ignore_share
 LABEL = b"__label__"
 LABELS = {LABEL + b"1": NEGATIVE, LABEL + b"2": POSITIVE}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+REVIEWS = pa.schema([("row", pa.int64()), ("label", pa.int8()), ("text", pa.string())])
+NO_LABEL = -2  # besides NEGATIVE, POSITIVE and IGNORE
+# The first bytes of all white space: a text that begins with another one is not blank.
+WHITE = np.zeros(256, bool)
+WHITE[[chr(code).encode()[0] for code in range(0x3001) if chr(code).isspace()]] = True
 
 
 class Review(NamedTuple):
@@ -50,6 +61,17 @@ class Ignored(NamedTuple):
     """A row whose label says that it is to be left out: its row in the file (from 0)."""
 
     row: int
+
+
+class Batch(NamedTuple):
+    """Rows that follow each other in a file: how many, the valid and the rejected ones among them.
+
+    ``reviews`` has the columns of ``REVIEWS``. The other rows are ignored for their label.
+    """
+
+    rows: int
+    reviews: pa.Table
+    rejects: list[Reject]
 
 
 class TextRow(NamedTuple):
@@ -119,42 +141,116 @@ def _why_no_label(line: bytes, head: bytes) -> str:
     return "no label"
 
 
-def read_reviews(
+def read_batches(
     path: Path,
     config: TableConfig,
     *,
     max_bytes: int,
+    every: int,
+    limit: int | None = None,
     found: Counter[str] | None = None,
     on_read: OnRead = ignore_share,
-) -> Iterator[Review | Reject | Ignored]:
-    """Yield every line or row of a file, in order, as a Review, a Reject or an Ignored.
+) -> Generator[Batch, None, None]:
+    """Yield the lines or rows of a file, in order; a batch ends at each multiple of ``every``.
 
     The file's name decides the format: see :func:`sentiment.data.tables.open_table`; other files
-    have fastText lines. ``config`` says which columns of a table are read and what its labels mean;
-    ``found`` gets the number of rows with each label, and of lines with each unknown one.
-    ``on_read`` gets the share of the file read so far. Raises DataError at once for missing or
-    ambiguous columns.
+    have fastText lines. ``config`` says which columns of a table are read and what its labels mean.
+    ``limit`` is the number of rows to read, None for all. ``found`` gets the number of rows with
+    each label, and of lines with each unknown one. ``on_read`` gets the share of the file read so
+    far. Raises DataError at once for missing or ambiguous columns.
     """
     found = Counter() if found is None else found
     table = open_table(path, config, on_read)
     if table is None:
         refuse_columns(path, config)
-        lines = read_text(path, config.encoding, on_read)
-        return _lines(lines, line_labels(config.labels), max_bytes, found)
+        pieces = read_pieces(path, config.encoding, on_read)
+        return _line_batches(pieces, line_labels(config.labels), max_bytes, every, limit, found)
     columns = choose_columns(path, table, config, labelled=True)
     texts = read_texts(table, columns, config.encoding, max_bytes)
-    return _reviews(texts, config.labels, found)
+    return _row_batches(islice(_reviews(texts, config.labels, found), limit), every)
 
 
-def _lines(
-    lines: Iterator[bytes], labels: Mapping[bytes, int], max_bytes: int, found: Counter[str]
-) -> Iterator[Review | Reject | Ignored]:
-    for row, line in enumerate(lines):
-        record = parse_line(row, line, max_bytes, labels)
-        if isinstance(record, Reject) and record.reason == "unknown label":
-            name = split_label(line)[0].removeprefix(LABEL).decode("utf-8", "replace")
-            count_label(label_name(name), found)
-        yield record
+def _line_batches(
+    pieces: Iterable[bytes],
+    labels: Mapping[bytes, int],
+    max_bytes: int,
+    every: int,
+    limit: int | None,
+    found: Counter[str],
+) -> Generator[Batch, None, None]:
+    row = 0
+    for piece in pieces:
+        newlines = np.flatnonzero(np.frombuffer(piece, np.uint8) == ord("\n"))
+        bounds = np.append(0, newlines + 1).astype(np.int32)
+        while len(bounds) > 1:
+            most = every - row % every if limit is None else min(every - row % every, limit - row)
+            batch = parse_lines(piece, bounds[: most + 1], row, max_bytes, labels)
+            for reject in batch.rejects:
+                if reject.reason == "unknown label":
+                    name = split_label(reject.bytes)[0].removeprefix(LABEL)
+                    count_label(label_name(name.decode("utf-8", "replace")), found)
+            yield batch
+            row += batch.rows
+            if row == limit:
+                return
+            bounds = bounds[most:]
+
+
+def parse_lines(
+    content: bytes,
+    bounds: npt.NDArray[np.int32],
+    row: int,
+    max_bytes: int,
+    labels: Mapping[bytes, int] = LABELS,
+) -> Batch:
+    """Read lines by columns, as :func:`parse_line` reads each.
+
+    ``bounds`` are the places in ``content`` where the lines begin, and the end of the last; each
+    ends with ``\\n`` or ``\\r\\n``. ``row`` is the number of the first. Lines that are not plainly
+    valid go through :func:`parse_line`.
+    """
+    data, buffer, count = np.frombuffer(content, np.uint8), pa.py_buffer(content), len(bounds) - 1
+    starts, ends = bounds[:-1], bounds[1:] - 1
+    ends = ends - ((ends > starts) & (data[ends - 1] == ord("\r")))
+    lines = _strings(pa.binary(), bounds, buffer)
+    label, texts = np.full(count, NO_LABEL, np.int8), starts.copy()
+    for name, meaning in labels.items():
+        if b" " not in name:
+            has_name = np.asarray(pc.starts_with(lines, name + b" "))
+            label[has_name] = meaning
+            texts[has_name] += len(name) + 1
+    plain = (label != NO_LABEL) & (ends - starts <= max_bytes) & ~WHITE[data[texts]]
+    try:
+        lines.cast(pa.string())
+    except pa.ArrowInvalid:
+        plain &= np.asarray(pc.string_is_ascii(lines.view(pa.string())))
+    rejects = []
+    for at in np.flatnonzero(~plain & (label != IGNORE)).tolist():
+        record = parse_line(row + at, content[starts[at] : ends[at]], max_bytes, labels)
+        if isinstance(record, Reject):
+            rejects.append(record)
+        else:
+            plain[at] = True
+    valid = np.flatnonzero(plain & (label != IGNORE))
+    # Texts and what lies between them, as one column without a copy.
+    pieces = _strings(pa.string(), np.column_stack([texts, ends]).ravel(), buffer)
+    columns = [row + valid, label[valid], pieces.take(pa.array(2 * valid))]
+    return Batch(count, pa.table(columns, schema=REVIEWS), rejects)
+
+
+def _strings(kind: pa.DataType, bounds: npt.NDArray[np.int32], content: pa.Buffer) -> pa.Array:
+    """Return what lies between the bounds, not checked to be valid."""
+    return pa.Array.from_buffers(kind, len(bounds) - 1, [None, pa.py_buffer(bounds), content])
+
+
+def _row_batches(
+    records: Iterator[Review | Reject | Ignored], every: int
+) -> Generator[Batch, None, None]:
+    while some := list(islice(records, every)):
+        reviews = [record for record in some if isinstance(record, Review)]
+        columns = [pa.array([r[i] for r in reviews], f.type) for i, f in enumerate(REVIEWS)]
+        rejects = [record for record in some if isinstance(record, Reject)]
+        yield Batch(len(some), pa.table(columns, schema=REVIEWS), rejects)
 
 
 def _reviews(

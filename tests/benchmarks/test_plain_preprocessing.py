@@ -76,9 +76,9 @@ def test_each_stage_by_itself_agrees(
     source: Path, expected: plain.Preprocessed, tmp_path: Path
 ) -> None:
     labels, texts = plain.read(source)
-    reviews = stages.read(source)
-    assert [review.label for review in reviews] == labels == expected.labels
-    assert [review.text for review in reviews] == texts
+    reviews = pa.concat_tables(stages.read(source))
+    assert reviews["label"].to_pylist() == labels == expected.labels
+    assert reviews["text"].to_pylist() == texts
     cleaned = plain.clean(texts)
     assert stages.clean_texts(pa.array(texts)).to_pylist() == cleaned
     (tokens,) = stages.tokenize(CachedTokenizer(), pa.array(cleaned))

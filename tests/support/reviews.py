@@ -3,7 +3,7 @@
 import bz2
 import os
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sentiment.data.archives import read_lines
+from sentiment.data.archives import read_blocks, split_lines, whole_lines
 from sentiment.data.duplicates import HASHES, text_hash
-from sentiment.data.ingest import REVIEWS
+from sentiment.data.reviews import REVIEWS, Batch, Ignored, Reject, Review, read_batches
+from sentiment.data.table_config import TableConfig
+from sentiment.progress import OnRead, ignore_share
 from sentiment.text.tokenize import COUNTS, TOKENS
 
 Lines = list[bytes]
+Record = Review | Reject | Ignored
 
 _THINGS = ("kettle", "lamp", "novel", "tent", "record", "blender", "puzzle", "scarf")
 _PRAISE = ("lovely", "superb", "brilliant", "charming")
@@ -45,6 +48,30 @@ def real_lines(split: str, count: int) -> Lines:
     if not files:
         pytest.skip("SENTIMENT_DATA names no folder with real reviews (*.bz2)")
     return list(islice(read_lines(files[0]), count))
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Yield a file's lines without line ends."""
+    return split_lines(whole_lines(path, read_blocks(path)))
+
+
+def read_reviews(
+    path: Path, config: TableConfig, *, max_bytes: int, on_read: OnRead = ignore_share
+) -> Iterator[Record]:
+    """Yield a file's rows, each as what it is."""
+    return row_by_row(read_batches(path, config, max_bytes=max_bytes, every=1_000, on_read=on_read))
+
+
+def row_by_row(batches: Iterable[Batch]) -> Iterator[Record]:
+    first = 0
+    for batch in batches:
+        reviews = [Review(*row.values()) for row in batch.reviews.to_pylist()]
+        known = {record.row: record for record in (*reviews, *batch.rejects)}
+        assert len(known) == len(reviews) + len(batch.rejects)
+        for row in range(first, first + batch.rows):
+            yield known.pop(row, Ignored(row))
+        assert not known
+        first += batch.rows
 
 
 def made_up_reviews(count: int, seed: int, mislabelled: float = 0.0) -> list[tuple[int, str]]:

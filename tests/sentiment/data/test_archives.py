@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentiment.data import archives
-from sentiment.data.archives import read_blocks, read_lines
+from sentiment.data.archives import read_blocks
 from sentiment.errors import ArchiveError, DataError
+from tests.support.reviews import read_lines
 
 if sys.version_info >= (3, 14):
     from compression import zstd

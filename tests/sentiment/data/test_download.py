@@ -22,9 +22,10 @@ from flows.cli.main import app
 from sentiment.data import download as module
 from sentiment.data.download import Fetched, download
 from sentiment.data.hubs import Hub, hugging_face, kaggle
-from sentiment.data.reviews import Review, read_reviews
+from sentiment.data.reviews import Review
 from sentiment.data.table_config import TableConfig
 from sentiment.errors import DownloadError, StorageError
+from tests.support.reviews import read_reviews
 
 CONTENT = bytes(n * n % 251 for n in range(300_000))
 NO_WAIT = (0.0, 0.0, 0.0)

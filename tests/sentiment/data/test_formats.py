@@ -16,10 +16,11 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
-from sentiment.data.reviews import Review, read_reviews
+from sentiment.data.reviews import Review
 from sentiment.data.table_config import TableConfig
 from sentiment.errors import ArchiveError, DataError
 from sentiment.scoring.inputs import ScoreConfig, open_input
+from tests.support.reviews import read_reviews
 
 TABLE = "label,text\n1,Warm\n0,Thin\n"
 REVIEWS = [Review(0, 1, "Warm"), Review(1, 0, "Thin")]

@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from sentiment.data.ingest import (
     REJECTS,
     REPORT_EVERY,
-    REVIEWS,
     SPLITS,
     IngestConfig,
     check_splits,
     hashed_split,
     ingest_file,
 )
-from sentiment.data.reviews import Reject, Review, parse_line
+from sentiment.data.reviews import REVIEWS, Reject, Review, parse_line
 from sentiment.errors import ArchiveError, DataError, RejectRateError
 from tests.support.reviews import as_line, contents, made_up_reviews, rows_of, write_bz2
 

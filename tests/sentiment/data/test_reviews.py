@@ -4,24 +4,37 @@ import csv
 import gzip
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from math import nan
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sentiment.data.reviews import Ignored, Reject, Review, parse_line, read_reviews
+from sentiment.data.labels import label_name
+from sentiment.data.reviews import (
+    REVIEWS,
+    WHITE,
+    Ignored,
+    Reject,
+    Review,
+    line_labels,
+    parse_line,
+    read_batches,
+)
 from sentiment.data.table_config import TableConfig
 from sentiment.errors import DataError
-from tests.support.reviews import as_line
+from tests.support.reviews import as_line, read_reviews, row_by_row
 
 MAX_BYTES = 10_000
-Record = Review | Reject | Ignored
 Record = Review | Reject | Ignored
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\n")).filter(str.strip)
 
@@ -115,6 +128,101 @@ def test_any_line_is_a_review_that_formats_back_or_a_reject_with_its_bytes(
     else:
         assert record == Reject(3, record.reason, line)
         assert record.reason
+
+
+# All that a line may begin with, hold and end in, above all what is hardly or not quite valid.
+line_parts = st.sampled_from(
+    [
+        *(b"__label__1 ", b"__label__2 ", b"__label__3 ", b"__label__", b"__label__1", b"label"),
+        *(
+            b"__label__neg ",
+            b"__label__pos\t",
+            b"__label__\xc3\xa9 ",
+            b"odd one",
+            b"Warm",
+            b"x" * 40,
+        ),
+        *(
+            b" ",
+            b"\t",
+            b"\r",
+            b"\0",
+            b"\x0c",
+            b"\x1c",
+            b"\x1f",
+            b"\x7f",
+            b"\xff",
+            b"\xc3",
+            b"\xe2\x80",
+        ),
+        *(b"\xed\xa0\x80", b"\xc0\xaf", b"\xef\xbb\xbf"),
+        *(text.encode() for text in "\x85\xa0\u1680\u2003\u2028\u3000\u200bé—ありЖ👍"),
+    ]
+)
+line_contents = st.lists(line_parts, max_size=6).map(b"".join)
+fast_text = line_contents.map(b"__label__1 ".__add__) | line_contents.map(b"__label__2 ".__add__)
+nasty_lines = st.lists(line_contents | fast_text | fast_text, max_size=12)
+ignoring = {"negative": [1], "positive": ["2", "é", "odd one"], "ignore": [3, ""]}
+
+
+@given(
+    lines=nasty_lines,
+    ends=st.sampled_from([b"\n", b"\r\n"]),
+    last_end=st.booleans(),
+    cuts=st.lists(st.integers(0, 400)),
+    max_bytes=st.integers(16, 50),
+    every=st.integers(1, 9),
+    limit=st.none() | st.integers(1, 12),
+    labels=st.sampled_from([{}, ignoring]),
+)
+@example([b"__label__1  two spaces", b"__label__2 caf\xe9"], b"\n", True, [], 50, 9, None, {})
+def test_lines_by_columns_are_those_read_one_by_one(
+    tmp_path_factory: pytest.TempPathFactory,
+    lines: list[bytes],
+    ends: bytes,
+    last_end: bool,
+    cuts: list[int],
+    max_bytes: int,
+    every: int,
+    limit: int | None,
+    labels: dict[str, Any],
+) -> None:
+    data = ends.join(lines) + ends * last_end
+    data = data if data and not data.startswith(b"\xef\xbb\xbf") else b"first" + data
+    config = TableConfig.model_validate({"labels": labels})
+    known, unknown = line_labels(config.labels), Counter[str]()
+    plain = [line.removesuffix(b"\r") for line in data.removesuffix(b"\n").split(b"\n")][:limit]
+    expected = [parse_line(row, line, max_bytes, known) for row, line in enumerate(plain)]
+    for record in expected:
+        if isinstance(record, Reject) and record.reason == "unknown label":
+            label = record.bytes.split(maxsplit=1)[0].removeprefix(b"__label__")
+            unknown[label_name(label.decode("utf-8", "replace"))] += 1
+
+    path = tmp_path_factory.getbasetemp() / "reviews.txt"
+    path.write_bytes(data)
+    places = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    blocks = [data[start:stop] for start, stop in pairwise(places)]
+    found = Counter[str]()
+    with (
+        patch("sentiment.data.encodings.read_blocks", lambda *_: iter(blocks)),
+        patch("sentiment.data.encodings.refuse_content"),  # so much of it is not text
+    ):
+        batches = list(
+            read_batches(path, config, max_bytes=max_bytes, every=every, limit=limit, found=found)
+        )
+    assert list(row_by_row(batches)) == expected
+    assert found == unknown
+    row = 0
+    for batch in batches:
+        assert batch.reviews.schema.equals(REVIEWS)
+        assert row // every == (row + batch.rows - 1) // every  # none goes past a multiple
+        batch.reviews.validate(full=True)
+        row += batch.rows
+
+
+def test_every_white_space_begins_with_a_byte_known_for_it() -> None:
+    starts = {chr(code).encode()[0] for code in range(0x110000) if chr(code).isspace()}
+    assert set(np.flatnonzero(WHITE).tolist()) == starts
 
 
 def from_file(path: Path, max_bytes: int = MAX_BYTES, **settings: Any) -> list[Record]:

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sentiment.data.delimited import SEPARATORS
-from sentiment.data.reviews import Ignored, Reject, Review, read_reviews
+from sentiment.data.reviews import Ignored, Reject, Review
 from sentiment.data.table_config import TableConfig
 from sentiment.errors import DataError
 from sentiment.scoring.inputs import ScoreConfig, open_input
+from tests.support.reviews import read_reviews
 
 STARS = {"negative": [1, 2], "positive": [4, 5], "ignore": [3]}
 
