@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.registry.champion import read_registries
-from tasks.stage import CHECKPOINTS, KEY_LENGTH
+from tasks.stage import CHECKPOINTS, KEY_LENGTH, REQUESTS
 from tasks.store.run_records import (
     LOCK,
     is_active,
@@ -112,6 +112,11 @@ def _garbage(
     work = rf"(?:{'|'.join(stages)})-{KEY}"
     for kind in (CHECKPOINTS, FAILED):
         yield from (path for path, name, _ in _named(root / kind, work) if name not in used)
+    for path in sorted((root / REQUESTS).glob("*.json")):
+        name = path.stem
+        busy = name in used or is_held(root / LOCKS / f"{name}.lock")
+        if re.fullmatch(work, name) and path.is_file() and not busy:
+            yield path
 
 
 def _named(folder: Path, name: str) -> Iterator[tuple[Path, str, str]]:

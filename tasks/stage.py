@@ -18,7 +18,7 @@ from tasks.manifest import Artifact, Manifest, digest_json
 from tasks.process import process_start
 
 KEY_FORMAT = 1
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, REQUESTS = "checkpoints", "requests"
 FORCED = "forced"  # a file among checkpoints: a forced request made them
 RUN_AGAIN = "What is finished is kept: run the same command again."
 KEY_LENGTH = 16  # hex digits: short enough to read in a path, long enough not to collide
@@ -155,6 +155,10 @@ class Request:
     def checkpoints(self, root: Path) -> Path:
         """Return the folder of a resumable stage's checkpoints."""
         return root / CHECKPOINTS / f"{self.stage.name}-{self.key}"
+
+    def file(self, root: Path) -> Path:
+        """Return the file that hands the request to processes that do not start with the run."""
+        return root / REQUESTS / f"{self.stage.name}-{self.key}.json"
 
     @cached_property
     def ingredients(self) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """Training on another machine: a run sends its request to a worker of the pool ``gpu``.
 
-The request holds paths and digests. The files are in the storage folder, which both machines share
-at the same path. The run then finds the result in the store.
+The request is a file in the storage folder, which both machines share at the same path. Prefect
+carries only its name, since its parameters have a limit (512 KB) that long lists of shards exceed.
+The run then finds the result in the store.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -21,12 +21,11 @@ from prefect.exceptions import ObjectNotFound
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
+from flows.run.request_file import check_shared, read_request, write_request
 from flows.ui.reporters import LogReporter, Reporter, Running, watch
 from sentiment.errors import StageError
-from sentiment.settings import Settings
 from tasks import train
-from tasks.manifest import Artifact
-from tasks.run.config import PipelineConfig, RunConfig
+from tasks.run.config import RunConfig
 from tasks.run.prefect_task import progress_path, run_requests
 from tasks.stage import Request
 from tasks.store import Store
@@ -35,62 +34,10 @@ DEPLOYMENT = "train-request/train-request"
 POLL = 2.0  # seconds between looks at the other run
 PATIENCE = 60.0  # seconds without a worker before the log says so, and again
 
-Content = dict[str, Any]
-
-
-def to_json(request: Request) -> Content:
-    """Return a training request as JSON values."""
-    return {
-        "key": request.key,
-        "label": request.label,
-        "inputs": {
-            name: asdict(value) if isinstance(value, Artifact) else [asdict(a) for a in value]
-            for name, value in request.inputs.items()
-        },
-        "settings": {
-            name: value.model_dump(mode="json") if isinstance(value, Settings) else value
-            for name, value in request.settings.items()
-        },
-    }
-
-
-def from_json(content: Mapping[str, Any]) -> Request:
-    """Return the training request that was sent.
-
-    Raises StageError if it would give another result here: other code, libraries or settings.
-    """
-    sections = {n: v for n, v in content["settings"].items() if n in PipelineConfig.model_fields}
-    config = PipelineConfig.model_validate(sections)
-    settings = content["settings"] | {name: getattr(config, name) for name in sections}
-    inputs = {
-        name: Artifact(**value)
-        if isinstance(value, dict)
-        else tuple(Artifact(**artifact) for artifact in value)
-        for name, value in content["inputs"].items()
-    }
-    request = Request(train.STAGE, content["label"], inputs, settings)
-    if request.key != content["key"]:
-        raise StageError(
-            f"This worker would compute {request.key}, but the run asks for {content['key']}: "
-            "its code or the version of torch differs. Use the same commit and the same versions "
-            "on both machines, and restart the worker."
-        )
-    return request
-
-
-def check_shared(request: Request, root: Path) -> None:
-    """Raise StageError if a file of the request is not on this machine."""
-    for artifact in request.artifacts:
-        if not (root / artifact.path).is_file():
-            raise StageError(
-                f"{root / artifact.path} is not on this worker's machine. Share the run's "
-                "storage folder with it, at the same path."
-            )
-
 
 @flow(name="train-request", description="Training for a run on another machine.")
 def train_request(
-    request: Annotated[Content, Field(description="The training request.")],
+    request: Annotated[str, Field(description="File of the training request in the storage.")],
     storage: Annotated[str, Field(description="Storage folder, shared with that run.")],
     run: Annotated[str, Field(description="Id of that run.")],
     force: Annotated[bool, Field(description="Train even if the result is cached.")] = False,
@@ -98,8 +45,8 @@ def train_request(
     retry_delay: Annotated[float, Field(description="As its run.retry_delay.", ge=0)] = 0,
 ) -> str:
     """Compute a training request in the shared storage folder; return its key."""
-    wanted = from_json(request)
     store = Store(Path(storage))
+    wanted = read_request(store.root / request)
     check_shared(wanted, store.root)
     running = Running("train", [progress_path(store.root, run, wanted)], None, time.monotonic())
     with watch(LogReporter(get_run_logger()), running):
@@ -130,11 +77,13 @@ def train_remotely(
     Stopping this run cancels the other one. Raises StageError if training fails there.
     """
     (request,) = requests
+    file = request.file(store.root)
+    write_request(request, file)
     try:
         sent: Any = run_deployment(
             DEPLOYMENT,
             parameters={
-                "request": to_json(request),
+                "request": file.relative_to(store.root).as_posix(),
                 "storage": str(store.root),
                 "run": run,
                 "force": force,

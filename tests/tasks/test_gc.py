@@ -167,6 +167,26 @@ def test_unfinished_work_goes_unless_someone_is_at_it(make_spec: MakeSpec, data:
     assert (left.exists(), busy.exists()) == (False, True)
 
 
+def test_a_request_stays_while_a_run_or_its_training_needs_it(
+    make_spec: MakeSpec, data: Path
+) -> None:
+    spec = make_spec(data)
+    folder = spec.store.root / "requests"
+    run = record(spec, until="tokenize", state=None)
+    run.stage("train", {"model": "a" * 16})
+    folder.mkdir()
+    wanted, busy, old = (folder / f"train-{digit * 16}.json" for digit in "abc")
+    for path in (wanted, busy, old):
+        path.write_text("{}")
+    with FileLock(spec.store.root / "locks" / f"{busy.stem}.lock"):
+        collect_garbage(spec.store)
+        assert sorted(folder.iterdir()) == [wanted, busy]
+    run.finish("failed")
+    record(make_spec(data, "ingest.shard_size=7"), until="tokenize")
+    collect_garbage(spec.store)
+    assert not list(folder.iterdir())
+
+
 def test_without_any_completed_run_everything_recorded_stays(
     make_spec: MakeSpec, data: Path
 ) -> None:
@@ -181,7 +201,7 @@ FOREIGN = (
     "Documents/thesis.txt", "src/pkg/a.py", ".git/HEAD", ".git/objects/ab/cdef", "notes.txt",
     "reviews/train.ft.txt.bz2", "scores/part-00000.parquet", "train/notes.txt", "train/old/a.py",
     f"mine/{'c' * 16}/a.txt", "runs/mine/a.txt", "checkpoints/mine/a.txt", "failed/mine/a.txt",
-    f"train/{'d' * 16}.txt",
+    f"train/{'d' * 16}.txt", "requests/mine.json", f"requests/train-{'d' * 16}.txt",
 )  # fmt: skip
 
 

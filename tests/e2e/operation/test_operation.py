@@ -19,6 +19,7 @@ from prefect.client.schemas.objects import DeploymentSchedule, FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import PrefectHTTPStatusError
 
+from flows.run.request_file import read_request
 from flows.steps import STAGE_NAMES
 from tests.e2e.operation.conftest import SECRET
 from tests.e2e.operation.postgresql import PASSWORD
@@ -35,7 +36,12 @@ def sent_to_gpu(service: Service, seed: int) -> list[FlowRun]:
     runs = service.client.read_flow_runs(
         work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=["gpu"]))
     )
-    return [run for run in runs if run.parameters["request"]["settings"]["train"]["seed"] == seed]
+    files = [service.storage / run.parameters["request"] for run in runs]
+    return [
+        run
+        for run, file in zip(runs, files, strict=True)
+        if file.exists() and read_request(file).settings["train"].seed == seed  # gc removes some
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Training requests that are sent to another machine."""
 
-import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 from prefect.client.schemas.objects import State, StateType
 
 from flows.run import remote_training
-from sentiment.errors import StageError
+from flows.run.request_file import read_request
 from tasks import train
 from tasks.run.spec import RunSpec
 from tasks.stage import Request
@@ -55,29 +55,28 @@ def training_request(spec: RunSpec) -> Request:
     return request
 
 
-def test_a_request_arrives_as_it_was_sent(make_spec: Make, data: Path) -> None:
-    request = training_request(make_spec(data))
-    sent = json.loads(json.dumps(remote_training.to_json(request)))
-    arrived = remote_training.from_json(sent)
-    assert arrived.key == request.key
-    assert arrived.arguments(data) == request.arguments(data)
-
-
-def test_a_worker_with_other_code_or_settings_refuses(make_spec: Make, data: Path) -> None:
-    sent = remote_training.to_json(training_request(make_spec(data)))
-    sent["settings"]["train"]["seed"] += 1
-    with pytest.raises(StageError, match="same commit"):
-        remote_training.from_json(sent)
-
-
-def test_a_worker_without_the_files_says_that_storage_must_be_shared(
-    make_spec: Make, data: Path, tmp_path: Path
+def test_a_request_is_sent_as_a_file_of_which_only_the_name_travels(
+    make_spec: Make, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = make_spec(data)
+    """Prefect refuses parameters of more than 512 KB: none may grow with the shards."""
+    spec = make_spec(data, "run.train_on=gpu-pool")
     request = training_request(spec)
-    remote_training.check_shared(request, spec.store.root)
-    with pytest.raises(StageError, match="Share the run's storage"):
-        remote_training.check_shared(request, tmp_path / "elsewhere")
+    sent: dict[str, Any] = {}
+
+    def run_deployment(name: str, parameters: dict[str, Any], timeout: float) -> SimpleNamespace:
+        sent.update(parameters)
+        return SimpleNamespace(id=uuid4())
+
+    monkeypatch.setattr(remote_training, "run_deployment", run_deployment)
+    monkeypatch.setattr(remote_training, "get_client", lambda **_: nullcontext())
+    done = State(type=StateType.COMPLETED)
+    monkeypatch.setattr(remote_training, "wait_until_final", lambda *_: done)
+    remote_training.train_remotely(
+        [request], spec.config.run, store=spec.store, run="r", force=False, reporter=Notes()
+    )
+    assert sent["request"] == f"requests/train-{request.key}.json"
+    assert read_request(spec.store.root / sent["request"]).key == request.key
+    assert not [value for value in sent.values() if isinstance(value, list | dict)]
 
 
 def test_the_wait_reports_states_and_a_missing_worker(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,62 @@
+"""Training requests as files."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.run.request_file import check_shared, read_request, write_request
+from sentiment.errors import StageError
+from tasks import train
+from tasks.run.spec import RunSpec
+from tests.support.runs import run_plainly
+
+Make = Callable[..., RunSpec]
+
+
+@pytest.fixture
+def spec(make_spec: Make, data: Path) -> RunSpec:
+    return make_spec(data)
+
+
+@pytest.fixture
+def file(spec: RunSpec) -> Path:
+    """The file of a training request, the stages before it done."""
+    (request,) = train.requests(spec, run_plainly(spec, until="tensors"))
+    write_request(request, request.file(spec.store.root))
+    return request.file(spec.store.root)
+
+
+def test_a_request_is_read_as_it_was_written(spec: RunSpec, file: Path) -> None:
+    (request,) = train.requests(spec, run_plainly(spec, until="tensors"))
+    found = read_request(file)
+    assert found.key == request.key
+    assert found.arguments(file.parent) == request.arguments(file.parent)
+
+
+def test_other_code_or_settings_are_refused(file: Path) -> None:
+    content = json.loads(file.read_bytes())
+    content["settings"]["train"]["seed"] += 1
+    file.write_text(json.dumps(content))
+    with pytest.raises(StageError, match="same commit"):
+        read_request(file)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"key": 1, "settings": 2}'])
+def test_what_is_no_request_is_an_error_that_names_the_file(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "request.json"
+    path.write_text(content)
+    with pytest.raises(StageError, match=r"request\.json: not a training request"):
+        read_request(path)
+    with pytest.raises(StageError, match=r"none\.json: cannot be read \(No such file"):
+        read_request(tmp_path / "none.json")
+
+
+def test_without_the_files_it_says_that_storage_must_be_shared(
+    spec: RunSpec, file: Path, tmp_path: Path
+) -> None:
+    request = read_request(file)
+    check_shared(request, spec.store.root)
+    with pytest.raises(StageError, match="Share the run's storage"):
+        check_shared(request, tmp_path / "elsewhere")
