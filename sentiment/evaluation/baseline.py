@@ -7,6 +7,7 @@ model, but trained alone.
 import json
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,22 +48,25 @@ def train_baseline(
     bytes.
     """
     ngrams = Ngrams(NGRAMS, len(Vocabulary.load(vocabulary)))
-    with on_disk(train_tensors, out) as learning:
-        fit(ngrams, learning, progress)
-    with on_disk(test_tensors, out) as tested:
-        logits = np.empty(len(tested))
-        source = _source(tested)
-        with torch.inference_mode():
-            for places in scoring_order(source.lengths, BATCH_SIZE):
-                logits[places] = ngrams(source.take(places).ids).numpy()
-        correct = int(((logits >= 0) == (tested.labels == 1)).sum())
-        measured = {
-            "rows": len(tested),
-            "accuracy": correct / len(tested),
-            "accuracy_interval": list(wilson_interval(correct, len(tested))),
-            "loss": binary_cross_entropy(logits, tested.labels),
-        }
-        table = pa.table({"row": tested.rows, "logit": logits})
+    on_disk(train_tensors, out, partial(fit, ngrams, progress=progress))
+    return on_disk(test_tensors, out, partial(_measure, ngrams, out))
+
+
+def _measure(ngrams: Ngrams, out: Path, tested: EncodedReviews) -> dict[str, Any]:
+    """Write the logits of the test reviews and how good they are."""
+    logits = np.empty(len(tested))
+    source = _source(tested)
+    with torch.inference_mode():
+        for places in scoring_order(source.lengths, BATCH_SIZE):
+            logits[places] = ngrams(source.take(places).ids).numpy()
+    correct = int(((logits >= 0) == (tested.labels == 1)).sum())
+    measured = {
+        "rows": len(tested),
+        "accuracy": correct / len(tested),
+        "accuracy_interval": list(wilson_interval(correct, len(tested))),
+        "loss": binary_cross_entropy(logits, tested.labels),
+    }
+    table = pa.table({"row": tested.rows, "logit": logits})
     pq.write_table(table, out / "predictions.parquet", compression="zstd")
     (out / "baseline.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     return measured

@@ -28,7 +28,7 @@ from sentiment.model.inference import combine, probabilities, score_branches
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.model.texts import score_texts
 from sentiment.progress import Progress, silent
-from sentiment.text.tensors import on_disk
+from sentiment.text.tensors import EncodedReviews, on_disk
 from sentiment.text.vocabulary import PAD
 
 MISTAKES = pa.schema(
@@ -61,19 +61,20 @@ def evaluate_model(
     loaded = Bundle.load(bundle[0].parent)
     config = loaded.config
     device = choose_device("auto" if config.train.device == "cuda" else config.train.device)
-    with on_disk(test_tensors, out) as reviews:
+    threshold = config.threshold if evaluate.threshold is None else evaluate.threshold
+    model = loaded.model.to(device)
+
+    def measured(reviews: EncodedReviews) -> dict[str, Any]:
         source = BatchSource(
             reviews,
             padding=config.train.padding,
             max_length=config.tensors.max_length,
             device=device,
         )
-        model = loaded.model.to(device)
         with arithmetic("float32", device):  # as a CPU would
             branches = score_branches(model, source, progress)
         p = probabilities(combine(branches, model))
         unscaled = probabilities(branches.sum(axis=1))
-        threshold = loaded.config.threshold if evaluate.threshold is None else evaluate.threshold
         metrics = {
             **measure(reviews.labels, p, reviews.words, threshold=threshold),
             "unknown_share": float(reviews.unknown.sum() / max(1, reviews.words.sum())),
@@ -99,6 +100,9 @@ def evaluate_model(
         columns = {**worst.to_dict("list"), "words": words, "attributions": attributions}
         mistakes = pa.table([pa.array(columns[f.name], f.type) for f in MISTAKES], schema=MISTAKES)
         pq.write_table(mistakes, out / "mistakes.parquet", compression="zstd")
+        return metrics
+
+    metrics = on_disk(test_tensors, out, measured)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     headline = ("rows", "accuracy", "accuracy_interval", "mcc", "loss", "roc_auc", "confusion")
     return {**{name: metrics[name] for name in headline}, "device": device.type}

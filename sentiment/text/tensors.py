@@ -1,11 +1,11 @@
 """Stage ``tensors``: a shard of tokens becomes ids in one flat array, without padding."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,8 @@ ENCODED = pa.schema(
     ]
 )
 
+
+Result = TypeVar("Result")
 
 DTYPES = {
     "ids": np.int32,
@@ -92,12 +94,17 @@ class EncodedReviews:
         return cls(**arrays, file=folder / "ids")
 
 
-@contextmanager
-def on_disk(paths: Sequence[Path], parent: Path) -> Iterator[EncodedReviews]:
-    """Join shards in files under ``parent``, which are removed in the end, and map them."""
+def on_disk(
+    paths: Sequence[Path], parent: Path, work: Callable[[EncodedReviews], Result]
+) -> Result:
+    """Join shards in files under ``parent``, and return what ``work`` makes of the reviews.
+
+    It must not return the arrays: the files are removed in the end, and a network share keeps a
+    file that is still mapped.
+    """
     with TemporaryDirectory(prefix=".encoded-", dir=parent) as folder:
         join_shards(paths, Path(folder) / "joined")
-        yield EncodedReviews.mapped(Path(folder) / "joined")
+        return work(EncodedReviews.mapped(Path(folder) / "joined"))
 
 
 def join_shards(paths: Sequence[Path], folder: Path) -> None:

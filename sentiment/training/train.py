@@ -1,11 +1,11 @@
 """Stage ``train``: encoded reviews become a model bundle."""
 
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,7 +41,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The files and settings that all processes of a training share."""
+    """The files and settings that all processes of a training share.
+
+    ``out`` is the stage's working folder, at the same path in all of them. What the processes of a
+    machine share there needs a folder of that machine, by its number in the group.
+    """
 
     train_tensors: Sequence[Path]
     validation_tensors: Sequence[Path]
@@ -50,7 +54,11 @@ class TrainingData:
     train: TrainConfig
     tensors: TensorsConfig
     checkpoints: Path
-    scratch: Path
+    out: Path
+
+
+# The model, its history, the training reviews' profile, and stats.
+Trained: TypeAlias = tuple[SentimentLSTM, list[dict[str, Any]], Profile, dict[str, Any]]
 
 
 def train_model(
@@ -74,24 +82,19 @@ def train_model(
     interrupted and resumed from ``checkpoints``, a folder that outlives a killed run. ``vectors``
     (files of ``find_vectors``) initialise the embedding of the words they contain. ``generated``
     says whether the reviews are generated, and is only written into the bundle. ``record`` is
-    called with each row of the history. Returns the best validation result and the model's size.
+    called with each row of the history. Where torchrun started the processes, each calls this, and
+    rank 0 alone writes the bundle. Returns the best validation result and the model's size.
     Raises TrainingError when a loss is not finite or explodes, and when one of several processes
     dies.
     """
+    data = TrainingData(
+        train_tensors, validation_tensors, vocabulary, vectors, train, tensors, checkpoints, out
+    )
     device = choose_device(train.device)
-    with TemporaryDirectory(prefix=".encoded-", dir=out) as scratch:
-        data = TrainingData(
-            train_tensors,
-            validation_tensors,
-            vocabulary,
-            vectors,
-            train,
-            tensors,
-            checkpoints,
-            Path(scratch),
-        )
-        with process_group(train.processes, device, train_in_group, data) as group:
-            trainer, profile, stats = train_in_group(group, data, progress, record)
+    with process_group(train.processes, device, out, train_in_group, data) as group:
+        model, history, profile, stats = train_in_group(group, data, progress, record)
+    if group.rank > 0:
+        return stats
     config = BundleConfig(
         threshold=stats["threshold"],
         generated=generated,
@@ -99,16 +102,32 @@ def train_model(
         tensors=tensors,
         train=train,
     )
-    save_bundle(out, config, vocabulary, trainer.model, profile)
-    history = pa.Table.from_pylist(trainer.history, schema=HISTORY)
-    pq.write_table(history, out / "history.parquet", compression="zstd")
+    save_bundle(out, config, vocabulary, model, profile)
+    table = pa.Table.from_pylist(history, schema=HISTORY)
+    pq.write_table(table, out / "history.parquet", compression="zstd")
     return stats
 
 
 def train_in_group(
     group: ProcessGroup, data: TrainingData, progress: Progress = silent, record: Record = discard
-) -> tuple[Trainer, Profile, dict[str, Any]]:
-    """Train as one process of a group; return trainer, the training reviews' profile, and stats."""
+) -> Trained:
+    """Train as one process of a group. The processes of a machine share the files of reviews."""
+    folder = data.out / f".encoded-{group.machine}"
+    try:
+        if group.local_rank == 0:
+            folder.mkdir(parents=True)
+            join_shards(data.train_tensors, folder / "train")
+            join_shards(data.validation_tensors, folder / "validation")
+        group.wait()
+        return _train(group, data, folder, progress, record)
+    finally:
+        if group.local_rank == 0:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _train(
+    group: ProcessGroup, data: TrainingData, reviews: Path, progress: Progress, record: Record
+) -> Trained:
     train, tensors = data.train, data.tensors
     device = device_of(group, choose_device(train.device))
     keep_freed_memory()
@@ -119,12 +138,8 @@ def train_in_group(
         denormals_as_zero(),
     ):
         torch.manual_seed(train.seed)
-        if group.rank == 0:
-            join_shards(data.train_tensors, data.scratch / "train")
-            join_shards(data.validation_tensors, data.scratch / "validation")
-        group.wait()
-        train_reviews = EncodedReviews.mapped(data.scratch / "train")
-        validation_reviews = EncodedReviews.mapped(data.scratch / "validation")
+        train_reviews = EncodedReviews.mapped(reviews / "train")
+        validation_reviews = EncodedReviews.mapped(reviews / "validation")
         words = Vocabulary.load(data.vocabulary)
         model = SentimentLSTM(train.model, len(words))
         vectors = data.vectors
@@ -161,7 +176,8 @@ def train_in_group(
             threshold = best_threshold(threshold, validation_reviews.labels, chances)
     profile = Profile.of(train_reviews.labels, train_reviews.words, train_reviews.unknown)
     return (
-        trainer,
+        model,
+        trainer.history,
         profile,
         {
             "rows": len(train_reviews),

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
@@ -47,10 +47,10 @@ class Trainer:
     """Trains a model and keeps the weights with the lowest validation loss.
 
     ``source`` holds the training reviews, ``validation`` those for validation, with ``labels``
-    (uint8, shape (reviews,)). In a ``group`` of processes only rank 0 validates, writes
-    checkpoints, reports progress and handles signals. ``record`` is called with each row of the
-    history, and on resuming with all earlier rows. ``weights`` are those of the two classes in
-    every loss (see ``class_weights``), None for equal ones.
+    (uint8, shape (reviews,)). In a ``group`` of processes only rank 0 validates, reads and writes
+    checkpoints, and reports progress; all stop after the same step. ``record`` is called with each
+    row of the history, and on resuming with all earlier rows. ``weights`` are those of the two
+    classes in every loss (see ``class_weights``), None for equal ones.
     """
 
     def __init__(
@@ -94,33 +94,39 @@ class Trainer:
         saves a checkpoint first. Raises TrainingError when a loss is not finite or explodes (see
         ``check_loss``), without another checkpoint.
         """
-        if self._leads:  # before the others, since it removes damaged checkpoints
-            self._restore(checkpoints.load())
+        self._restore(self._group.hand_out(checkpoints.load() if self._leads else None))
+        if self._leads:
             for row in self.history:
                 self._record(row)
-        self._group.wait()
-        if not self._leads:
-            self._restore(checkpoints.load())
-            for batch, share in self._batches():
-                self._take_step(batch, share)
-            return None
-        with hold_signals() as stop, _naming_last_checkpoint(checkpoints):
+        naming = _naming_last_checkpoint(checkpoints) if self._leads else nullcontext()
+        stopping = False
+        with hold_signals() as stop, naming:
             for batch, share in self._batches():
                 self._group.check()
                 self._take_step(batch, share)
-                due = self.step % self._config.checkpoint_every == 0
-                if stop or (due and self.step < self._total_steps):
-                    self._check_before_saving()
-                    checkpoints.save(self.step, *self._state())
-                if stop:
+                stopping = self._group.any(bool(stop))
+                if self._leads:
+                    self._save_and_report(checkpoints, progress, stopping)
+                if stopping:
                     break
-                seen = self.step * self._config.batch_size
-                total = self._config.epochs * len(self._source)
-                progress(min(seen, total), total, **self._metrics())
-        if self.best is None or self.step < self._total_steps:
+        if self.step < self._total_steps:
             raise TrainingError(f"Training was stopped after step {self.step:,}; run it again.")
+        if self.best is None:  # on another rank
+            return None
         self.model.load_state_dict(self._weights)
         return self.best
+
+    def _save_and_report(
+        self, checkpoints: Checkpoints, progress: Progress, stopping: bool
+    ) -> None:
+        due = self.step % self._config.checkpoint_every == 0
+        if stopping or (due and self.step < self._total_steps):
+            self._check_before_saving()
+            checkpoints.save(self.step, *self._state())
+        if not stopping:
+            seen = self.step * self._config.batch_size
+            total = self._config.epochs * len(self._source)
+            progress(min(seen, total), total, **self._metrics())
 
     def _batches(self) -> Iterator[tuple[Batch, float]]:
         """Yield this process's shard of the remaining batches, and its share of each."""

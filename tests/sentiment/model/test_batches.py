@@ -66,11 +66,14 @@ def test_batches_from_a_file_are_those_from_memory(
     folder = tmp_path_factory.mktemp("reviews")
     encoded(reviews).save(folder / "tensors.parquet")
     expected = source(reviews, padding, max_length).take(places)
-    with on_disk([folder / "tensors.parquet"], folder) as mapped:
+
+    def check(mapped: EncodedReviews) -> None:
         batches = BatchSource(mapped, padding=padding, max_length=max_length, device=CPU)
         for got, wanted in zip(batches.take(places), expected, strict=True):
             assert got.dtype == wanted.dtype
             assert got.tolist() == wanted.tolist()
+
+    on_disk([folder / "tensors.parquet"], folder, check)
 
 
 @given(requests())

@@ -121,13 +121,15 @@ def test_a_step_never_waits_for_the_gpu(trained: Trained, precision: str) -> Non
 def test_batches_from_a_file_are_those_on_the_gpu(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with on_disk(trained.train_tensors, tmp_path) as mapped:
+    def check(mapped: EncodedReviews) -> None:
         small = BatchSource(mapped, padding="right", max_length=40, device=GPU)
         monkeypatch.setattr(batches, "_fits", lambda *_: False)
         large = BatchSource(mapped, padding="right", max_length=40, device=GPU)
         orders = list(scoring_order(small.lengths, 32))
         for got, places in zip(large.ahead(map(large.take, orders)), orders, strict=True):
             assert all(map(torch.equal, got, small.take(places)))
+
+    on_disk(trained.train_tensors, tmp_path, check)
 
 
 @pytest.mark.parametrize(

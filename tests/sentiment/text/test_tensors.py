@@ -114,11 +114,14 @@ def test_shards_on_disk_are_those_in_memory(
     paths = [encoded(tmp_path_factory.mktemp("shard"), vocabulary, tokens)[1] for tokens in shards]
     folder = tmp_path_factory.mktemp("disk")
     in_memory = EncodedReviews.load(paths)
-    with on_disk(paths, folder) as mapped:
+
+    def check(mapped: EncodedReviews) -> None:
         for name, dtype in DTYPES.items():
             array = getattr(mapped, name)
             assert array.dtype == dtype
             assert array.tolist() == getattr(in_memory, name).tolist()
+
+    on_disk(paths, folder, check)
     assert not list(folder.iterdir())
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from sentiment.errors import ConfigError, TrainingError
 from sentiment.model.config import NgramsConfig, TrainConfig
 from sentiment.progress import Progress, silent
+from sentiment.training.checkpoints import Checkpoint
 from sentiment.training.distributed import ProcessGroup, process_group
 from sentiment.training.out_of_memory import saying_what_to_lower
 from tests.support.bundles import MODEL, TRAIN, Trained, train_again
@@ -59,32 +60,66 @@ def fail(group: ProcessGroup) -> None:
     raise TrainingError("nothing to train on")
 
 
-def test_what_went_wrong_in_another_process_is_told() -> None:
+def test_what_went_wrong_in_another_process_is_told(tmp_path: Path) -> None:
     with (
         pytest.raises(TrainingError, match=r"process 1 of 2 ended .*: nothing to train on"),
-        process_group(2, torch.device("cpu"), fail) as group,
+        process_group(2, torch.device("cpu"), tmp_path, fail) as group,
     ):
         group.wait()
+
+
+STATE = {"step": 7, "history": [{"loss": 0.1 + 0.2, "accuracy": None}], "best": None}
+TENSORS = {
+    "bytes": torch.arange(9, dtype=torch.uint8),
+    "weights": torch.arange(12.0).reshape(3, 4).T,
+    "step": torch.tensor(3.0),
+    "none": torch.empty(0, 5, dtype=torch.int64),
+}
+
+
+def learn(group: ProcessGroup) -> bool:
+    """Return whether every process learns what rank 0 alone knows."""
+    leads = group.rank == 0
+    wrong = group.hand_out(None) is not None
+    found = group.hand_out(Checkpoint(TENSORS, STATE) if leads else None)
+    assert found is not None
+    wrong |= found.state != STATE or list(found.tensors) != list(TENSORS)
+    for name in TENSORS:
+        wrong |= not torch.equal(found.tensors[name], TENSORS[name])
+        wrong |= found.tensors[name].dtype != TENSORS[name].dtype
+    wrong |= group.tell({"a": [1, "ä"]} if leads else "other") != {"a": [1, "ä"]}
+    wrong |= not group.any(not leads) or group.any(False)
+    return not group.any(wrong)
+
+
+def test_all_learn_what_rank_0_knows(tmp_path: Path) -> None:
+    """The others may be on machines that do not share its disk."""
+    with process_group(2, torch.device("cpu"), tmp_path, learn) as group:
+        assert learn(group)
+    alone = ProcessGroup()
+    checkpoint = Checkpoint(TENSORS, STATE)
+    assert alone.hand_out(checkpoint) is checkpoint
+    assert (alone.tell("a"), alone.any(True), alone.any(False)) == ("a", True, False)
 
 
 def run_out(group: ProcessGroup) -> None:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
 
-def test_another_process_out_of_memory_says_what_to_lower() -> None:
+def test_another_process_out_of_memory_says_what_to_lower(tmp_path: Path) -> None:
     with (
         pytest.raises(TrainingError, match=r"ran out of GPU memory .* Lower train\.batch_size"),
         saying_what_to_lower(TrainConfig(), 9),
-        process_group(2, torch.device("cpu"), run_out) as group,
+        process_group(2, torch.device("cpu"), tmp_path, run_out) as group,
     ):
         group.wait()
 
 
-def test_each_needs_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_needs_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with (
         pytest.raises(ConfigError, match=r"processes is 2, but there are 1 GPUs"),
-        process_group(2, torch.device("cuda"), fail),
+        process_group(2, torch.device("cuda"), tmp_path, fail),
     ):
         pass
 
