@@ -24,12 +24,13 @@ from flows.cli.sample import sample
 from flows.cli.score import score
 from flows.cli.server import deploy, down, up
 from flows.cli.settings import settings
+from flows.cli.train_request import train_request
 from flows.cli.tune import tune
 from flows.server.ephemeral import ServerEndedError, leave
 from sentiment import __version__
 from sentiment.errors import SentimentError
 
-RESUMABLE = ("download", "run", "score", "tune")
+RESUMABLE = ("download", "run", "score", "train-request", "tune")
 
 
 class Terminated(KeyboardInterrupt):
@@ -84,7 +85,7 @@ def options(
 
 
 using = (sample, download, run, plan, tune, predict, explain, score, export, gc)
-for command in (*using, settings, up, down, deploy, doctor):
+for command in (*using, train_request, settings, up, down, deploy, doctor):
     app.command(cls=TextCommand if command in (predict, explain) else Command)(command)
 app.add_typer(models)
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -190,6 +191,14 @@ def plan(
             "--exit-code", help=f"Exit with {TO_RUN} if a run would do something, else with 0."
         ),
     ] = False,
+    train_request: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the request for training, which `train-request` takes (see "
+            "docs/training.md); the stages before must be cached.",
+        ),
+    ] = None,
 ) -> None:
     """Show what `run` would do with each stage, and why. Runs nothing.
 
@@ -214,6 +223,14 @@ def plan(
         show(plan_table(ahead.stages))
         if not ahead.is_settled:
             output.print("The verdict of promote is not carried out yet; a run does that.")
+    if train_request is not None:
+        from flows.run.request_file import write_request
+
+        write_request(ahead.training_request(), train_request)
+        count = spec.config.train.processes
+        words = ["torchrun", "--standalone", "--nproc-per-node", str(count), "-m", "flows.cli"]
+        words += ["train-request", str(train_request), "--storage", str(storage)]
+        messages.print(f"To train: {shlex.join(words)}", soft_wrap=True, markup=False)
     if exit_code and not ahead.nothing_to_do:
         raise typer.Exit(TO_RUN)
 

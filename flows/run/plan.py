@@ -8,8 +8,9 @@ from rich import box
 from rich.table import Table
 
 from flows.run.decision import FORCED, Decision, Selection, decide
-from flows.steps import STAGES, drive
-from tasks import champion, ingest, promote, sample
+from flows.steps import STAGE_NAMES, STAGES, drive
+from sentiment.errors import StageError
+from tasks import champion, ingest, promote, sample, train
 from tasks.manifest import Manifest
 from tasks.registry.champion import is_settled
 from tasks.run.config import PipelineConfig
@@ -48,6 +49,19 @@ class Outlook:
         return not cached or all(
             is_settled(self.spec.store, decided, name) for decided in self.done["promote"]
         )
+
+    def training_request(self) -> Request:
+        """Return the request for training; StageError unless all stages before it are cached."""
+        states = {planned.stage: planned.state for planned in self.stages}
+        needed = [name for name in STAGE_NAMES if name in train.STAGE.reads or name == "ingest"]
+        missing = [name for name in needed if states.get(name) != "cached"]
+        if missing:
+            raise StageError(
+                f"What training reads is not there yet ({', '.join(missing)}). Run the same "
+                "options first with: sentiment run --until tensors"
+            )
+        (request,) = train.requests(self.spec, self.done)
+        return request
 
 
 class _UnknownError(Exception):

@@ -26,7 +26,8 @@ from flows.ui.reporters import LogReporter, Reporter, Running, watch
 from sentiment.errors import StageError
 from tasks import train
 from tasks.run.config import RunConfig
-from tasks.run.prefect_task import progress_path, run_requests
+from tasks.run.prefect_task import run_requests
+from tasks.run.progress import progress_path
 from tasks.stage import Request
 from tasks.store import Store
 

@@ -15,7 +15,8 @@ from flows.ui.reporters import Running, watch
 from sentiment.training.checkpoints import Checkpoints, step_of
 from tasks import train
 from tasks.manifest import Manifest
-from tasks.run.prefect_task import compute, progress_path, run_requests
+from tasks.run.prefect_task import compute, run_requests
+from tasks.run.progress import progress_path
 from tasks.stage import FORCED, Request, Stage
 
 

@@ -16,9 +16,9 @@ from sentiment.progress import Progress, silent
 from sentiment.training.signals import run_stoppable
 from tasks.manifest import Manifest
 from tasks.process import end_with_parent
-from tasks.run.progress import ProgressFile
+from tasks.run.progress import ProgressFile, progress_path
 from tasks.stage import RUN_AGAIN, Request, Stage
-from tasks.store.store import RUNS, Store
+from tasks.store.store import Store
 
 RECORDS = "prefect"  # folder of Prefect's own records under the storage root
 # Not a full disk, a missing permission or a missing file: a retry would fail again.
@@ -26,11 +26,6 @@ TRANSIENT = {
     errno.EAGAIN, errno.EBUSY, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EIO, errno.ENETDOWN,
     errno.ENETUNREACH, errno.ECONNRESET, errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT,
 }  # fmt: skip
-
-
-def progress_path(root: Path, run: str, request: Request) -> Path:
-    """Return the file in which a request's task reports its progress to a run."""
-    return root / RUNS / run / "progress" / f"{request.stage.name}-{request.key}.json"
 
 
 class TaskInput:

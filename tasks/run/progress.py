@@ -8,9 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sentiment.errors import StorageError
+from tasks.stage import Request
 from tasks.store.atomic import write_atomically
+from tasks.store.store import RUNS
 
 INTERVAL = 0.25  # seconds between writes
+
+
+def progress_path(root: Path, run: str, request: Request) -> Path:
+    """Return the file in which a request's work reports its progress to a run."""
+    return root / RUNS / run / "progress" / f"{request.stage.name}-{request.key}.json"
 
 
 class ProgressFile:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import typer.main
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -20,6 +21,7 @@ from flows.cli.main import app
 from flows.config.presets import load_config
 from flows.run.decision import Selection, decide
 from flows.run.plan import look_ahead
+from flows.run.request_file import read_request
 from flows.steps import STAGE_NAMES, decide_champion, drive
 from sentiment.errors import SentimentError, StageError
 from tasks import promote, sample
@@ -257,3 +259,23 @@ def test_a_change_of_the_kinds_of_files_is_put_into_words(folder: Path) -> None:
     assert reason == "the set of input files changed"
     limited = run(spec_on(folder, "ingest.train_limit=50"), Selection(until="ingest"))
     assert limited["ingest"][1] == "config ingest.train_limit (none) -> 50"
+
+
+def test_a_plan_writes_the_request_for_training_once_its_inputs_are_there(folder: Path) -> None:
+    spec, file = spec_on(folder, "train.seed=9", "train.processes=3"), folder / "request.json"
+    words = ("plan", *options(spec), "--train-request", str(file))
+    shown = sentiment(*words)
+    assert shown.exit_code == 0
+    command = shlex.split(shown.stderr.partition("To train: ")[2])
+    assert command[:4] == ["torchrun", "--standalone", "--nproc-per-node", "3"]
+    asked = typer.main.get_command(app).commands["train-request"]  # type: ignore[attr-defined]
+    given = asked.make_context("train-request", command[7:]).params
+    assert (given["file"], given["storage"]) == (file, spec.store.root)
+    assert read_request(file).settings["train"] == spec.config.train
+    assert not (spec.store.root / "train" / read_request(file).key).exists()
+    file.unlink()
+    for more in (("--until", "vocabulary"), ("--set", "tokenize.urls=keep")):
+        refused = sentiment(*words, *more)
+        assert isinstance(refused.exception, StageError)
+        assert "sentiment run --until tensors" in str(refused.exception)
+        assert not file.exists()
