@@ -36,7 +36,7 @@ def add_up(gradients: Sequence[Tensor], share: float) -> None:
 
 
 def rows_in_common(tables: Sequence[Tensor]) -> list[Tensor | None]:
-    """Return for each table, float32 (rows, width), the rows that some process has touched.
+    """Return for each table, (rows, width), the rows that some process has touched.
 
     int64, ascending, the same in all processes; None where they are more than half of all.
     """
@@ -59,11 +59,12 @@ def rows_in_common(tables: Sequence[Tensor]) -> list[Tensor | None]:
 
 
 def touched_rows(table: Tensor) -> Tensor:
-    """Return the rows of a float32 matrix that hold anything but 0.0, int32, ascending.
+    """Return the rows of a matrix that hold anything but 0.0, int32, ascending.
 
     A row with -0.0 counts, since adding up the whole would turn that into 0.0.
     """
-    return table.view(torch.int32).any(dim=1).nonzero().squeeze(1).int()
+    # PyTorch looks through bytes several times as fast as through whole numbers.
+    return table.view(torch.uint8).any(dim=1).nonzero().squeeze(1).int()
 
 
 def gathered(tensor: Tensor) -> list[Tensor]:
