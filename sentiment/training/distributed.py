@@ -136,8 +136,9 @@ class ProcessGroup:
         except RuntimeError as error:  # PyTorch's message only says that a connection was lost
             self.check(patience=5.0)
             raise TrainingError(
-                f"Training process {self.rank} of {self.size} lost another one, whose own error, "
-                f"or torchrun's report, says why. Run it again to resume. ({error})"
+                f"Training process {self.rank} of {self.size} lost its connection to another. "
+                "That one's error, or torchrun's report, says why; run it again to resume. "
+                f"({error})"
             ) from error
 
     def check(self, patience: float = 0.0) -> None:

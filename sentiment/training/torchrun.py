@@ -28,7 +28,7 @@ MODULE = "flows.cli train-request"
 def torchrun_group(train: TrainConfig) -> Iterator[ProcessGroup]:
     """Join the processes that torchrun started; yield the group, a single process without torchrun.
 
-    Raises ConfigError if they are not ``train.processes``, or have too few GPUs.
+    Raises ConfigError if they are not ``train.processes``, have too few GPUs, or cannot meet again.
     """
     if not dist.is_torchelastic_launched():
         yield SINGLE_PROCESS
@@ -39,6 +39,13 @@ def torchrun_group(train: TrainConfig) -> Iterator[ProcessGroup]:
             f"torchrun started {group.size} processes, but the request has train.processes "
             f"{wanted}. Start as many, `torchrun --nproc-per-node {wanted} -m {MODULE} FILE` on "
             f"one machine, or write the request again with --set train.processes={group.size}."
+        )
+    if os.environ["TORCHELASTIC_RESTART_COUNT"] != "0" and (
+        os.environ["TORCHELASTIC_USE_AGENT_STORE"] == "True"
+    ):
+        raise ConfigError(
+            "torchrun started the processes again, where they would wait for the dead ones: set "
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun, or leave out --max-restarts."
         )
     device, here = choose_device(train.device), int(os.environ["LOCAL_WORLD_SIZE"])
     if device.type == "cuda" and torch.cuda.device_count() < here:

@@ -155,7 +155,7 @@ def test_stopped_training_resumes_and_ends_with_the_same_model(
     _, stderr = process.communicate(timeout=TIMEOUT)
     assert process.returncode != 0
     assert "Interrupted. Run the same command to resume." in stderr
-    assert "lost another one" not in stderr  # all have stopped after the same step
+    assert "lost its connection" not in stderr  # all have stopped after the same step
     assert checkpoints(storage) and not list(storage.glob("train/[!.]*"))
     finish(start(way, storage))
     assert model(storage) == expected
