@@ -6,6 +6,7 @@ The main format is fastText's, one review per line: ``__label__1 title: body`` f
 
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,9 +37,6 @@ LABELS = {LABEL + b"1": NEGATIVE, LABEL + b"2": POSITIVE}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 REVIEWS = pa.schema([("row", pa.int64()), ("label", pa.int8()), ("text", pa.string())])
 NO_LABEL = -2  # besides NEGATIVE, POSITIVE and IGNORE
-# The first bytes of all white space: a text that begins with another one is not blank.
-WHITE = np.zeros(256, bool)
-WHITE[[chr(code).encode()[0] for code in range(0x3001) if chr(code).isspace()]] = True
 
 
 class Review(NamedTuple):
@@ -211,7 +209,7 @@ def parse_lines(
     """
     data, buffer, count = np.frombuffer(content, np.uint8), pa.py_buffer(content), len(bounds) - 1
     starts, ends = bounds[:-1], bounds[1:] - 1
-    ends = ends - ((ends > starts) & (data[ends - 1] == ord("\r")))
+    ends = ends - (data[ends - 1] == ord("\r"))  # before an empty line there is a "\n", or the end
     lines = _strings(pa.binary(), bounds, buffer)
     label, texts = np.full(count, NO_LABEL, np.int8), starts.copy()
     for name, meaning in labels.items():
@@ -219,7 +217,7 @@ def parse_lines(
             has_name = np.asarray(pc.starts_with(lines, name + b" "))
             label[has_name] = meaning
             texts[has_name] += len(name) + 1
-    plain = (label != NO_LABEL) & (ends - starts <= max_bytes) & ~WHITE[data[texts]]
+    plain = (label != NO_LABEL) & (ends - starts <= max_bytes) & ~white_starts()[data[texts]]
     try:
         lines.cast(pa.string())
     except pa.ArrowInvalid:
@@ -236,6 +234,13 @@ def parse_lines(
     pieces = _strings(pa.string(), np.column_stack([texts, ends]).ravel(), buffer)
     columns = [row + valid, label[valid], pieces.take(pa.array(2 * valid))]
     return Batch(count, pa.table(columns, schema=REVIEWS), rejects)
+
+
+@cache
+def white_starts() -> npt.NDArray[np.bool_]:
+    """Tell of each byte whether white space begins with it: other texts are not blank."""
+    starts = [chr(code).encode()[0] for code in range(0x3001) if chr(code).isspace()]
+    return np.isin(np.arange(256), starts)
 
 
 def _strings(kind: pa.DataType, bounds: npt.NDArray[np.int32], content: pa.Buffer) -> pa.Array:

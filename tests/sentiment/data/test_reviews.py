@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 from sentiment.data.labels import label_name
 from sentiment.data.reviews import (
     REVIEWS,
-    WHITE,
     Ignored,
     Reject,
     Review,
     line_labels,
     parse_line,
     read_batches,
+    white_starts,
 )
 from sentiment.data.table_config import TableConfig
 from sentiment.errors import DataError
@@ -133,34 +133,15 @@ def test_any_line_is_a_review_that_formats_back_or_a_reject_with_its_bytes(
 # All that a line may begin with, hold and end in, above all what is hardly or not quite valid.
 line_parts = st.sampled_from(
     [
-        *(b"__label__1 ", b"__label__2 ", b"__label__3 ", b"__label__", b"__label__1", b"label"),
-        *(
-            b"__label__neg ",
-            b"__label__pos\t",
-            b"__label__\xc3\xa9 ",
-            b"odd one",
-            b"Warm",
-            b"x" * 40,
-        ),
-        *(
-            b" ",
-            b"\t",
-            b"\r",
-            b"\0",
-            b"\x0c",
-            b"\x1c",
-            b"\x1f",
-            b"\x7f",
-            b"\xff",
-            b"\xc3",
-            b"\xe2\x80",
-        ),
-        *(b"\xed\xa0\x80", b"\xc0\xaf", b"\xef\xbb\xbf"),
+        *(b"__label__1", b"__label__", b"__label__pos\t", b"__label__new ", b"label", b"Warm"),
+        *(b" ", b"\t", b"\r", b"\0", b"\x0c", b"\x1c", b"\x1f", b"\x7f", b"\xff", b"\xc3"),
+        *(b"\xe2\x80", b"\xed\xa0\x80", b"\xc0\xaf", b"\xef\xbb\xbf", b"x" * 40),
         *(text.encode() for text in "\x85\xa0\u1680\u2003\u2028\u3000\u200bé—ありЖ👍"),
     ]
 )
 line_contents = st.lists(line_parts, max_size=6).map(b"".join)
-fast_text = line_contents.map(b"__label__1 ".__add__) | line_contents.map(b"__label__2 ".__add__)
+known = st.sampled_from([b"1", b"2", b"neg", b"3", "é".encode(), b"odd one", b""])
+fast_text = st.builds(b"__label__%b %b".__mod__, st.tuples(known, line_contents))
 nasty_lines = st.lists(line_contents | fast_text | fast_text, max_size=12)
 ignoring = {"negative": [1], "positive": ["2", "é", "odd one"], "ignore": [3, ""]}
 
@@ -175,6 +156,8 @@ ignoring = {"negative": [1], "positive": ["2", "é", "odd one"], "ignore": [3, "
     limit=st.none() | st.integers(1, 12),
     labels=st.sampled_from([{}, ignoring]),
 )
+@example([b"__label__1 1234" + b"5" * n for n in range(9)], b"\n", True, [], 19, 9, None, {})
+@example([b"__label__odd one Warm"], b"\n", True, [], 50, 9, None, ignoring)
 @example([b"__label__1  two spaces", b"__label__2 caf\xe9"], b"\n", True, [], 50, 9, None, {})
 def test_lines_by_columns_are_those_read_one_by_one(
     tmp_path_factory: pytest.TempPathFactory,
@@ -222,7 +205,7 @@ def test_lines_by_columns_are_those_read_one_by_one(
 
 def test_every_white_space_begins_with_a_byte_known_for_it() -> None:
     starts = {chr(code).encode()[0] for code in range(0x110000) if chr(code).isspace()}
-    assert set(np.flatnonzero(WHITE).tolist()) == starts
+    assert set(np.flatnonzero(white_starts()).tolist()) == starts
 
 
 def from_file(path: Path, max_bytes: int = MAX_BYTES, **settings: Any) -> list[Record]:
