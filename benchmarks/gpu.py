@@ -29,18 +29,11 @@ from benchmarks import train
 from benchmarks.accuracy import build
 from benchmarks.support.command import execute
 from benchmarks.support.machine import describe_machine, in_fresh_process, machine_lines
-from benchmarks.support.training_ways import chosen_batches
+from benchmarks.support.preset_steps import preset_steps
 from flows.config.presets import load_config
 from sentiment.errors import ConfigError
-from sentiment.model.batches import BatchSource
 from sentiment.model.devices import arithmetic
-from sentiment.model.lstm import SentimentLSTM
-from sentiment.text.tensors import EncodedReviews
-from sentiment.text.vocabulary import Vocabulary
-from sentiment.training.train import longest_review
-from sentiment.training.trainer import make_optimizer, training_step
 from tasks.run.spec import RunSpec
-from tasks.stage import outputs_of
 from tasks.store import Store
 
 STEPS, REPEATS = 32, 5
@@ -119,40 +112,29 @@ def time_steps(
 ) -> dict[str, Any]:
     """Time a preset's training steps on the reviews; a step that waits for the GPU is an error."""
     overrides = [*settings, f"train.precision={precision}"]
-    config = load_config(preset, overrides).train
-    spec = RunSpec(preset, load_config(preset, overrides), data, prepared(storage))
-    done = build(spec, Console(stderr=True, highlight=False), until="tensors")
-    shards = outputs_of("train", done["ingest"], done["tensors"], "tensors.parquet")
-    reviews = EncodedReviews.load([spec.store.root / shard.path for shard in shards])
-    (vocabulary,) = done["vocabulary"]
-    words = Vocabulary.load(spec.store.root / vocabulary.output("vocabulary.parquet").path)
-    device = torch.device(config.device)
-    longest = longest_review(config, spec.config.tensors)
-    source = BatchSource(reviews, padding=config.padding, max_length=longest, device=device)
-    model = SentimentLSTM(config.model, len(words)).to(device).train()
-    optimizer = make_optimizer(model, config)
-    batches = chosen_batches(source, config, STEPS)
+    steps = preset_steps(preset, overrides, data, storage, STEPS)
+    config = steps.config
     seconds = []
+    device = torch.device(config.device)
     with arithmetic(precision, device):
         for repeat in range(REPEATS + 1):
             if device.type == "cuda":
                 torch.cuda.synchronize()
                 torch.cuda.set_sync_debug_mode("error" if repeat else "default")
             started = time.perf_counter()
-            for places in batches:
-                training_step(model, source.take(places), optimizer, config)
+            for places in steps.batches:
+                steps.take(places)
             if device.type == "cuda":
                 torch.cuda.set_sync_debug_mode("default")
                 torch.cuda.synchronize()
             seconds.append((time.perf_counter() - started) / STEPS)
-    tokens = float(sum(source.lengths[places].sum() for places in batches)) / STEPS
     step = median(seconds[1:])  # the first repeat sets things up
     return {
         "preset": preset,
         "precision": precision,
         "seconds_a_step": seconds,
         "reviews_per_second": config.batch_size / step,
-        "tokens_per_second": tokens / step,
+        "tokens_per_second": steps.tokens / step,
         "peak_memory_mib": gpu_memory(),
     }
 
