@@ -10,13 +10,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sentiment.data.archives import read_lines
 from sentiment.text import cached_tokenizer
 from sentiment.text.cached_tokenizer import CachedTokenizer
 from sentiment.text.chunks import LONGEST
 from sentiment.text.cleaning import TokenizeConfig, clean
 from sentiment.text.nltk_words import MARK, word_tokenize
-from tests.support.reviews import made_up_reviews
+from tests.support.reviews import made_up_reviews, read_lines
 from tests.support.texts import texts
 
 # One for many texts: what it remembers from one must hold for the next.
