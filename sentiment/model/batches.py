@@ -1,8 +1,10 @@
 """Batches of encoded reviews: which reviews they contain, and how they are padded."""
 
 import math
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sentiment.text.tensors import EncodedReviews
+from sentiment.text.tensors import EncodedReviews, offsets_of
 from sentiment.text.vocabulary import PAD
 
 Places: TypeAlias = npt.NDArray[np.int64]  # positions of reviews
@@ -26,17 +28,13 @@ class Batch(NamedTuple):
     lengths: Tensor
     labels: Tensor
 
-    def moved(self, device: torch.device) -> "Batch":
-        """Return the batch on a GPU, without waiting until it is there."""
-        return Batch(*(each.pin_memory().to(device, non_blocking=True) for each in self))
-
 
 class BatchSource:
     """Encoded reviews, of which batches are gathered for a device.
 
     ``padding`` is ``right`` (to the longest review of the batch) or ``left`` (to ``max_length``,
     which then counts as the length of every review). Ids in memory are moved to the device. Those
-    in a mapped file stay there, unless they take a small part of a GPU's memory.
+    in a file stay there, unless they take a small part of a GPU's memory.
     """
 
     def __init__(
@@ -63,41 +61,47 @@ class BatchSource:
 
     def take(self, places: Places) -> Batch:
         """Gather the reviews at these positions (int64, shape (batch,)) into a batch."""
-        ids = self._all_ids()
-        where = ids.device
-        lengths = _tensor(self.lengths[places], where)
-        starts = _tensor(self._reviews.offsets[places], where)
-        labels = _tensor(self._reviews.labels[places].astype(np.float32), where)
-        steps = self._max_length if self._left else max(1, int(self.lengths[places].max()))
-        step = torch.arange(steps, device=where)
+        host = self.lengths[places]
+        if self._file is None:
+            ids, starts = self._ids, self._reviews.offsets[places]
+        else:
+            ids, starts = self._tensor(self._read(self._file, places)), offsets_of(host)[:-1]
+        lengths, begins = self._tensor(host), self._tensor(starts)
+        steps = self._max_length if self._left else max(1, int(host.max()))
+        step = torch.arange(steps, device=self._device)
         first = steps - lengths if self._left else torch.zeros_like(lengths)
         step = step - first[:, None]
         inside = (step >= 0) & (step < lengths[:, None])
-        place = (starts[:, None] + step).clamp(0, len(ids) - 1)
+        place = (begins[:, None] + step).clamp(0, len(ids) - 1)
         padded = ids[place].masked_fill(~inside, PAD).long()
         # A review without words is read as one word of padding.
         read = torch.full_like(lengths, steps) if self._left else lengths.clamp(min=1)
-        batch = Batch(padded, read, labels)
-        return batch if where == self._device else batch.moved(self._device)
+        return Batch(padded, read, self._tensor(self._reviews.labels[places].astype(np.float32)))
 
-    def _all_ids(self) -> Tensor:
-        """Return the ids of all reviews; a file is mapped anew for each batch.
+    def _read(self, path: Path, places: Places) -> npt.NDArray[np.int32]:
+        """Read the ids of reviews from the file, one review after the other.
 
-        What was read of it would else count as this process's memory, until that is all of it.
+        Through a mapping, most of the file would soon count as this process's memory.
         """
-        if self._file is None:
-            return self._ids
-        tokens = len(self._reviews.ids)
-        return torch.from_file(str(self._file), shared=True, size=tokens, dtype=torch.int32)
+        size = np.dtype(np.int32).itemsize
+        with path.open("rb", buffering=0) as file:
+            parts = [
+                os.pread(file.fileno(), size * int(length), size * int(start))
+                for start, length in zip(
+                    self._reviews.offsets[places], self.lengths[places], strict=True
+                )
+            ]
+        ids = np.frombuffer(bytearray().join(parts), np.int32)
+        return ids if len(ids) else np.full(1, PAD, np.int32)
+
+    def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
+        """Move an array to the device, without waiting until it is there."""
+        return torch.from_numpy(array).to(self._device, non_blocking=True)
 
 
 def _fits(ids: npt.NDArray[np.int32], device: torch.device) -> bool:
     """Return whether the ids take at most a quarter of a GPU's memory."""
     return device.type == "cuda" and ids.nbytes <= torch.cuda.mem_get_info(device)[1] // 4
-
-
-def _tensor(array: npt.NDArray[Any], device: torch.device) -> Tensor:
-    return torch.from_numpy(array).to(device, non_blocking=True)
 
 
 def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
