@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sentiment.errors import StorageError
 from sentiment.text.tensors import EncodedReviews, offsets_of
 from sentiment.text.vocabulary import PAD
 
@@ -84,15 +85,16 @@ class BatchSource:
         Through a mapping, most of the file would soon count as this process's memory.
         """
         size = np.dtype(np.int32).itemsize
+        starts, lengths = size * self._reviews.offsets[places], size * self.lengths[places]
         with path.open("rb", buffering=0) as file:
-            parts = [
-                os.pread(file.fileno(), size * int(length), size * int(start))
-                for start, length in zip(
-                    self._reviews.offsets[places], self.lengths[places], strict=True
-                )
+            read = [
+                os.pread(file.fileno(), length, start)
+                for start, length in zip(starts.tolist(), lengths.tolist(), strict=True)
             ]
-        ids = np.frombuffer(bytearray().join(parts), np.int32)
-        return ids if len(ids) else np.full(1, PAD, np.int32)
+        content = bytearray().join(read)
+        if len(content) != lengths.sum():
+            raise StorageError(f"{path}: ends too early. Is the disk full? Run again to resume.")
+        return np.frombuffer(content, np.int32) if content else np.full(1, PAD, np.int32)
 
     def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
         """Move an array to the device, without waiting until it is there."""

@@ -1,7 +1,9 @@
 """Padding against a plain loop, and orders in which every review comes once."""
 
+import os
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentiment.errors import StorageError
 from sentiment.model.batches import POOL, BatchSource, one_ahead, scoring_order, training_order
 from sentiment.text.tensors import EncodedReviews, offsets_of, on_disk
 from sentiment.text.vocabulary import PAD
@@ -74,6 +77,20 @@ def test_batches_from_a_file_are_those_from_memory(
             assert got.tolist() == wanted.tolist()
 
     on_disk([folder / "tensors.parquet"], folder, check)
+
+
+def test_a_file_that_ends_too_early_is_an_error(tmp_path: Path) -> None:
+    encoded([[5, 6], [7, 8, 9]]).save(tmp_path / "tensors.parquet")
+
+    def check(mapped: EncodedReviews) -> None:
+        batches = BatchSource(mapped, padding="right", max_length=9, device=CPU)
+        assert mapped.file is not None
+        os.truncate(mapped.file, 13)
+        assert batches.take(np.array([0])).ids.tolist() == [[5, 6]]
+        with pytest.raises(StorageError, match="ids: ends too early"):
+            batches.take(np.array([1]))
+
+    on_disk([tmp_path / "tensors.parquet"], tmp_path, check)
 
 
 @given(requests())
