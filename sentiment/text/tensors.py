@@ -115,14 +115,14 @@ def join_shards(paths: Sequence[Path], folder: Path) -> None:
     folder.mkdir()
     with ExitStack() as stack:
         files = {name: stack.enter_context((folder / name).open("wb")) for name in DTYPES}
-        np.zeros(1, np.int64).tofile(files["offsets"])
+        files["offsets"].write(np.zeros(1, np.int64).data)
         tokens = 0
         for path in paths:
             arrays = _arrays(pq.read_table(path))
             arrays["offsets"] = tokens + arrays["offsets"][1:]
             tokens += len(arrays["ids"])
             for name, array in arrays.items():
-                array.tofile(files[name])
+                files[name].write(array.data)  # tofile() says nothing of a full disk
 
 
 def _arrays(table: pa.Table) -> dict[str, Any]:
