@@ -73,7 +73,8 @@ def tokenize(shard: Path, times: int, out: Path) -> None:
 
 
 def vocabulary(shard: Path, times: int, out: Path) -> None:
-    build_vocabulary([shard / "words.parquet"] * times, vocabulary=VocabularyConfig(), out=out)
+    counts = [shard / "words.parquet"] * times * 5  # next to which an allocator's moods are small
+    build_vocabulary(counts, vocabulary=VocabularyConfig(), out=out)
 
 
 def tensors(shard: Path, times: int, out: Path) -> None:
@@ -160,7 +161,7 @@ def anonymous() -> int:
     [
         (ingest, 4 * ROWS * LENGTH),  # less than the texts have
         (tokenize, 4 * ROWS * LENGTH),
-        (vocabulary, 24 * COUNTED),
+        (vocabulary, 5 * 24 * COUNTED),
         (tensors, IDS),
         (train, IDS),
         (evaluate, IDS),
