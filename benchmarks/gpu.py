@@ -29,12 +29,11 @@ from benchmarks import train
 from benchmarks.accuracy import build
 from benchmarks.support.command import execute
 from benchmarks.support.machine import describe_machine, in_fresh_process, machine_lines
-from benchmarks.support.preset_steps import preset_steps
+from benchmarks.support.preset_steps import prepared, preset_steps
 from flows.config.presets import load_config
 from sentiment.errors import ConfigError
 from sentiment.model.devices import arithmetic
 from tasks.run.spec import RunSpec
-from tasks.store import Store
 
 STEPS, REPEATS = 32, 5
 SMALL = [
@@ -159,12 +158,6 @@ def run_preset(preset: str, settings: Sequence[str], data: Path, storage: Path) 
         "history": history.to_pylist(),
         "peak_memory_mib": gpu_memory(),
     }
-
-
-def prepared(storage: Path) -> Store:
-    store = Store(storage)
-    store.prepare()
-    return store
 
 
 def gpu_memory() -> int | None:

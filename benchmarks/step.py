@@ -1,4 +1,4 @@
-"""Where the time of a preset's training step goes on the CPU.
+"""What a preset's training step spends its time on, on the CPU.
 
     python benchmarks/step.py --preset balanced --data DIR
 

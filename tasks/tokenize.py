@@ -19,7 +19,7 @@ STAGE = Stage(
 
 
 def requests(spec: RunSpec, done: Done) -> list[Request]:
-    """Ask for every shard; DataError where a split has too little to go on with."""
+    """Ask for every shard; DataError where a split has too few reviews."""
     check_splits(rows_of(done["ingest"]))
     return [
         Request(STAGE, label, {"reviews": shard}, {"tokenize": spec.config.tokenize})

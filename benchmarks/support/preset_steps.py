@@ -16,8 +16,8 @@ from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import Vocabulary
 from sentiment.training.sentences import SentenceSampler
+from sentiment.training.step import make_optimizer, training_step
 from sentiment.training.train import longest_review
-from sentiment.training.trainer import make_optimizer, training_step
 from tasks.run.spec import RunSpec
 from tasks.stage import outputs_of
 from tasks.store import Store
@@ -32,14 +32,20 @@ class Steps(NamedTuple):
     tokens: float  # in a batch, on average
 
 
+def prepared(storage: Path) -> Store:
+    """Return a store that is ready to be written to."""
+    store = Store(storage)
+    store.prepare()
+    return store
+
+
 def preset_steps(
     preset: str, settings: Sequence[str], data: Path, storage: Path, steps: int
 ) -> Steps:
     """Run the stages up to tensors; return training steps of a new model."""
     pipeline = load_config(preset, settings)
     config = pipeline.train
-    store = Store(storage)
-    store.prepare()
+    store = prepared(storage)
     spec = RunSpec(preset, pipeline, data, store)
     done = build(spec, Console(stderr=True, highlight=False), until="tensors")
     shards = outputs_of("train", done["ingest"], done["tensors"], "tensors.parquet")

@@ -23,7 +23,7 @@ from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.cached_tokenizer import CachedTokenizer
 from sentiment.text.cleaning import TokenizeConfig, clean_column
 from sentiment.text.tensors import EncodedReviews, offsets_of
-from sentiment.training.trainer import make_optimizer, training_step
+from sentiment.training.step import make_optimizer, training_step
 
 PLAIN = "plain"
 PADDINGS = {"left": "left", "buckets": "right"}  # how the pipeline pads: benchmarks/README.md

@@ -310,7 +310,7 @@ def _check_rejects(
 
 
 def _what_to_do(reasons: Counter[str], found: Counter[str], labels: Labels, doubtful: bool) -> str:
-    """Say how to go on, by the reason of most rejects."""
+    """Say what to do next, by the reason of most rejects."""
     ((most, _),) = reasons.most_common(1)
     if found and most == "unknown label":
         return describe_labels(found, labels, IngestConfig.SECTION)

@@ -66,7 +66,10 @@ class BatchSource:
         if self._file is None:
             ids, starts = self._ids, self._reviews.offsets[places]
         else:
-            ids, starts = self._tensor(self._read(self._file, places)), offsets_of(host)[:-1]
+            read = torch.from_numpy(self._read(self._file, places))
+            if self._device.type == "cuda":
+                read = read.pin_memory()  # or the copy would make this thread wait
+            ids, starts = read.to(self._device, non_blocking=True), offsets_of(host)[:-1]
         lengths, begins = self._tensor(host), self._tensor(starts)
         steps = self._max_length if self._left else max(1, int(host.max()))
         step = torch.arange(steps, device=self._device)
@@ -76,8 +79,8 @@ class BatchSource:
         place = (begins[:, None] + step).clamp(0, len(ids) - 1)
         padded = ids[place].masked_fill(~inside, PAD).long()
         # A review without words is read as one word of padding.
-        read = torch.full_like(lengths, steps) if self._left else lengths.clamp(min=1)
-        return Batch(padded, read, self._tensor(self._reviews.labels[places].astype(np.float32)))
+        counted = torch.full_like(lengths, steps) if self._left else lengths.clamp(min=1)
+        return Batch(padded, counted, self._tensor(self._reviews.labels[places].astype(np.float32)))
 
     def _read(self, path: Path, places: Places) -> npt.NDArray[np.int32]:
         """Read the ids of reviews from the file, one review after the other.

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import train
 from benchmarks.support import training_ways
 from benchmarks.support.compare import Disagreement
-from sentiment.training.trainer import training_step
+from sentiment.training.step import training_step
 
 SMALL = ["--device", "cpu", "--batch-size", "4", "--vocabulary", "50", "--embedding", "4"]
 SMALL += ["--hidden", "4", "--max-length", "12", "--steps", "2", "--repeats", "1"]

@@ -1,4 +1,4 @@
-"""Scoring killed half-way: the same command goes on, and ends as if undisturbed."""
+"""Scoring killed half-way: the same command resumes, and ends as if undisturbed."""
 
 import os
 import signal

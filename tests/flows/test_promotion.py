@@ -326,7 +326,7 @@ def test_a_model_that_learned_nothing_fails_the_run_and_stays(
     ):
         check_training(spec, trained, str)
     assert (spec.store.root / model_of({"train": [trained]}) / "model.safetensors").is_file()
-    # The limit shapes no byte: without it the same model goes on.
+    # The limit shapes no byte: without it the model is the same.
     free = make_spec(data, *GUESSING, "train.max_loss=null")
     check_training(free, trained, str)
     assert run(free, until="train")["train"][0].key == trained.key

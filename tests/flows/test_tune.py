@@ -1,4 +1,4 @@
-"""Studies: they choose by validation alone, stop and go on, prune, and outlive failures."""
+"""Studies: they choose by validation alone, stop and resume, prune, and outlive failures."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -143,7 +143,7 @@ PRESET = {
         "device": "cpu",
     },
     "run": {"runner": "threads"},
-    # A rate that learns nothing, good ones, and one whose loss is no number. The sampler's seeds
+    # A rate that learns nothing, good ones, and one whose loss is not a number. The sampler's seeds
     # take the second twice, the third, the last, the third, the fourth, the first, the last.
     "tune": {"train.learning_rate": {"choices": [1e-9, 0.02, 0.01, 0.005, 1e38]}},
 }

@@ -73,7 +73,9 @@ def tokenize(shard: Path, times: int, out: Path) -> None:
 
 
 def vocabulary(shard: Path, times: int, out: Path) -> None:
-    counts = [shard / "words.parquet"] * times * 5  # next to which an allocator's moods are small
+    counts = (
+        [shard / "words.parquet"] * times * 5
+    )  # so that the allocator's noise is small beside them
     build_vocabulary(counts, vocabulary=VocabularyConfig(), out=out)
 
 

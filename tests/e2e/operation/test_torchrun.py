@@ -178,5 +178,5 @@ def test_a_killed_process_ends_all_and_is_named_and_the_next_run_resumes(
     _, alive = psutil.wait_procs(family, timeout=TIMEOUT)
     assert alive == []
     assert checkpoints(storage)
-    finish(start("own" if way == "torchrun" else "torchrun", storage))  # either goes on
+    finish(start("own" if way == "torchrun" else "torchrun", storage))  # either resumes
     assert model(storage) == expected

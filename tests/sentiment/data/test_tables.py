@@ -227,7 +227,7 @@ def test_named_columns_are_read_in_their_order_from_any_table(tmp_path: Path, ki
         frame.to_parquet(path)
     frame_columns = {"columns": ["b", "a"], "label_column": "mark"}
     expected = [Review(0, 1, "y: x"), Review(1, 0, "z")]
-    if kind == "jsonl":  # NaN, as json writes a null, is no text
+    if kind == "jsonl":  # NaN, as json writes a null, is not a text
         path.write_text(path.read_text().replace("NaN", "null"))
     assert trained_on(path, labels=STARS, **frame_columns) == expected
     assert scored(path, labels=STARS, **frame_columns) == ["y: x", "z"]

@@ -14,7 +14,7 @@ from sentiment.model.config import ModelConfig, NgramsConfig, TrainConfig
 from sentiment.model.devices import arithmetic, autocast, choose_device
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.tensors import EncodedReviews, on_disk
-from sentiment.training.trainer import make_optimizer, training_step
+from sentiment.training.step import make_optimizer, training_step
 from tests.support.bundles import Trained
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

@@ -217,7 +217,7 @@ def test_word_dropout_makes_words_unknown_in_training() -> None:
 
 
 def test_word_dropout_hides_no_padding_before_a_review() -> None:
-    """The article's model reads the padding on the left: it is no word that may be unknown."""
+    """The article's model reads the padding on the left: it is not a word that may be unknown."""
     model = make_model(word_dropout=0.5).train()
     ids = torch.randint(2, VOCABULARY_SIZE, (50, 40)).index_fill(1, torch.arange(20), PAD)
     seen = embedded_ids(model, ids, torch.full((50,), 40))

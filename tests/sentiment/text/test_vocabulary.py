@@ -173,7 +173,7 @@ def test_ids_of_any_array_are_those_of_a_plain_dict(few: int, words: Words, spar
 
 @pytest.mark.parametrize("count", [5_000, 25_000])
 def test_many_words_are_looked_up_without_a_dict_of_the_vocabulary(count: int) -> None:
-    """The dict of millions of words would take gigabytes, anew for each shard."""
+    """The dict of millions of words would take gigabytes, again for each shard."""
     known = [*SPECIAL, *map(str, range(20_000))]
     vocabulary = Vocabulary(pa.array(known))
     asked = list(map(str, range(19_000, 19_000 + count)))

@@ -14,6 +14,7 @@ from sentiment.errors import StorageError, TrainingError
 from sentiment.model.config import TrainConfig
 from sentiment.training import trainer
 from sentiment.training.checkpoints import Checkpoints
+from sentiment.training.step import training_step
 from sentiment.training.train import train_model
 from tests.support.bundles import TENSORS, TOKENIZE, TRAIN, Trained
 from tests.support.reviews import contents
@@ -194,7 +195,7 @@ def test_steps_before_the_checkpoint_are_not_done_again(
     with pytest.raises(Crash):
         train(trained, tmp_path, crash_at=30)
     steps: list[int] = []
-    step = trainer.training_step
+    step = training_step
 
     def counted(*arguments: Any, **named: Any) -> Any:
         steps.append(1)
@@ -225,7 +226,7 @@ def test_how_often_it_is_saved_changes_no_byte(trained: Trained, tmp_path: Path)
 def test_a_ruined_loss_names_the_last_checkpoint(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = trainer.training_step
+    step = training_step
 
     def ruined(*arguments: Any, **named: Any) -> Any:
         return step(*arguments, **named) * float("nan")

@@ -1,4 +1,4 @@
-"""Two processes learn what one learns, go on after a kill, and never wait for a dead one."""
+"""Two processes learn what one learns, resume after a kill, and never wait for a dead one."""
 
 import multiprocessing
 import os
@@ -27,7 +27,7 @@ def train(trained: Trained, folder: Path, progress: Progress = silent, **changes
 
 
 def test_two_processes_take_the_steps_of_one(trained: Trained, tmp_path: Path) -> None:
-    """240 reviews in batches of 239: the second has one row, which is no row for rank 1."""
+    """240 reviews in batches of 239: the second has one row, so rank 1 has none."""
     model = MODEL.model_copy(update={"ngrams": NgramsConfig()})
     changes = {"model": model, "batch_size": 239, "epochs": 4}
     one = train(trained, tmp_path / "1", **changes)

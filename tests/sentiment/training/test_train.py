@@ -20,6 +20,7 @@ from sentiment.model.measures import best_threshold
 from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import PAD
 from sentiment.training import trainer
+from sentiment.training.step import training_step
 from sentiment.training.train import train_model
 from tests.support.bundles import (
     MODEL,
@@ -116,7 +117,7 @@ def test_the_settings_of_the_article_run_on_a_tiny_model(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[Batch] = []
-    step = trainer.training_step
+    step = training_step
 
     def recorded(model: Any, batch: Batch, *rest: Any) -> Tensor:
         batches.append(batch)

@@ -24,7 +24,8 @@ from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import SPECIAL, Vocabulary
 from sentiment.training import trainer
 from sentiment.training.sentences import SentenceSampler
-from sentiment.training.trainer import ValidationResult, loss_of, make_optimizer, rate_scale
+from sentiment.training.step import loss_of, make_optimizer, rate_scale, training_step
+from sentiment.training.trainer import ValidationResult
 from tests.support.bundles import MODEL, TRAIN, Trained, history, scores, train_again
 from tests.support.reviews import contents
 
@@ -160,7 +161,7 @@ def test_history_has_a_row_where_it_logs_or_validates(
     validated: set[int],
 ) -> None:
     losses: list[float] = []
-    step = trainer.training_step
+    step = training_step
 
     def recorded(model: Any, batch: Batch, *rest: Any) -> Tensor:
         loss = step(model, batch, *rest)
@@ -190,7 +191,7 @@ def test_every_review_is_used_once_an_epoch(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[list[int]] = []
-    step = trainer.training_step
+    step = training_step
 
     def recorded(model: Any, batch: Batch, *rest: Any) -> Tensor:
         assert model.training
@@ -227,7 +228,7 @@ def test_the_gradient_is_clipped() -> None:
     batch = Batch(torch.tensor([[3, 4], [5, 0]]), torch.tensor([2, 1]), torch.tensor([1.0, 0.0]))
     before = [parameter.detach().clone() for parameter in model.parameters()]
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    trainer.training_step(model, batch, optimizer, TrainConfig(clip_norm=0.01))
+    training_step(model, batch, optimizer, TrainConfig(clip_norm=0.01))
     moved = [b - a.detach() for a, b in zip(model.parameters(), before, strict=True)]
     assert float(torch.cat([each.flatten() for each in moved]).norm()) == pytest.approx(
         0.01, rel=1e-3
@@ -238,7 +239,7 @@ class TestLossThatIsNotFinite:
     def test_it_stops_the_training_with_step_and_rate(
         self, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        step = trainer.training_step
+        step = training_step
         taken = 0
 
         def failing(*arguments: Any) -> Tensor:
@@ -254,7 +255,7 @@ class TestLossThatIsNotFinite:
     def test_a_loss_ten_times_that_of_guessing_stops_it_too(
         self, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        step = trainer.training_step
+        step = training_step
 
         def scaled(*arguments: Any, to: float) -> Tensor:
             return step(*arguments) * 0 + to
@@ -269,7 +270,7 @@ class TestLossThatIsNotFinite:
         self, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The weights turn bad between two rows of the history, where a checkpoint is due."""
-        step = trainer.training_step
+        step = training_step
         taken = 0
 
         def spoiling(model: SentimentLSTM, *arguments: Any) -> Tensor:
@@ -310,7 +311,7 @@ def test_sentences_teach_the_lstm_but_not_the_ngrams() -> None:
         train = TrainConfig(model=config, clip_norm=1e9)
         words = Vocabulary(pa.array([*SPECIAL, ".", *"abcdef"]))
         sampler = SentenceSampler(sentences, words, torch.device("cpu")) if sentences else None
-        loss = trainer.training_step(model, batch, optimizer, train, sampler)
+        loss = training_step(model, batch, optimizer, train, sampler)
         lstm = model.embedding.weight.detach() - before
         return lstm, model.ngrams.weight.detach().clone(), float(loss)
 

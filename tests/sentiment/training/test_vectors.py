@@ -19,7 +19,7 @@ from sentiment.training.vectors import find_vectors, read_vectors
 
 WORDS = ["the", "good", "<url>", "bad", "co-op"]
 COUNTS = [40, 30, 20, 6, 3]
-# "_UNK" is no word of the vocabulary, and "good" comes twice.
+# "_UNK" is not a word of the vocabulary, and "good" comes twice.
 GIVEN = ["the", "unheard", "bad", "_UNK", "good", "new york", "good"]
 VECTORS = np.arange(3.0 * len(GIVEN), dtype=np.float32).reshape(len(GIVEN), 3) / 7
 EXPECTED = {"the": 0, "bad": 2, "good": 4}  # word -> row of VECTORS

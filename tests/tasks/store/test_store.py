@@ -304,7 +304,7 @@ def test_one_flipped_bit_of_a_manifest_is_found_or_means_nothing(
 
 
 def test_a_stage_does_not_read_a_damaged_result(store: Store, source: Artifact) -> None:
-    """A flip that keeps the time is no reason to look into the file, but to use it is one."""
+    """A flip that keeps the time gives no cause to look into the file, but its use does."""
     loud = store.build(request(source)).manifest.output("loud.txt")
     path = store.root / loud.path
     times = path.stat()
@@ -363,7 +363,7 @@ def test_a_forced_request_starts_from_scratch_and_resumes_itself(
 ) -> None:
     """The same command resumes an interrupted run, also one with --force."""
     asked = replace(request(source), stage=replace(stage("half_way"), resumable=True))
-    for force in (False, True):  # the second one does not go on where the first one ended
+    for force in (False, True):  # the second one does not resume where the first one ended
         with pytest.raises(KeyboardInterrupt):
             store.build(asked, force=force)
     assert CALLS == ["begun", "begun"]
