@@ -24,6 +24,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
+
+# PyTorch loads this module sooner or later. Its functions have the group of that moment as a
+# default, whose threads then live on, and now and then abort the process at its end.
+import torch.distributed.nn
 from torch import Tensor, nn
 
 from sentiment.errors import ConfigError, SentimentError, TrainingError

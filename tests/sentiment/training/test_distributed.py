@@ -1,8 +1,10 @@
 """Two processes learn what one learns, resume after a kill, and never wait for a dead one."""
 
+import importlib
 import multiprocessing
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmarks.support.machine import in_fresh_process
 from sentiment.errors import ConfigError, TrainingError
 from sentiment.model.config import NgramsConfig, TrainConfig
 from sentiment.progress import Progress, silent
@@ -100,6 +103,28 @@ def test_all_learn_what_rank_0_knows(tmp_path: Path) -> None:
     checkpoint = Checkpoint(TENSORS, STATE)
     assert alone.hand_out(checkpoint) is checkpoint
     assert (alone.tell("a"), alone.any(True), alone.any(False)) == ("a", True, False)
+
+
+def threads_after_a_group(out: Path) -> tuple[list[str], list[str]]:
+    """Return the names of this process's threads in a group, and after it."""
+    with process_group(2, torch.device("cpu"), out, learn) as group:
+        assert learn(group)
+        importlib.import_module("torch._dynamo")  # as an optimizer does
+
+        inside = thread_names()
+    return inside, thread_names()
+
+
+def thread_names() -> list[str]:
+    return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the names of threads from /proc")
+def test_no_thread_of_a_group_outlives_it(tmp_path: Path) -> None:
+    """One that is left would now and then abort the process at its end."""
+    inside, after = in_fresh_process(threads_after_a_group, tmp_path)
+    assert [name for name in inside if "gloo" in name]
+    assert not [name for name in after if "gloo" in name]
 
 
 def run_out(group: ProcessGroup) -> None:
