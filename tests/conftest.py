@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -20,6 +21,9 @@ os.environ |= {
 os.environ.pop("PREFECT_API_URL", None)
 os.environ.pop("SENTIMENT_STORAGE", None)
 os.environ.pop("SENTIMENT_WEBHOOK", None)
+os.environ["SENTIMENT_CACHE"] = str(Path(_home.name, "cache"))
+for _name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[_name]  # tests meet no storage of the user's
 
 from flows.config.presets import load_config  # noqa: E402
 from tasks.run.config import PipelineConfig  # noqa: E402
@@ -27,6 +31,7 @@ from tasks.run.spec import RunSpec  # noqa: E402
 from tasks.store import Store  # noqa: E402
 from tests.support.reviews import write_small_data  # noqa: E402
 from tests.support.runs import TINY  # noqa: E402
+from tests.support.s3 import BUCKET, environment, s3_server  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +65,19 @@ def prefect_server() -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The address of an S3 server with one bucket, for which the environment is set."""
+    pytest.importorskip("obstore")
+    with s3_server() as address, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(address).items():
+            patch.setenv(name, value)
+        yield address
+
+
+@pytest.fixture
+def url(s3: str) -> str:
+    """A URL of the S3 server under which there is nothing yet."""
+    return f"s3://{BUCKET}/{uuid4().hex}/storage"

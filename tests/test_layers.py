@@ -93,6 +93,12 @@ def test_only_one_module_loads_prefect_in_tasks() -> None:
     assert loading == PREFECT_IN_TASKS
 
 
+def test_only_one_module_loads_the_client_of_object_storages() -> None:
+    paths = [path for package in FORBIDDEN for path in (ROOT / package).rglob("*.py")]
+    loading = {p.name for p in paths if "obstore" in {name.split(".")[0] for name in imports(p)}}
+    assert loading == {"objects.py"}
+
+
 @pytest.mark.parametrize("package", STACKS)
 def test_the_rooms_of_a_package_are_a_stack(package: str) -> None:
     floors = {room: floor for floor, rooms in enumerate(STACKS[package]) for room in rooms}

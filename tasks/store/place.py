@@ -1,0 +1,50 @@
+"""Where data and results are: a folder, or a URL of an object storage."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sentiment.errors import ConfigError
+
+SCHEMES = ("s3", "gs", "az")
+
+
+def is_url(place: str | Path) -> bool:
+    """Return whether a place is a URL. Raises ConfigError for one that cannot be used."""
+    text = str(place)
+    scheme, separator, _ = text.partition("://")
+    if not separator:
+        # What was made a Path on the way has lost a slash.
+        if re.match(rf"({'|'.join(SCHEMES)}):", text):
+            raise ConfigError(f"{text}: a URL has two slashes, such as s3://bucket/folder.")
+        return False
+    if scheme not in SCHEMES:
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise ConfigError(f"{scheme}://: not supported. Use a folder, or a URL of {known}.")
+    parts = urlsplit(text)
+    if "@" in parts.netloc or parts.query or parts.fragment:  # it may hold a secret: not repeated
+        raise ConfigError(
+            f"A {scheme}:// URL is a bucket and a folder in it, and nothing else. Credentials "
+            "belong in the environment: see docs/scale.md."
+        )
+    if not parts.netloc:
+        raise ConfigError(f"{text}: names no bucket. Write {scheme}://bucket/folder.")
+    return True
+
+
+def resolved(place: str | Path) -> str:
+    """Return a folder's or file's full path, or a URL without a slash at its end."""
+    return str(place).rstrip("/") if is_url(place) else str(Path(place).resolve())
+
+
+def cache_folder(url: str) -> Path:
+    """Return the folder of this machine that holds copies of what is under a URL.
+
+    It is in SENTIMENT_CACHE, or else ``~/.cache/sentiment``.
+    """
+    given = os.environ.get("SENTIMENT_CACHE")
+    base = Path(given) if given else Path.home() / ".cache" / "sentiment"
+    readable = re.sub(r"[^\w.-]+", "-", url)[:60]
+    return base / f"{readable}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"

@@ -1,0 +1,137 @@
+"""An object storage for tests: moto's server, and a proxy before it that makes faults."""
+
+import os
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import sleep
+
+from tests.support.servers import end, free_port, wait_for
+
+BUCKET = "tests"
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """Run an S3 server on this machine, with one empty bucket; yield its address."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "no_proxy": "*"},
+    )
+    try:
+        wait_for(f"{address}/moto-api/data.json")
+        request = urllib.request.Request(f"{address}/{BUCKET}", method="PUT")
+        with urllib.request.urlopen(request, timeout=10):
+            pass
+        yield address
+    finally:
+        end(process)
+
+
+def environment(address: str) -> dict[str, str]:
+    """Return the environment with which clients use the server at an address."""
+    return {
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ACCESS_KEY_ID": "a-key",
+        "AWS_SECRET_ACCESS_KEY": "a-secret",
+        "AWS_REGION": "us-east-1",
+        "no_proxy": "*",
+    }
+
+
+Fault = Callable[[int, str, str], str | None]
+
+
+class Faults:
+    """What a server before another one does to the requests that it hands on.
+
+    ``fault(number, method, path)`` is asked about each request, numbered from 0 on, and returns
+    "403" or "503"; "slow" (a second late); "cut" (half of the answer's body); "lost" (done, but
+    not answered); "dead" (neither done nor answered); or None.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.target = address.removeprefix("http://")
+        self.fault: Fault = lambda number, method, path: None
+        self.requests: list[tuple[str, str]] = []
+        self.lock = threading.Lock()
+
+
+@contextmanager
+def faults(address: str) -> Iterator[tuple[str, Faults]]:
+    """Run a server that makes faults before the one at an address; yield its own address."""
+    faults = Faults(address)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self) -> None:
+            with faults.lock:
+                number = len(faults.requests)
+                faults.requests.append((self.command, self.path))
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            fault = faults.fault(number, self.command, self.path)
+            if fault == "dead":
+                self.close_connection = True
+                return
+            if fault in ("403", "503"):
+                self.answer(int(fault), {}, b"")
+                return
+            if fault == "slow":
+                sleep(1)
+            upstream = HTTPConnection(faults.target, timeout=30)
+            upstream.request(self.command, self.path, body, dict(self.headers))
+            answer = upstream.getresponse()
+            content = answer.read()
+            upstream.close()
+            if fault == "lost":
+                self.close_connection = True
+                return
+            self.answer(answer.status, dict(answer.getheaders()), content, cut=fault == "cut")
+
+        def answer(
+            self, status: int, headers: dict[str, str], content: bytes, *, cut: bool = False
+        ) -> None:
+            self.send_response_only(status)
+            headers = {n: v for n, v in headers.items() if n.lower() != "transfer-encoding"}
+            if self.command != "HEAD":
+                headers = {n: v for n, v in headers.items() if n.lower() != "content-length"}
+                headers["Content-Length"] = str(len(content))
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2] if cut else content)
+            if cut:
+                self.close_connection = True
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Say nothing of clients that went away."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", faults
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
