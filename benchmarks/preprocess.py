@@ -120,7 +120,7 @@ def reviews_of(data: Path | None, needed: int) -> Iterator[tuple[int, str]]:
     return (
         (review["label"], review["text"].replace("\n", " "))
         for source in sources
-        for reviews in stages.read(source.path)
+        for reviews in stages.read(Path(str(source.path)))
         for review in reviews.to_pylist()
     )
 

@@ -1,13 +1,12 @@
 """The flows: ``pipeline`` runs all stages; each stage also has its own flow."""
 
-from pathlib import Path
 from typing import Annotated
 
 from prefect import Flow, flow
 from pydantic import Field
 
 from flows.config.form import PipelineForm
-from flows.config.presets import preset_pattern, storage_root
+from flows.config.presets import preset_pattern, storage_place
 from flows.run.decision import Selection
 from flows.run.execution import run_pipeline
 from flows.steps import STAGE_NAMES
@@ -35,8 +34,8 @@ def pipeline(
 
     Args:
         preset: A preset's name, or the path of a YAML file.
-        data: Folder of review files; empty for the preset's generated reviews.
-        storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
+        data: Folder or URL of review files; empty for the preset's generated reviews.
+        storage: Storage folder or URL; empty for SENTIMENT_STORAGE, else ./storage.
         settings: Settings that replace the preset's; empty ones keep the preset's value.
         overrides: Settings that win over all others, such as train.epochs=3.
         start: First stage to run; earlier stages must be cached.
@@ -48,8 +47,8 @@ def pipeline(
         preset=preset,
         overrides=overrides,
         settings=settings.model_dump(mode="json"),
-        data=Path(data) if data else None,
-        storage=storage_root(storage),
+        data=data or None,
+        storage=storage_place(storage),
         selection=Selection(start, until, frozenset(force)),
         verify=verify,
         reporter=current_reporter(),
@@ -77,8 +76,8 @@ def stage_flow(stage: str) -> Flow[..., RunResult]:
 
         Args:
             preset: A preset's name, or the path of a YAML file.
-            data: Folder of review files; empty for the preset's generated reviews.
-            storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
+            data: Folder or URL of review files; empty for the preset's generated reviews.
+            storage: Storage folder or URL; empty for SENTIMENT_STORAGE, else ./storage.
             settings: Settings that replace the preset's; empty ones keep the preset's value.
             overrides: Settings that win over all others, such as train.epochs=3.
             rerun: Run even if the result is cached.

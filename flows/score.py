@@ -7,12 +7,12 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
-from flows.config.presets import storage_root
+from flows.config.presets import storage_place
 from flows.ui.reporters import LogReporter, reporting
 from flows.ui.score_summary import scores_markdown, warnings_of
-from sentiment.model.registry import model_folder
 from sentiment.scoring.inputs import ScoreConfig
 from sentiment.scoring.score_files import check_bad_rows, score_files
+from tasks.registry.in_use import bundle_at
 
 
 @flow(name="score", validate_parameters=True)
@@ -30,12 +30,12 @@ def score(
         files: Files of reviews to score.
         out: Output folder; rerun with the same one to resume.
         model: Model bundle, or a champion's name; empty for the champion, else the latest model.
-        storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
+        storage: Storage folder or URL; empty for SENTIMENT_STORAGE, else ./storage.
         settings: What to read and write, and when to warn of drift.
         force: Overwrite scores made with another model or input, or other settings.
     """
     logger = get_run_logger()
-    bundle = model_folder(Path(model) if model else None, storage_root(storage))
+    bundle = bundle_at(Path(model) if model else None, storage_place(storage))
     with reporting(LogReporter(logger), "score") as progress:
         summary = score_files(
             [Path(file) for file in files],

@@ -17,7 +17,7 @@ from prefect.exceptions import CancelledRun
 from prefect.states import Cancelled
 from pydantic import Field
 
-from flows.config.presets import load_config, preset_pattern, storage_root
+from flows.config.presets import load_config, preset_pattern, storage_place
 from flows.config.search_space import with_values
 from flows.run.context import RunContext
 from flows.run.stage import run_stage
@@ -42,7 +42,7 @@ from tasks.registry.card import put_first_card
 from tasks.run.config import PipelineConfig
 from tasks.run.prefect_task import TaskInput, compute
 from tasks.run.spec import RunSpec
-from tasks.sources import digest_files, find_sources
+from tasks.sources import digest_sources, find_sources
 from tasks.stage import Request, Stage
 from tasks.store import Store
 from tasks.store.atomic import write_atomically, writing_to
@@ -73,8 +73,8 @@ def tune(
 
     Args:
         preset: A preset's name, or the path of a YAML file.
-        data: Folder of review files; empty for the preset's generated reviews.
-        storage: Storage folder; empty for SENTIMENT_STORAGE, else ./storage.
+        data: Folder or URL of review files; empty for the preset's generated reviews.
+        storage: Storage folder or URL; empty for SENTIMENT_STORAGE, else ./storage.
         overrides: Settings that replace the preset's, such as train.epochs=3.
         trials: Total number of trials.
         timeout: Seconds after which no new trial starts.
@@ -83,7 +83,7 @@ def tune(
     """
     name = study_name(preset, study)
     config = load_config(preset, overrides)
-    spec = RunSpec(preset, config, Path(data) if data else None, Store(storage_root(storage)))
+    spec = RunSpec(preset, config, data or None, Store.at(storage_place(storage)))
     spec.store.prepare()
     check(config, preset, name, preset_file(name, out))
     folder = spec.store.root / STUDIES
@@ -140,8 +140,7 @@ def about(spec: RunSpec) -> dict[str, str]:
     space = settings.pop("tune")
     other = ("run", "evaluate", "promote")
     shared = {name: value for name, value in settings.items() if name not in other}
-    paths = [source.path for source in find_sources(spec.data)] if spec.data else []
-    sources = digest_files(paths, spec.store.root)
+    sources = digest_sources(find_sources(spec.data), spec.store) if spec.data else []
     data = [[source.name, source.sha256] for source in sources]
     parts = {"settings": shared, "section tune": space, "data": data}
     return {part: digest_json(value) for part, value in parts.items()}
@@ -186,8 +185,8 @@ class _Search:
         else:
             put_first_card(spec, manifest)
             stats = manifest.stats
-            bundle = self._spec.store.root / manifest.output("history.parquet").path
-            measured = pq.read_table(bundle).column("validation_loss").drop_null().to_pylist()
+            history = self._spec.store.file(manifest.output("history.parquet"))
+            measured = pq.read_table(history).column("validation_loss").drop_null().to_pylist()
             for place, loss in enumerate(measured, 1):  # a cached result has reported none
                 callback.report(place, loss)
             trial.set_user_attr("validation_accuracy", stats["validation_accuracy"])
@@ -205,7 +204,7 @@ class _Search:
             try:
                 return compute(work, callback)
             except optuna.TrialPruned as pruned:  # not a failure, so not a red task in the UI
-                shutil.rmtree(work.request.checkpoints(work.root), ignore_errors=True)
+                shutil.rmtree(work.request.checkpoints(work.store.root), ignore_errors=True)
                 return Cancelled(name="Pruned", message=str(pruned))
 
         def answer(stage: Stage, requests: Sequence[Request]) -> list[Manifest]:

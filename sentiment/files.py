@@ -84,8 +84,13 @@ def digest_file(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     """Return what a JSON file holds. Raises OSError, or ValueError if it is not JSON."""
+    return parse_json(path.read_bytes())
+
+
+def parse_json(content: bytes) -> Any:
+    """Return what JSON text holds. Raises ValueError if it is none."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(content)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 

@@ -2,13 +2,21 @@
 
 import re
 import shutil
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from tasks.registry.champion import read_registries
+from tasks.manifest import INPUTS, SHORT
+from tasks.registry.champion import MODELS, read_registries
 from tasks.stage import CHECKPOINTS, KEY_LENGTH, REQUESTS
+from tasks.store.objects import Objects
+from tasks.store.remote import at_once
 from tasks.store.run_records import (
+    ALIVE_FOR,
     LOCK,
     is_active,
     is_held,
@@ -17,10 +25,11 @@ from tasks.store.run_records import (
     record_lock,
 )
 from tasks.store.store import DISCARDED, FAILED, LOCKS, RUNS, Store
+from tasks.store.sweep import old_objects, remove_old
 
 RECORDS = "prefect"
-MODELS = "models"
 STUDIES = "tune"
+GRACE = timedelta(days=1)
 KEY = rf"[0-9a-f]{{{KEY_LENGTH}}}"
 RUN_ID = r"\d{8}T\d{6}\.\d{6}-\d+"
 
@@ -33,7 +42,14 @@ class Freed:
     size: int
 
 
-def collect(store: Store, stages: Collection[str], *, keep_runs: int, dry_run: bool) -> list[Freed]:
+def collect(
+    store: Store,
+    stages: Collection[str],
+    *,
+    keep_runs: int,
+    dry_run: bool,
+    grace: timedelta = GRACE,
+) -> list[Freed]:
     """Remove what only runs before the last ``keep_runs`` that count used; return what.
 
     A run counts if it completed and computed something: reruns that find everything cached, however
@@ -42,12 +58,14 @@ def collect(store: Store, stages: Collection[str], *, keep_runs: int, dry_run: b
     Only results of these ``stages`` and other things that the store itself made are removed, so a
     storage folder may hold other files. Results of active runs are kept, as are the models that
     links under ``models/`` point to, each champion and the one before it. Prefect's records, locks
-    and run records of what is removed are removed with it. Raises StorageError unless the folder is
-    a store.
+    and run records of what is removed are removed with it. Under a URL there are no locks: what is
+    younger than ``grace`` stays there too. Raises StorageError unless the place is a store.
     """
     store.check()
+    if store.objects is not None:
+        return _collect_objects(store, store.objects, stages, keep_runs, dry_run, grace)
     with record_lock(store):  # no run can start to use a result meanwhile
-        kept_runs, kept = _in_use(store, keep_runs)
+        kept_runs, kept = _in_use(store, keep_runs, partial(is_active, store))
         freed = []
         for path in _garbage(store, stages, kept_runs, kept):
             freed.append(Freed(path.relative_to(store.root).as_posix(), _size(path)))
@@ -56,13 +74,42 @@ def collect(store: Store, stages: Collection[str], *, keep_runs: int, dry_run: b
     return freed
 
 
-def _in_use(store: Store, keep_runs: int) -> tuple[set[str], set[tuple[str, str]]]:
+def _collect_objects(
+    store: Store,
+    objects: Objects,
+    stages: Collection[str],
+    keep_runs: int,
+    dry_run: bool,
+    grace: timedelta,
+) -> list[Freed]:
+    now = objects.probe()  # by the storage's clock, which dates its objects
+    listed = [*objects.list()]
+    written = {entry.path: entry.when for entry in listed}
+    alive = now - timedelta(seconds=ALIVE_FOR)
+
+    def active(run: Mapping[str, Any]) -> bool:
+        stamped = written.get(f"{RUNS}/{run['run']}/run.json", now)  # now: begun since
+        return run["state"] == "running" and stamped > alive
+
+    kept_runs, kept = _in_use(store, keep_runs, active)
+    forms = {"results": rf"(?:{'|'.join(sorted(stages))})/{KEY}", "runs": RUN_ID}
+    before = now - grace
+    old = old_objects(objects, listed, **forms, used=kept, kept_runs=kept_runs, before=before)
+    if not dry_run:
+        for _ in at_once(lambda each: remove_old(objects, each, before), old):
+            pass
+    return [Freed(each.path, sum(member.size for member in each.objects)) for each in old]
+
+
+def _in_use(
+    store: Store, keep_runs: int, active: Callable[[Mapping[str, Any]], bool]
+) -> tuple[set[str], set[tuple[str, str]]]:
     """Return the ids of the runs to keep, and every (stage, key) in use by them or as a model."""
     runs: set[str] = set()
     results: set[tuple[str, str]] = set()
     completed, now = 0, new_run_id()
     for run in read_runs(store):
-        if completed >= keep_runs and not is_active(store, run):
+        if completed >= keep_runs and not active(run):
             continue
         used = {
             (stage, key)
@@ -80,10 +127,10 @@ def _in_use(store: Store, keep_runs: int) -> tuple[set[str], set[tuple[str, str]
 
 def _models(store: Store) -> Iterator[tuple[str, str]]:
     """Yield the models that links point to, the champions, and the targets of a rollback."""
-    for path in (store.root / MODELS).glob("*"):
-        if path.is_symlink() and not path.name.startswith("."):  # those a kill left half-way
-            target = path.resolve()
-            yield target.parent.name, target.name
+    for name in store.names(MODELS):
+        if not name.endswith(".json") and not name.startswith("."):  # those a kill left half-way
+            stage, _, key = (store.target(f"{MODELS}/{name}") or "").partition("/")
+            yield stage, key
     for registry in read_registries(store):
         for entry in registry.line()[-2:]:
             stage, _, key = entry.model.partition("/")
@@ -116,6 +163,9 @@ def _garbage(
         name = path.stem
         busy = name in used or is_held(root / LOCKS / f"{name}.lock")
         if re.fullmatch(work, name) and path.is_file() and not busy:
+            yield path
+    for path, _, _ in _named(root / INPUTS, rf"[0-9a-f]{{{SHORT}}}"):  # can be fetched again
+        if path.stat().st_ctime < time.time() - GRACE.total_seconds():
             yield path
 
 

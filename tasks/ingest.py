@@ -5,8 +5,9 @@ from tempfile import TemporaryDirectory
 
 from sentiment.errors import ConfigError
 from tasks.run.spec import Done, RunSpec
-from tasks.sources import digest_files, find_sources
+from tasks.sources import digest_sources, find_sources
 from tasks.stage import Request, Stage
+from tasks.store import Store
 
 START = 1_000  # rows of a file that are looked at before a run
 STAGE = Stage(
@@ -21,7 +22,7 @@ STAGE = Stage(
 
 def requests(spec: RunSpec, done: Done) -> list[Request]:
     sources = find_sources(spec.data or _generated(spec, done))
-    artifacts = digest_files([source.path for source in sources], spec.store.root)
+    artifacts = digest_sources(sources, spec.store)
     config = spec.config.ingest
     limits = {"train": config.train_limit, "test": config.test_limit}
     for role, limit in limits.items():
@@ -45,23 +46,27 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
     ]
 
 
-def check_start(request: Request, root: Path) -> None:
+def check_start(request: Request, store: Store) -> None:
     """Raise what is wrong with an input file as far as its first rows tell.
 
     That is its format, its columns, labels in doubt, and a fault that all of these rows have.
     """
-    arguments = request.arguments(root)
+    store.bring(request.artifacts)
+    arguments = request.arguments(store.root)
     arguments["limit"] = min(START, arguments["limit"] or START)
     lenient = arguments["ingest"].model_copy(update={"max_reject_rate": 1.0})
     ingest = request.stage.load()
     with TemporaryDirectory(prefix="sentiment-") as out:
         stats = ingest(**arguments | {"ingest": lenient}, out=Path(out))
         if stats["read"] and sum(stats["rejected"].values()) == stats["read"]:
-            ingest(**request.arguments(root), out=Path(out))  # of the whole file: the rate counts
+            ingest(
+                **request.arguments(store.root), out=Path(out)
+            )  # of the whole file: the rate counts
 
 
 def _generated(spec: RunSpec, done: Done) -> Path:
     (sample,) = done["sample"]
+    spec.store.bring(sample.outputs)
     return spec.store.root / sample.stage / sample.key
 
 

@@ -7,12 +7,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+INPUTS = "inputs"  # folder of copies of input files that are URLs
+SHORT = 16  # hex digits of a digest in a path
+
 
 @dataclass(frozen=True)
 class Artifact:
     """A file that a stage wrote, or an input file.
 
-    ``path`` is relative to the storage root for a stage's file, absolute for an input file.
+    ``path`` is relative to the storage root for a stage's file; for an input file it is absolute,
+    or a URL.
     """
 
     name: str
@@ -25,7 +29,18 @@ class Artifact:
     @property
     def stage(self) -> str | None:
         """The stage that wrote the file, None for an input file."""
-        return None if Path(self.path).is_absolute() else Path(self.path).parts[0]
+        if self.is_url or Path(self.path).is_absolute():
+            return None
+        return Path(self.path).parts[0]
+
+    @property
+    def is_url(self) -> bool:
+        """Whether it is an input file in an object storage."""
+        return "://" in self.path
+
+    def local(self, root: Path) -> Path:
+        """Return where the file is on this machine, or is brought to, for a storage root."""
+        return root / INPUTS / self.sha256[:SHORT] / self.name if self.is_url else root / self.path
 
 
 @dataclass(frozen=True)

@@ -134,9 +134,9 @@ class Request:
     def arguments(self, root: Path) -> dict[str, Any]:
         """Return what the stage's function is called with, for a storage root."""
         paths = {
-            name: root / value.path
+            name: value.local(root)
             if isinstance(value, Artifact)
-            else [root / artifact.path for artifact in value]
+            else [artifact.local(root) for artifact in value]
             for name, value in self.inputs.items()
         }
         resuming = {"checkpoints": self.checkpoints(root)} if self.stage.resumable else {}

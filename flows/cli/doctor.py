@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,9 @@ from rich import box
 from rich.table import Table
 
 from flows.cli.options import DEFAULT_STORAGE, Json, Storage, show
+from sentiment.errors import SentimentError
 
+MOST_APART = 60.0  # seconds between the storage's clock and this one; S3 refuses 15 minutes
 LIBRARIES = ("torch", "numpy", "pyarrow", "pandas", "nltk", "prefect", "fastapi")
 
 
@@ -25,7 +28,10 @@ class Check(NamedTuple):
 
 
 def doctor(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
-    """Check libraries, device, NLTK data, storage and Prefect server; change nothing."""
+    """Check libraries, device, NLTK data, storage and Prefect server; change nothing.
+
+    In a storage that is a URL an object is written, read and removed again.
+    """
     checks = run_checks(storage)
     if as_json:
         sys.stdout.write(json.dumps([check._asdict() for check in checks]) + "\n")
@@ -35,14 +41,14 @@ def doctor(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def run_checks(storage: Path) -> list[Check]:
+def run_checks(storage: str) -> list[Check]:
     """Check everything that a run needs."""
     return [
         Check("python", sys.version_info >= (3, 11), sys.version.split()[0]),
         *(library(name) for name in LIBRARIES),
         device(),
         sentences(),
-        writable(storage),
+        storage_at(storage),
         server(),
     ]
 
@@ -69,6 +75,25 @@ def sentences() -> Check:
     expected = ["It", "did", "n't", "work", ".", "Mr.", "Smith", "sent", "it", "back", "."]
     found = "English sentence data, offline" if words == expected else f"unexpected: {words}"
     return Check("nltk data", words == expected, found)
+
+
+def storage_at(place: str) -> Check:
+    """Check whether a run could use a storage: a folder, or a URL with its rights and its clock."""
+    from tasks.store.objects import Objects
+    from tasks.store.place import is_url, resolved
+
+    try:
+        if not is_url(place):
+            return writable(Path(place))
+        url = resolved(place)
+        when = Objects(url).probe()
+    except SentimentError as error:
+        return Check("storage", False, str(error))
+    apart = abs((datetime.now(UTC) - when).total_seconds())
+    if apart > MOST_APART:
+        told = f"{url}: its clock and this machine's are {apart:,.0f} s apart. Set this one right."
+        return Check("storage", False, told)
+    return Check("storage", True, f"{url}: read, write, list, delete, conditional writes")
 
 
 def writable(storage: Path) -> Check:

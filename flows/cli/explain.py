@@ -19,7 +19,6 @@ from flows.cli.options import (
     messages,
     warn_of_generated,
 )
-from sentiment.model.registry import model_folder
 
 if TYPE_CHECKING:
     from sentiment.explain.explanation import Explanation
@@ -44,8 +43,9 @@ def explain(
     from sentiment.errors import StorageError
     from sentiment.model.bundle import Bundle
     from sentiment.reports.explanation_page import render_explanation
+    from tasks.registry.in_use import bundle_at
 
-    classifier = Classifier(Bundle.load(model_folder(model, storage)))
+    classifier = Classifier(Bundle.load(bundle_at(model, storage)))
     warn_of_generated(classifier.generated)
     explanation = classifier.explain(text)
     if html is not None:

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import DEFAULT_STORAGE, Model, Storage, output
-from sentiment.model.registry import model_folder
 
 
 class Format(StrEnum):
@@ -30,6 +29,7 @@ def export(
     Needs the extra: pip install -c constraints.txt -e '.[onnx]'.
     """
     from sentiment.model.export import export_onnx
+    from tasks.registry.in_use import bundle_at
 
-    for path in export_onnx(model_folder(model, storage), out, int8=int8):
+    for path in export_onnx(bundle_at(model, storage), out, int8=int8):
         output.print(f"{path}  {path.stat().st_size:,} bytes", markup=False)

@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -21,6 +22,12 @@ def gc(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what would be removed; remove nothing.")
     ] = False,
+    grace: Annotated[
+        float,
+        typer.Option(
+            metavar="HOURS", min=0, help="Of a storage that is a URL, keep what is younger."
+        ),
+    ] = 24,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
@@ -30,7 +37,8 @@ def gc(
     from tasks.store import Store
 
     stages = [module.STAGE.name for module in STAGES]
-    freed = collect(Store(storage), stages, keep_runs=keep_runs, dry_run=dry_run)
+    hours = timedelta(hours=grace)
+    freed = collect(Store.at(storage), stages, keep_runs=keep_runs, dry_run=dry_run, grace=hours)
     size = sum(entry.size for entry in freed)
     if as_json:
         entries = [asdict(entry) for entry in freed]

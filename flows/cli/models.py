@@ -51,7 +51,7 @@ def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
     from tasks.registry.models import list_models
     from tasks.store import Store
 
-    found = list_models(Store(storage))
+    found = list_models(Store.at(storage))
     if as_json:
         entries = [{**asdict(m), "measured": m.measured and m.measured.model_dump()} for m in found]
         sys.stdout.write(json.dumps({"models": entries}) + "\n")
@@ -120,7 +120,7 @@ def promote(
     from tasks.registry.models import find_model
     from tasks.store import Store
 
-    store = Store(storage)
+    store = Store.at(storage)
     found = find_model(store, model)
     entry = promote_by_hand(store, found.model, found.measured, who=user(), why=why, name=champion)
     warn_of_generated(found.generated)
@@ -142,7 +142,7 @@ def rollback(
     from tasks.registry.models import of_generated
     from tasks.store import Store
 
-    store = Store(storage)
+    store = Store.at(storage)
     entry = roll_back(store, who=user(), why=why, name=champion)
     warn_of_generated(of_generated(bundle_of(store, entry.model), entry.measured))
     _show(entry.model_dump_json(), f"{entry.model} is the champion{of(champion)} again.", as_json)

@@ -63,7 +63,7 @@ class TextCommand(Command):
             raise
 
 
-DEFAULT_STORAGE = Path("storage")
+DEFAULT_STORAGE = "storage"
 
 
 def warn_of_generated(generated: bool) -> None:
@@ -73,8 +73,11 @@ def warn_of_generated(generated: bool) -> None:
 
 
 Storage = Annotated[
-    Path,
-    typer.Option(envvar="SENTIMENT_STORAGE", help="Folder of cached results and models."),
+    str,
+    typer.Option(
+        envvar="SENTIMENT_STORAGE",
+        help="Folder of cached results and models, or its URL, such as s3://bucket/folder.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Preset = Annotated[
@@ -87,7 +90,9 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, such as train.epochs=3."),
 ]
-Data = Annotated[Path | None, typer.Option(help="Folder with the review files, or one file.")]
+Data = Annotated[
+    str | None, typer.Option(help="Folder with the review files, or one file; or their URL.")
+]
 Start = Annotated[
     str | None,
     typer.Option(

@@ -17,7 +17,6 @@ from flows.cli.options import (
     messages,
     warn_of_generated,
 )
-from sentiment.model.registry import model_folder
 
 PREDICT_BATCH = 256  # lines
 MOST_NAMED = 3  # of the texts of which the model knows few words
@@ -43,8 +42,9 @@ def predict(
     from sentiment.data.reviews import split_label
     from sentiment.model.bundle import Bundle
     from sentiment.model.texts import barely_known
+    from tasks.registry.in_use import bundle_at
 
-    classifier = Classifier(Bundle.load(model_folder(model, storage)))
+    classifier = Classifier(Bundle.load(bundle_at(model, storage)))
     warn_of_generated(classifier.generated)
     without: Counter[str] = Counter()
     strange, first = 0, list[str]()  # texts that the model barely knows; what to say of some

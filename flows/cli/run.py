@@ -80,8 +80,9 @@ def run(
     from flows.ui.reporters import LineReporter, LiveReporter, chosen
     from tasks.run.spec import RunSpec
     from tasks.store import Store
+    from tasks.store.place import resolved
 
-    spec = RunSpec(preset, load_config(preset, settings), data, Store(storage), settings)
+    spec = RunSpec(preset, load_config(preset, settings), data, Store.at(storage), settings)
     selection = Selection(first, last, frozenset(force or []))
     spec.store.open()
     # Reviews are generated only to find out whether the first stage may be that.
@@ -101,8 +102,8 @@ def run(
             with server():
                 result = pipeline(
                     preset=preset,
-                    data=str(data.resolve()) if data else None,
-                    storage=str(storage.resolve()),
+                    data=resolved(data) if data else None,
+                    storage=spec.store.place(),
                     overrides=settings,
                     start=first,
                     until=last,
@@ -152,14 +153,15 @@ def run_without_prefect(
     """Run what is all cached, in this process; None if there is something to do after all."""
     from flows.run.execution import run_pipeline
     from flows.run.stage import NotCachedError
+    from tasks.store.place import resolved
 
     with suppress(NotCachedError):
         return run_pipeline(
             preset=spec.preset,
             overrides=spec.overrides,
             settings={},
-            data=spec.data and spec.data.resolve(),
-            storage=spec.store.root,
+            data=resolved(spec.data) if spec.data else None,
+            storage=spec.store.place(),
             selection=selection,
             verify=False,  # as just done, if asked for
             reporter=reporter,
@@ -214,7 +216,7 @@ def plan(
     from tasks.run.spec import RunSpec
     from tasks.store import Store
 
-    spec = RunSpec(preset, load_config(preset, settings), data, Store(storage), settings)
+    spec = RunSpec(preset, load_config(preset, settings), data, Store.at(storage), settings)
     spec.store.open()
     ahead = look_ahead(spec, Selection(first, last, frozenset(force or [])), verify=verify)
     if as_json:

@@ -21,7 +21,6 @@ from flows.cli.options import (
     show,
     table_overrides,
 )
-from sentiment.model.registry import model_folder
 
 
 def score(
@@ -75,13 +74,14 @@ def score(
         ]
     )
     from sentiment.scoring.score_files import check_bad_rows, score_files
+    from tasks.registry.in_use import bundle_at
 
     reporter = LiveReporter(messages) if messages.is_terminal else LineReporter(messages)
     with reporting(reporter, "score") as progress:
         summary = score_files(
             files,
             out,
-            model=model_folder(model, storage),
+            model=bundle_at(model, storage),
             config=config,
             force=force,
             progress=progress,

@@ -72,13 +72,14 @@ def tune(
     server = start_server()
     from flows.tune import tune as search
     from flows.ui.reporters import LineReporter, LiveReporter, chosen
+    from tasks.store.place import resolved
 
     chosen.set(LiveReporter(messages) if messages.is_terminal else LineReporter(messages))
     with server():
         result: dict[str, Any] = search(
             preset=preset,
-            data=str(data.resolve()) if data else None,
-            storage=str(storage.resolve()),
+            data=resolved(data) if data else None,
+            storage=resolved(storage),
             overrides=settings,
             trials=trials,
             timeout=timeout,

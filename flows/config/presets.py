@@ -19,9 +19,9 @@ from tasks.run.config import PipelineConfig
 PRESETS = Path(__file__).parents[2] / "presets"
 
 
-def storage_root(given: str | Path | None) -> Path:
-    """Return the storage folder: the one given, else SENTIMENT_STORAGE, else ./storage."""
-    return Path(given or os.environ.get("SENTIMENT_STORAGE") or "storage")
+def storage_place(given: str | None) -> str:
+    """Return the storage's folder or URL: the one given, else SENTIMENT_STORAGE, else ./storage."""
+    return given or os.environ.get("SENTIMENT_STORAGE") or "storage"
 
 
 def preset_names() -> list[str]:

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from flows.config.presets import storage_root
+from flows.config.presets import storage_place
 from flows.steps import STAGE_NAMES, STAGES
 from sentiment.errors import ConfigError, StageError
 from tasks import sample
@@ -12,6 +12,7 @@ from tasks.manifest import Manifest
 from tasks.run.spec import RunSpec
 from tasks.stage import Request, Stage
 from tasks.store import Lookup
+from tasks.store.place import resolved
 from tasks.store.reasons import closest, explain, summarise
 from tasks.store.run_records import earlier_results
 
@@ -67,8 +68,8 @@ class Selection:
             words += ["--until", self.until]
         for forced in sorted(self.force):
             words += ["--force", forced]
-        if spec.store.root != storage_root(None).resolve():
-            words += ["--storage", str(spec.store.root)]
+        if spec.store.place() != resolved(storage_place(None)):
+            words += ["--storage", spec.store.place()]
         return shlex.join(words)
 
 
@@ -101,7 +102,7 @@ def decide(
     before: str | None = None,
 ) -> Decision:
     """Look up a stage's requests. ``before`` is the current run's id, excluded from comparison."""
-    found = tuple(spec.store.find(request, verify=verify) for request in requests)
+    found = tuple(spec.store.find_all(requests, verify=verify))
     missing = [place for place, entry in enumerate(found) if entry.manifest is None]
     if not missing and not force:
         return Decision(found, (None,) * len(found), 0, "nothing changed")

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from flows.config.presets import as_overrides, load_config, set_where
@@ -28,7 +27,6 @@ from tasks.registry.champion import is_settled
 from tasks.run.spec import RunSpec
 from tasks.stage import Request, Stage
 from tasks.store import Store
-from tasks.store.atomic import point_to
 from tasks.store.run_records import RunRecord, new_run_id
 
 UNWRITTEN = "this run leaves no record, report or link there, and can only use what is cached."
@@ -39,8 +37,8 @@ def run_pipeline(
     preset: str,
     overrides: Sequence[str],
     settings: Mapping[str, Any],
-    data: Path | None,
-    storage: Path,
+    data: str | None,
+    storage: str,
     selection: Selection,
     verify: bool,
     reporter: Reporter,
@@ -51,15 +49,15 @@ def run_pipeline(
     It runs inside a Prefect flow run. Otherwise (not ``in_prefect``) it raises NotCachedError if
     there is something to compute, or another champion to appoint.
     """
-    about = {"preset": preset, "run": new_run_id(), "storage": str(storage)}
+    about = {"preset": preset, "run": new_run_id(), "storage": storage}
     record = None
     try:
         config = load_config(preset, overrides, settings)
         given = [*as_overrides(settings), *overrides]
-        spec = RunSpec(preset, config, data, Store(storage), given)
+        spec = RunSpec(preset, config, data, Store.at(storage), given)
         spec.store.open()
         if not spec.store.writable:
-            reporter.note(f"Warning: {spec.store.root} is read-only: {UNWRITTEN}")
+            reporter.note(f"Warning: {spec.store.place()} is read-only: {UNWRITTEN}")
         record = RunRecord(spec.store, about["run"], **spec.about)
         context = RunContext(spec, record, reporter, selection, verify, in_prefect=in_prefect)
         result = Run(context, partial(set_where, preset, overrides, settings)).go()
@@ -137,7 +135,7 @@ class Run:
         """Make ``models/latest`` a link to the bundle."""
         (trained,) = self.done["train"]
         if self.spec.store.writable:
-            point_to(self.spec.store.root, LATEST, f"{trained.stage}/{trained.key}")
+            self.spec.store.point(LATEST, f"{trained.stage}/{trained.key}")
 
     def gate_training(self) -> None:
         """Fail the run if the model learned nothing."""
@@ -161,7 +159,7 @@ class Run:
         """Write the run's report, and put the model's card into its bundle."""
         if not self.spec.store.writable:
             (reported,) = self.done["report"]
-            self.report = self.spec.store.root / reported.output("report.html").path
+            self.report = self.spec.store.file(reported.output("report.html"))
             return
         results = list(self.results.values())
         run, preset = self.context.record.run_id, self.spec.preset
@@ -175,7 +173,7 @@ class Run:
     def warn_of_language(self) -> None:
         """Say if the training reviews do not look English."""
         (built,) = self.done["vocabulary"]
-        path = self.spec.store.root / built.output("vocabulary.parquet").path
+        path = self.spec.store.file(built.output("vocabulary.parquet"))
         self.warn("vocabulary", filter(None, [language_warning(path)]))
 
     def warn_of_unknown(self) -> None:

@@ -99,7 +99,7 @@ def look_ahead(
             if stage is ingest.STAGE:
                 for request, found in zip(requests, decision.found, strict=True):
                     if found.manifest is None:
-                        ingest.check_start(request, spec.store.root)
+                        ingest.check_start(request, spec.store)
         plan.append(_judge(spec, stage, requests, decision, plan))
         done[stage.name] = _expected(decision)
         return done[stage.name]
@@ -173,7 +173,7 @@ def _unknown(spec: RunSpec, plan: Sequence[Planned], selection: Selection) -> li
             waits = [name for name in stage.reads if states.get(name, "cached") != "cached"]
             if stage.name in selection.force:
                 planned = Planned(stage.name, "run", FORCED)
-            elif stage.listed and not (spec.store.root / stage.name).is_dir():
+            elif stage.listed and not spec.store.has_run(stage.name):
                 planned = Planned(stage.name, "run", "first run")
             else:
                 planned = Planned(stage.name, "maybe", if_changed(waits))

@@ -23,7 +23,7 @@ def check_training(spec: RunSpec, trained: Manifest, where_set: WhereSet) -> Non
         raise _failed(
             f"Gate train.max_loss: validation loss {loss:.4f} is not below {limit:.4f} "
             f"({where_set('train.max_loss')}); guessing has 0.6931. The model is kept in "
-            f"{spec.store.root / trained.stage / trained.key}.",
+            f"{spec.store.place(f'{trained.stage}/{trained.key}')}.",
             ["train.max_loss=null"],
         )
 
@@ -36,7 +36,7 @@ def check_promotion(
     ``report`` is named if it exists.
     """
     (decided,), (trained,) = manifests["promote"], manifests["train"]
-    promotion, root = decided.stats, spec.store.root
+    promotion, model = decided.stats, spec.store.place(f"{trained.stage}/{trained.key}")
     if promotion["outcome"] == "refused":
         gates = promotion["gates"]
         faults = [f"Gate {gate}: {why} ({where_set(gate)})." for gate, why in gates.items()]
@@ -44,8 +44,7 @@ def check_promotion(
             faults.append("The preset balanced adds such a linear model to the LSTM.")
         named = f", its report {report}" if report.exists() else ""
         raise _failed(
-            f"{' '.join(faults)} The model is {root / trained.stage / trained.key}{named}. It was "
-            "not promoted.",
+            f"{' '.join(faults)} The model is {model}{named}. It was not promoted.",
             [f"{gate}={OFF[gate]}" for gate in gates],
         )
 

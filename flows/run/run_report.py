@@ -7,7 +7,6 @@ from pathlib import Path
 from flows.ui.run_summary import StageResult
 from sentiment.reports.run_section import StageRow, document_with_run, with_run
 from tasks.manifest import Manifest
-from tasks.store.atomic import write_atomically
 from tasks.store.machine import describe_machine
 from tasks.store.store import RUNS, Store
 
@@ -15,7 +14,7 @@ Manifests = Mapping[str, Sequence[Manifest]]
 
 
 def report_path(store: Store, run: str) -> Path:
-    """Return the path of a run's report."""
+    """Return the path of a run's report on this machine."""
     return store.root / RUNS / run / "report.html"
 
 
@@ -33,10 +32,9 @@ def write_run_report(
         "Model trained with": ", ".join(f"{n} {v}" for n, v in trained.versions.items()),
     }
     rows = [stage_row(result, manifests[result.stage]) for result in results]
-    folder = report_path(store, run).parent
     for name, add in (("report.html", with_run), ("metrics.json", document_with_run)):
-        content = (store.root / reported.output(name).path).read_text(encoding="utf-8")
-        write_atomically(folder / name, add(content, details, rows))
+        content = store.file(reported.output(name)).read_text(encoding="utf-8")
+        store.put(f"{RUNS}/{run}/{name}", add(content, details, rows))
 
 
 def stage_row(result: StageResult, manifests: Sequence[Manifest]) -> StageRow:

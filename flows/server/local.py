@@ -24,6 +24,7 @@ from flows.server.processes import (
     refuse_taken,
 )
 from sentiment.errors import ServiceError
+from tasks.store.place import resolved
 
 START_WITHIN = 300.0  # seconds for the server to answer; creating its database is slow
 SERVER = ("-m", "prefect", "server", "start", "--host", HOST, "--port")
@@ -35,7 +36,7 @@ def api_url(port: int) -> str:
     return f"http://{HOST}:{port}/api"
 
 
-def up(folder: Path, *, storage: Path, port: int, gpu: bool, note: Note) -> None:
+def up(folder: Path, *, storage: str | Path, port: int, gpu: bool, note: Note) -> None:
     """Start what is not running yet: the server, its deployments, a worker for each pool.
 
     ``folder`` holds the server's database, password and logs; only its owner may open it. Raises
@@ -46,7 +47,7 @@ def up(folder: Path, *, storage: Path, port: int, gpu: bool, note: Note) -> None
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     with FileLock(folder / "up.lock"):
-        env = environment(folder, storage.resolve(), port)
+        env = environment(folder, resolved(storage), port)
         running = {process.pid for process in ours(folder)}
         try:
             server = start_server(folder, port, env, note)
@@ -86,7 +87,7 @@ def down(folder: Path, note: Note) -> None:
     note(f"stopped {ended} processes" if ended else f"nothing is running for {folder}")
 
 
-def environment(folder: Path, storage: Path, port: int) -> dict[str, str]:
+def environment(folder: Path, storage: str | Path, port: int) -> dict[str, str]:
     """Return the environment of the server and the workers; the user's other settings win."""
     defaults = {
         "DO_NOT_TRACK": "1",

@@ -14,6 +14,7 @@ from tasks.data_quality import data_quality
 from tasks.manifest import Manifest
 from tasks.run.spec import Done
 from tasks.store import Store
+from tasks.store.place import is_url, resolved
 
 Row = dict[str, Any]
 
@@ -56,7 +57,7 @@ def publish_metrics(store: Store, done: Done) -> None:
 def publish_report(store: Store, done: Done, report: Path) -> None:
     """Show the report as Markdown, and where the run's page (``report``) and the model are."""
     (trained,) = done["train"]
-    files = {"report": report, "model": store.root / trained.stage / trained.key}
+    files = {"report": str(report), "model": store.place(f"{trained.stage}/{trained.key}")}
     markdown = _file(store, done["report"], "report.md").read_text(encoding="utf-8")
     with attempt("the report"):
         create_markdown_artifact(markdown, key="evaluation", description="The report on the model")
@@ -67,7 +68,7 @@ def publish_report(store: Store, done: Done, report: Path) -> None:
 
 def _file(store: Store, manifests: Sequence[Manifest], name: str) -> Path:
     (manifest,) = manifests
-    return store.root / manifest.output(name).path
+    return store.file(manifest.output(name))
 
 
 @contextmanager
@@ -139,14 +140,14 @@ def _decimals(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.4f}"
 
 
-def file_links(files: Mapping[str, Path]) -> str:
-    """Return files and folders as Markdown: a link, and the path to copy.
+def file_links(files: Mapping[str, str]) -> str:
+    """Return files and folders as Markdown: a link, and the path or URL to copy.
 
     Browsers follow no ``file:`` link from a server's page.
     """
     lines = (
-        f"| [{name}]({path.resolve().as_uri()}) | `{path.resolve()}` |"
-        for name, path in files.items()
+        f"| [{name}]({place if is_url(place) else Path(place).as_uri()}) | `{place}` |"
+        for name, place in ((name, resolved(place)) for name, place in files.items())
     )
     where = f"On {socket.gethostname()}. Browsers open no file from this page: copy the path."
     return "\n".join(["| | path |", "|---|---|", *lines, "", where])

@@ -16,6 +16,7 @@ from sentiment.evaluation.promotion import Verdict, label_of
 from tasks.manifest import Manifest
 from tasks.registry.champion import read_registry
 from tasks.store import Store
+from tasks.store.place import is_url
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class RunResult(TypedDict):
     ``comparison`` has the model's figures and those of all that it has to beat, as the stage
     ``promote`` wrote them. ``promotion`` is the verdict on the model: ``champion`` is the path of
     the one in use after this run, ``compared_with`` the champion that the model met. ``warning``
-    says what the accuracy hides. ``model`` and ``report`` are paths.
+    says what the accuracy hides. ``model`` is a path or URL, ``report`` a path on this machine.
     """
 
     accuracy: float | None
@@ -89,7 +90,7 @@ def summarise(
         "comparison": decided.stats["comparison"] if decided else None,
         "promotion": _promotion(store, verdict, decided, champion) if verdict and decided else None,
         "warning": overlooked(figures["confusion"]) if evaluated else None,
-        "model": str(store.root / trained.stage / trained.key) if trained else None,
+        "model": store.place(f"{trained.stage}/{trained.key}") if trained else None,
         "report": str(report) if report.exists() else None,
         "stages": [asdict(result) for result in results],
     }
@@ -99,7 +100,7 @@ def _promotion(store: Store, verdict: Verdict, decided: Manifest, name: str) -> 
     champion = read_registry(store, name).champion
     return {
         **asdict(verdict),
-        "champion": str(store.root / champion.model) if champion else None,
+        "champion": store.place(champion.model) if champion else None,
         "compared_with": decided.stats["champion"],
     }
 
@@ -137,7 +138,7 @@ def result_table(result: RunResult, *, generated: bool) -> Table:
     table.add_row("stages", f"{ran} run, {cached} cached, {seconds:.1f} s")
     for name, path in (("model", result["model"]), ("report", result["report"])):
         if path:
-            table.add_row(name, shown_path(Path(path)))
+            table.add_row(name, path if is_url(path) else shown_path(Path(path)))
     return table
 
 

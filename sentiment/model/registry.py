@@ -4,11 +4,12 @@ A storage folder may have several champions, each with a name: one for each prod
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from sentiment.errors import ModelError, StorageError
-from sentiment.files import read_json
+from sentiment.files import parse_json
 from sentiment.model.bundle_files import SUMS, bundle_digest
 
 DEFAULT = "champion"  # the champion's name where none is given
@@ -35,8 +36,13 @@ def champion_file(name: str = DEFAULT) -> str:
 
 def champion_names(storage: Path) -> list[str]:
     """Return the names of the champions that there are."""
-    files = (storage / CHAMPION).parent.glob("*.json")
-    return sorted(path.stem for path in files if re.fullmatch(NAME, path.stem))
+    return names_in(path.name for path in (storage / CHAMPION).parent.glob("*.json"))
+
+
+def names_in(files: Iterable[str]) -> list[str]:
+    """Return the names of the champions whose files are among these."""
+    found = (name.removesuffix(".json") for name in files if name.endswith(".json"))
+    return sorted(name for name in found if re.fullmatch(NAME, name))
 
 
 def model_in_use(storage: Path, name: str = DEFAULT) -> Path:
@@ -105,19 +111,27 @@ def read_champions(storage: Path, name: str = DEFAULT) -> dict[str, Any] | None:
     """Return the content of a champion's file, or None if there has been no champion."""
     path = storage / champion_file(name)
     try:
-        content = read_json(path)
+        return parse_champions(path.read_bytes(), path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def parse_champions(text: bytes, path: Path | str) -> dict[str, Any]:
+    """Return the content of a champion's file, which is at ``path``."""
+    try:
+        content = parse_json(text)
         if content["format"] != CHAMPION_FORMAT:
             raise ValueError(
                 f"format {content['format']}, but this version reads {CHAMPION_FORMAT}"
             )
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise unreadable(path, error) from error
     return dict(content)
 
 
-def unreadable(path: Path, error: Exception) -> StorageError:
+def unreadable(path: Path | str, error: Exception) -> StorageError:
     """Return the error for a damaged champion file."""
     return StorageError(
         f"{path}: cannot be read ({error}). Restore a copy, or delete it: the next good run then "

@@ -1,14 +1,17 @@
 """The model registry: the champion (the model in use), who promoted it and why, and its history.
 
-``<root>/models/champion.json`` holds all of it and is replaced in one step. A champion with a name
-of its own has ``models/<name>.json`` beside it.
+``models/champion.json`` in the storage holds all of it and is replaced in one step, under a lock
+in a folder and only as it was read under a URL. A champion with a name of its own has
+``models/<name>.json`` beside it.
 """
 
 import getpass
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from sentiment.errors import ModelError
@@ -18,15 +21,17 @@ from sentiment.model.registry import (
     CHAMPION_FORMAT,
     DEFAULT,
     champion_file,
-    champion_names,
-    read_champions,
+    names_in,
+    parse_champions,
     unreadable,
 )
 from sentiment.settings import Settings
 from tasks.manifest import Manifest
-from tasks.store.atomic import write_atomically
+from tasks.store.objects import Seen
 from tasks.store.run_records import record_lock
 from tasks.store.store import Store
+
+MODELS = "models"  # folder of the champions' files
 
 
 class Measured(Settings):
@@ -61,10 +66,11 @@ class Entry(Settings):
 
 @dataclass(frozen=True)
 class Registry:
-    """All changes of the champion of this name, oldest first."""
+    """All changes of the champion of this name, oldest first, and the file as it was read."""
 
     entries: tuple[Entry, ...] = ()
     name: str = DEFAULT
+    seen: Seen | None = field(default=None, compare=False)
 
     @property
     def champion(self) -> Entry | None:
@@ -95,20 +101,25 @@ class Registry:
 
 def read_registries(store: Store) -> list[Registry]:
     """Read the registries of all champions that there are, in the order of their names."""
-    return [read_registry(store, name) for name in champion_names(store.root)]
+    return [read_registry(store, name) for name in names_in(store.names(MODELS))]
 
 
 def read_registry(store: Store, name: str = DEFAULT) -> Registry:
     """Read a champion's registry; raises StorageError if the file is damaged."""
-    content = read_champions(store.root, name)
-    if content is None:
+    path = champion_file(name)
+    try:
+        seen = store.get(path)
+    except OSError as error:
+        raise unreadable(store.place(path), error) from error
+    if seen is None:
         return Registry(name=name)
+    content = parse_champions(seen.content, store.place(path))
     try:
         entries = [Entry.model_validate(e) for e in [*content["earlier"], content["champion"]]]
-        registry = Registry(tuple(entries), name)
+        registry = Registry(tuple(entries), name, seen)
         registry.line()
     except (ValueError, TypeError, KeyError) as error:
-        raise unreadable(store.root / champion_file(name), error) from error
+        raise unreadable(store.place(path), error) from error
     return registry
 
 
@@ -145,7 +156,8 @@ def apply_verdict(
                 limits=PromoteConfig.model_validate(decided.config["promote"]),
                 met=met,
             )
-            _write(store, registry, entry)
+            if not _write(store, registry, entry):
+                return None
     return verdict
 
 
@@ -162,16 +174,16 @@ def promote_by_hand(
     store: Store, model: str, measured: Measured | None, *, who: str, why: str, name: str = DEFAULT
 ) -> Entry:
     """Make a model (its path under the root) a champion; raises ModelError if it cannot be."""
-    with record_lock(store):  # so that `gc` removes nothing
-        registry = read_registry(store, name)
-        bundle_of(store, model)
-        digest = check_bundle(store.root / model)
+
+    def appoint(registry: Registry) -> Entry:
+        digest = check_bundle(bundle_folder(store, model))
         if registry.champion is not None and registry.champion.digest == digest:
             raise ModelError(f"{model} is the champion already.")
-        entry = Entry(
+        return Entry(
             model=model, digest=digest, how="hand", who=who, why=why, when=_now(), measured=measured
         )
-        return _write(store, registry, entry)
+
+    return _change(store, name, appoint)
 
 
 def roll_back(store: Store, *, who: str, why: str, name: str = DEFAULT) -> Entry:
@@ -179,16 +191,15 @@ def roll_back(store: Store, *, who: str, why: str, name: str = DEFAULT) -> Entry
 
     Raises ModelError if there is no previous champion or its bundle is gone.
     """
-    with record_lock(store):
-        registry = read_registry(store, name)
+
+    def step_back(registry: Registry) -> Entry:
         line = registry.line()
         if len(line) < 2:
             raise ModelError(f"There is no earlier champion{of(name)} to roll back to.")
         before = line[-2]
-        bundle_of(store, before.model)
-        if check_bundle(store.root / before.model) != before.digest:
+        if check_bundle(bundle_folder(store, before.model)) != before.digest:
             raise ModelError(f"{before.model} is no longer the model that was champion.")
-        entry = Entry(
+        return Entry(
             model=before.model,
             digest=before.digest,
             how="rollback",
@@ -197,7 +208,18 @@ def roll_back(store: Store, *, who: str, why: str, name: str = DEFAULT) -> Entry
             when=_now(),
             measured=before.measured,
         )
-        return _write(store, registry, entry)
+
+    return _change(store, name, step_back)
+
+
+def _change(store: Store, name: str, decide: Callable[[Registry], Entry]) -> Entry:
+    """Add the entry that is decided on; decide again if others changed the champion meanwhile."""
+    while True:
+        with record_lock(store):  # so that `gc` removes nothing
+            registry = read_registry(store, name)
+            entry = decide(registry)
+            if _write(store, registry, entry):
+                return entry
 
 
 def measured_in(promotion: dict[str, Any]) -> Measured:
@@ -219,9 +241,15 @@ def bundle_of(store: Store, model: str) -> Manifest:
         return store.read(stage, key)
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"{store.root / model}: not a complete model bundle. `sentiment models list` shows "
+            f"{store.place(model)}: not a complete model bundle. `sentiment models list` shows "
             "the models, `sentiment models promote` makes one the champion."
         ) from error
+
+
+def bundle_folder(store: Store, model: str) -> Path:
+    """Return a model's folder on this machine; raises ModelError if the model is gone."""
+    store.bring(bundle_of(store, model).outputs, verify=True)
+    return store.root / model
 
 
 def digest_of(trained: Manifest) -> str:
@@ -242,16 +270,15 @@ def user() -> str:
         return str(os.getuid())
 
 
-def _write(store: Store, registry: Registry, entry: Entry) -> Entry:
+def _write(store: Store, registry: Registry, entry: Entry) -> bool:
+    """Add an entry to a champion's file; return whether it was still as it was read."""
     content = {
         "format": CHAMPION_FORMAT,
         "champion": entry.model_dump(mode="json"),
         "earlier": [each.model_dump(mode="json") for each in registry.entries],
     }
-    write_atomically(
-        store.root / champion_file(registry.name), json.dumps(content, indent=1) + "\n"
-    )
-    return entry
+    text = json.dumps(content, indent=1) + "\n"
+    return store.swap(champion_file(registry.name), text, registry.seen)
 
 
 def _now() -> str:

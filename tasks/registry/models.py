@@ -54,7 +54,7 @@ def list_models(store: Store) -> list[Model]:
     """Return all models, newest first."""
     registries = read_registries(store)
     ever = {entry.digest for registry in registries for entry in registry.entries}
-    latest = (store.root / LATEST).resolve()
+    latest = store.target(LATEST)
     measured = {
         promotion.stats["candidate"]["digest"]: measured_in(promotion.stats)
         for promotion in store.results("promote")
@@ -78,7 +78,7 @@ def list_models(store: Store) -> list[Model]:
                 champion=DEFAULT in champions,
                 champions=champions,
                 was=digest in ever,
-                latest=store.root / model == latest,
+                latest=model == latest,
                 origin=origins.get(trained.key, Origin()),
             )
         )
@@ -120,4 +120,4 @@ def find_model(store: Store, name: str) -> Model:
         return found[0]
     known = ", ".join(model.key for model in found or models) or "none yet"
     problem = f"matches {len(found)} models" if found else "matches no model"
-    raise ModelError(f"{name!r} {problem}. Models in {store.root / 'train'}: {known}.")
+    raise ModelError(f"{name!r} {problem}. Models in {store.place('train')}: {known}.")

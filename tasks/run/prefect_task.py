@@ -29,13 +29,13 @@ TRANSIENT = {
 
 
 class TaskInput:
-    """The input of a task: a request, and the run and storage it is computed for.
+    """The input of a task: a request, and the run and store it is computed for.
 
     Not a dataclass: Prefect and Dask search those for other tasks' results.
     """
 
-    def __init__(self, request: Request, root: Path, *, run: str, force: bool) -> None:
-        self.request, self.root, self.run, self.force = request, root, run, force
+    def __init__(self, request: Request, store: Store, *, run: str, force: bool) -> None:
+        self.request, self.store, self.run, self.force = request, store, run, force
 
 
 def cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -46,8 +46,8 @@ def cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     """
     work: TaskInput = parameters["work"]
     key = f"{work.request.stage.name}-{work.request.key}"
-    if Store(work.root).find(work.request).manifest is None:
-        (work.root / RECORDS / key).unlink(missing_ok=True)
+    if work.store.find(work.request).manifest is None:
+        (work.store.root / RECORDS / key).unlink(missing_ok=True)
     return key
 
 
@@ -57,14 +57,14 @@ def compute(work: TaskInput, listen: Progress = silent) -> str:
     ``listen`` also receives progress and can abort by raising.
     """
     end_with_parent()
-    file = ProgressFile(progress_path(work.root, work.run, work.request))
+    file = ProgressFile(progress_path(work.store.root, work.run, work.request))
 
     def progress(done: int, total: int | None = None, **figures: float) -> None:
         file(done, total, **figures)
         listen(done, total, **figures)
 
     build = partial(
-        Store(work.root).build, work.request, force=work.force, run=work.run, progress=progress
+        work.store.build, work.request, force=work.force, run=work.run, progress=progress
     )
     # Prefect marks a run as cancelled, not crashed, only while its own signal handler is in place.
     built = run_stoppable(build) if work.request.stage.resumable else build()
@@ -130,7 +130,7 @@ def run_requests(
     )
     names = [title or (f"{stage.name} {r.label}" if stage.mapped else stage.name) for r in requests]
     tasks = [base.with_options(task_run_name=name) for name in names]
-    inputs = [TaskInput(request, store.root, run=run, force=force) for request in requests]
+    inputs = [TaskInput(request, store, run=run, force=force) for request in requests]
     if stage.mapped:
         with runner:
             futures = [

@@ -12,6 +12,7 @@ from tasks.manifest import Manifest
 from tasks.run.config import PipelineConfig
 from tasks.sources import find_sources
 from tasks.store import Store
+from tasks.store.place import resolved
 
 Done: TypeAlias = Mapping[str, Sequence[Manifest]]  # the manifests of the stages before, by name
 
@@ -20,13 +21,14 @@ Done: TypeAlias = Mapping[str, Sequence[Manifest]]  # the manifests of the stage
 class RunSpec:
     """The configuration (and its preset's name), the data and the storage of a run.
 
-    Without a data folder the reviews are generated. ``overrides`` are those of ``--set``, which the
-    configuration holds already; only the commands that messages suggest repeat them.
+    ``data`` is a folder, a file or a URL. Without it the reviews are generated. ``overrides`` are
+    those of ``--set``, which the configuration holds already; only the commands that messages
+    suggest repeat them.
     """
 
     preset: str
     config: PipelineConfig
-    data: Path | None
+    data: str | Path | None
     store: Store
     overrides: Sequence[str] = ()
 
@@ -38,7 +40,7 @@ class RunSpec:
     @property
     def about(self) -> dict[str, Any]:
         """The preset and the data folder, which tell runs apart; for the run's record."""
-        return {"preset": self.preset, "data": str(self.data.resolve()) if self.data else None}
+        return {"preset": self.preset, "data": resolved(self.data) if self.data else None}
 
     @property
     def title(self) -> str:

@@ -18,7 +18,7 @@ def checked(inputs: Iterable[Artifact], root: Path) -> Iterator[None]:
     Their content is compared before the block. At its end they must be as they were then: others
     may write a review file, or replace a stored one, while it is read.
     """
-    files = {root / artifact.path: artifact for artifact in inputs}
+    files = {artifact.local(root): artifact for artifact in inputs}
     before = {}
     for path, artifact in files.items():
         before[path] = file_state(path)

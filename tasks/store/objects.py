@@ -72,11 +72,11 @@ class Objects:
             except FileNotFoundError:
                 return None
 
-    def size(self, path: str) -> int | None:
-        """Return an object's size in bytes, or None if it is not there."""
+    def look(self, path: str) -> Listed | None:
+        """Return what a list says of an object, or None if it is not there."""
         with self._explained(path):
             try:
-                return int(self._client.head(path)["size"])
+                return _listed(self._client.head(path))
             except FileNotFoundError:
                 return None
 
@@ -104,10 +104,10 @@ class Objects:
         return self._put_if(path, content, known)
 
     def _put_if(self, path: str, content: bytes, mode: Any) -> bool:
-        from obstore.exceptions import AlreadyExistsError, PreconditionError
+        from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
 
         with self._explained(path):
-            for _ in range(CONFLICTS):
+            for attempt in range(CONFLICTS):
                 try:
                     self._client.put(path, content, mode=mode)
                     return True
@@ -115,6 +115,10 @@ class Objects:
                     if mode == "create":
                         raise StorageError(f"{self.url}: {NO_BUCKET}") from error
                     return False
+                except GenericError:
+                    if attempt:
+                        raise
+                    # The client does not repeat this after a timeout. It may be done by now.
                 except (AlreadyExistsError, PreconditionError):
                     # Refused, or done by a first attempt whose answer was lost.
                     there = self.get(path)
@@ -142,13 +146,18 @@ class Objects:
         with self._explained(under):
             for batch in self._client.list(under or None):
                 for meta in batch:
-                    yield Listed(meta["path"], meta["size"], _tag(meta), meta["last_modified"])
+                    yield _listed(meta)
 
     def remove(self, paths: Iterable[str]) -> None:
         """Delete objects; what is not there is passed over."""
+        from obstore.exceptions import GenericError
+
         for path in paths:
             with self._explained(path), suppress(FileNotFoundError):
-                self._client.delete(path)
+                try:
+                    self._client.delete(path)
+                except GenericError:  # which the client does not repeat after a timeout
+                    self._client.delete(path)
 
     def probe(self) -> datetime:
         """Return the storage's time; raise StorageError unless it does what results rely on.
@@ -156,20 +165,20 @@ class Objects:
         It must write, read and delete, and refuse to create an object that is there or to replace
         one that has changed.
         """
-        path, content = f".probe-{uuid4().hex}", [uuid4().bytes for _ in range(4)]
+        path, content = f".probe/{uuid4().hex}", [uuid4().bytes for _ in range(4)]
         if not self.create(path, content[0]):
-            raise self._unfit("an object could not be created")
+            raise self.unfit("an object could not be created")
         try:
             seen = self.get(path)
             if seen is None or seen.content != content[0]:
-                raise self._unfit("an object was not there after it was written")
+                raise self.unfit("an object was not there after it was written")
             if self.create(path, content[1]):
-                raise self._unfit("it creates an object that is there (it ignores If-None-Match)")
+                raise self.unfit("it creates an object that is there (it ignores If-None-Match)")
             if not self.swap(path, content[2], seen.tag):
-                raise self._unfit("it refuses to replace an object that has not changed (If-Match)")
+                raise self.unfit("it refuses to replace an object that has not changed (If-Match)")
             if self.swap(path, content[3], seen.tag):
-                raise self._unfit("it replaces an object that has changed (it ignores If-Match)")
-            return next(listed.when for listed in self.list() if listed.path == path)
+                raise self.unfit("it replaces an object that has changed (it ignores If-Match)")
+            return next(listed.when for listed in self.list(".probe") if listed.path == path)
         finally:
             self.remove([path])
 
@@ -177,7 +186,8 @@ class Objects:
         """Return an object's URL."""
         return f"{self.url}/{path}" if path else self.url
 
-    def _unfit(self, why: str) -> StorageError:
+    def unfit(self, why: str) -> StorageError:
+        """Return the error for a storage that does not do what results rely on."""
         return StorageError(
             f"{self.url}: cannot be the storage: {why}. Use another object storage, or a shared "
             "disk: see docs/scale.md."
@@ -224,6 +234,10 @@ class Objects:
 def _tag(meta: Any) -> str:
     # Google's storage compares versions, the others the ETag.
     return f"{meta['e_tag']} {meta.get('version') or ''}".rstrip()
+
+
+def _listed(meta: Any) -> Listed:
+    return Listed(meta["path"], meta["size"], _tag(meta), meta["last_modified"])
 
 
 def _short(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -12,13 +13,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
-from sentiment.files import read_json
+from sentiment.errors import StorageError
+from sentiment.files import parse_json
 from tasks.manifest import Manifest
-from tasks.store.atomic import write_atomically, writing_to
+from tasks.store.atomic import writing_to
 from tasks.store.store import LOCKS, RUNS, Store
 
 LOCK = "run.lock"
 MOST_EARLIER = 20  # results that a stage is compared with
+ALIVE_EVERY = 600.0  # seconds after which a run writes its record again, under a URL
+ALIVE_FOR = 3600.0  # seconds that it counts as active without that
 
 
 class _Stage(BaseModel):
@@ -39,8 +43,9 @@ class _Record(BaseModel):
 class RunRecord:
     """The record of a run, ``<root>/runs/<run id>/run.json``, kept up to date while it is active.
 
-    The run holds a lock beside it, which the system frees if the run is killed. Where the store is
-    not writable there is no record: nothing else can remove what the run uses.
+    The run holds a lock beside it, which the system frees if the run is killed. Under a URL the
+    record is written again and again instead, and its time says that the run is active. Where the
+    store is not writable there is no record: nothing else can remove what the run uses.
     """
 
     def __init__(self, store: Store, run_id: str, **about: Any) -> None:
@@ -57,12 +62,16 @@ class RunRecord:
             "stages": {},
         }
         self._lock = FileLock(self._path.with_name(LOCK), thread_local=False)
+        self._ended = threading.Event()
+        self._writing = threading.Lock()
         if not store.writable:
             return
         with writing_to(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         self._write()
+        if store.objects is not None:
+            threading.Thread(target=self._stay_alive, daemon=True).start()
 
     def stage(self, name: str, results: Mapping[str, str], **about: Any) -> None:
         """Note the results (keys by label) that a stage is about to use or compute.
@@ -80,6 +89,7 @@ class RunRecord:
 
     def finish(self, state: str) -> None:
         """Note how the run ended, and release its results."""
+        self._ended.set()
         self._content |= {"state": state, "finished": _now()}
         try:
             self._write()
@@ -88,7 +98,14 @@ class RunRecord:
 
     def _write(self) -> None:
         if self._store.writable:
-            write_atomically(self._path, json.dumps(self._content, indent=1))
+            with self._writing:
+                path = f"{RUNS}/{self.run_id}/run.json"
+                self._store.put(path, json.dumps(self._content, indent=1))
+
+    def _stay_alive(self) -> None:
+        while not self._ended.wait(ALIVE_EVERY):
+            with suppress(StorageError, RuntimeError):  # the run itself tells; it writes it now
+                self._write()
 
 
 def is_active(store: Store, run: Mapping[str, Any]) -> bool:
@@ -109,11 +126,11 @@ def is_held(lock: Path) -> bool:
 
 def read_runs(store: Store) -> Iterator[dict[str, Any]]:
     """Yield the records of all runs, newest first; unreadable ones are skipped."""
-    for path in sorted((store.root / RUNS).glob("*/run.json"), reverse=True):
+    for seen in store.newest(RUNS, "run.json"):
         try:
-            content = read_json(path)
+            content = parse_json(seen.content)
             _Record.model_validate(content, strict=True)
-        except (OSError, ValueError):
+        except ValueError:
             continue
         yield content
 
@@ -166,10 +183,8 @@ def earlier_results(
             continue
         if len(found) == MOST_EARLIER:
             break
-        manifests = {}
-        for label, key in results.items():
-            with suppress(OSError, ValueError):
-                manifests[label] = store.read(stage, key)
+        known = store.read_all(stage, set(results.values()))
+        manifests = {label: known[key] for label, key in results.items() if key in known}
         if manifests:
             found[same] = Earlier(manifests, strange)
     return list(found.values())

@@ -4,6 +4,9 @@
 folder beside it, which is renamed into place under a lock that dies with its owner. By then all of
 it is on the disk. A manifest counts only in the folder, and with the content, that it was written
 for.
+
+A store at a URL computes in a folder of this machine in the same way, its cache, and publishes each
+result. The manifest under the URL then decides what there is.
 """
 
 import os
@@ -11,6 +14,7 @@ import shutil
 import sys
 import time
 import uuid
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,13 +30,14 @@ from sentiment.files import digest_file, flush
 from sentiment.progress import Progress, silent
 from tasks.manifest import Artifact, Manifest
 from tasks.stage import FORCED, Request
-from tasks.store.atomic import READ_ONLY, computing_in, writing_to
+from tasks.store.atomic import READ_ONLY, computing_in, point_to, write_atomically, writing_to
 from tasks.store.inputs import checked
 from tasks.store.machine import describe_machine
+from tasks.store.objects import Objects, Seen
+from tasks.store.place import cache_folder, is_url, resolved
+from tasks.store.remote import MANIFEST, MARKER, at_once, bring, damage, mark, paths_of, publish
 
-MANIFEST = "manifest.json"
 LOCKS, FAILED, RUNS = "locks", "failed", "runs"
-MARKER = ".sentiment-storage"  # an empty file in the root
 DISCARDED = "discarded"  # a result that a new one is replacing
 VERSIONS = ("torch", "numpy", "pyarrow", "nltk", "prefect")
 
@@ -54,11 +59,29 @@ class Built:
 
 
 class Store:
-    """The results under one storage root."""
+    """The results under one storage root.
 
-    def __init__(self, root: Path) -> None:
+    ``objects`` are those under the store's URL, for which ``root`` is the cache; None of a folder.
+    """
+
+    def __init__(self, root: Path, objects: Objects | None = None) -> None:
         self.root = root.resolve()
+        self.objects = objects
         self.writable = True
+
+    @classmethod
+    def at(cls, place: str | Path) -> "Store":
+        """Return the store at a folder or URL; raises ConfigError for a URL of no known kind."""
+        if not is_url(place):
+            return cls(Path(place))
+        url = resolved(place)
+        return cls(cache_folder(url), Objects(url))
+
+    def place(self, path: str = "") -> str:
+        """Return where the store, or something in it, is: a full path or a URL."""
+        if self.objects is not None:
+            return self.objects.place(path)
+        return str(self.root / path)
 
     def prepare(self) -> None:
         """Create the root and mark it as a store; raises StorageError if it cannot be written."""
@@ -68,6 +91,8 @@ class Store:
             probe.touch()
             probe.unlink()
             (self.root / MARKER).touch()
+        if self.objects is not None:
+            mark(self.objects)
 
     def open(self) -> None:
         """Prepare the store; only note that it is not ``writable`` if it can still be read."""
@@ -76,17 +101,82 @@ class Store:
         except StorageError as error:
             if getattr(error.__cause__, "errno", None) not in READ_ONLY:
                 raise
-            if not (self.root / MARKER).is_file():
+            if not self._is_marked():
                 raise
             self.writable = False
 
     def check(self) -> None:
         """Raise StorageError unless the root is a store, that is, a run has used it."""
-        if not (self.root / MARKER).is_file():
+        if not self._is_marked():
             raise StorageError(
-                f"{self.root}: not a storage folder, since no run has used it: it has no {MARKER}. "
-                "Name the storage folder with --storage or SENTIMENT_STORAGE."
+                f"{self.place()}: not a storage folder, since no run has used it: it has no "
+                f"{MARKER}. Name the storage folder with --storage or SENTIMENT_STORAGE."
             )
+
+    def _is_marked(self) -> bool:
+        if self.objects is not None:
+            return self.objects.look(MARKER) is not None
+        return (self.root / MARKER).is_file()
+
+    def get(self, path: str) -> Seen | None:
+        """Return the present content of a small file, such as a champion's, or None."""
+        if self.objects is not None:
+            return self.objects.get(path)
+        try:
+            return Seen((self.root / path).read_bytes(), "")
+        except FileNotFoundError:
+            return None
+
+    def point(self, name: str, target: str) -> None:
+        """Note which result a name such as ``models/latest`` is for; a link in a folder."""
+        point_to(self.root, name, target)
+        if self.objects is not None:
+            self.objects.put(name, target.encode())
+
+    def target(self, name: str) -> str | None:
+        """Return the result that a name is for, or None."""
+        if self.objects is not None:
+            seen = self.objects.get(name)
+            return seen and seen.content.decode()
+        path = self.root / name
+        return f"{path.resolve().parent.name}/{path.resolve().name}" if path.is_symlink() else None
+
+    def put(self, path: str, text: str) -> None:
+        """Write a small file, or replace it in one step; raises StorageError."""
+        write_atomically(self.root / path, text)
+        if self.objects is not None:
+            self.objects.put(path, text.encode())
+
+    def swap(self, path: str, text: str, seen: Seen | None) -> bool:
+        """Replace a small file that is still as ``seen``; return whether it was.
+
+        In a folder the caller has held ``record_lock`` since then, so that it is.
+        """
+        if self.objects is not None:
+            return self.objects.swap(path, text.encode(), seen and seen.tag)
+        write_atomically(self.root / path, text)
+        return True
+
+    def newest(self, folder: str, name: str) -> Iterator[Seen]:
+        """Yield the content of the files ``<folder>/*/<name>``, the last in order first."""
+        if self.objects is not None:
+            paths = paths_of(self.objects, folder, name)
+        else:
+            found = (self.root / folder).glob(f"*/{name}")
+            paths = sorted(path.relative_to(self.root).as_posix() for path in found)
+
+        def read(path: str) -> Seen | None:
+            with suppress(OSError):
+                return self.get(path)
+            return None
+
+        yield from (seen for seen in self._each(read, paths[::-1]) if seen is not None)
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder, in order."""
+        if self.objects is not None:
+            return [listed.path.rpartition("/")[2] for listed in self.objects.list(folder)]
+        return sorted(path.name for path in (self.root / folder).glob("*"))
 
     def folder(self, request: Request) -> Path:
         return self.root / request.stage.name / request.key
@@ -97,7 +187,10 @@ class Store:
         Raises FileNotFoundError if there is none, ValueError if it is not as it was written, or was
         written for another result.
         """
-        manifest = Manifest.from_json((self.root / stage / key / MANIFEST).read_bytes())
+        seen = self.get(f"{stage}/{key}/{MANIFEST}")
+        if seen is None:
+            raise FileNotFoundError(f"{stage}/{key}")
+        manifest = Manifest.from_json(seen.content)
         own = f"{manifest.stage}/{manifest.key}"
         if own != f"{stage}/{key}":
             raise ValueError(f"it belongs to {own}")
@@ -107,33 +200,60 @@ class Store:
 
     def results(self, stage: str) -> list[Manifest]:
         """Return the manifests of a stage's results, oldest first; unreadable ones are skipped."""
-        found = []
-        for path in (self.root / stage).glob(f"*/{MANIFEST}"):
-            with suppress(OSError, ValueError):
-                found.append(self.read(stage, path.parent.name))
+        if self.objects is not None:
+            keys = [path.split("/")[1] for path in paths_of(self.objects, stage, MANIFEST)]
+        else:
+            keys = [path.parent.name for path in (self.root / stage).glob(f"*/{MANIFEST}")]
+        found = self.read_all(stage, keys).values()
         return sorted(found, key=lambda manifest: (manifest.created, manifest.key))
+
+    def read_all(self, stage: str, keys: Collection[str]) -> dict[str, Manifest]:
+        """Return the manifests of results that can be read, by their keys."""
+
+        def read(key: str) -> Manifest | None:
+            with suppress(OSError, ValueError):
+                return self.read(stage, key)
+            return None
+
+        found = zip(keys, self._each(read, keys), strict=True)
+        return {key: manifest for key, manifest in found if manifest is not None}
+
+    def has_run(self, stage: str) -> bool:
+        """Return whether there has been a result of a stage."""
+        if self.objects is not None:
+            return any(True for _ in self.objects.list(stage))
+        return (self.root / stage).is_dir()
+
+    def _each(self, function: Any, items: Iterable[Any]) -> Iterable[Any]:
+        return map(function, items) if self.objects is None else at_once(function, items)
+
+    def find_all(self, requests: Sequence[Request], *, verify: bool = False) -> list[Lookup]:
+        """Look up several results."""
+        return [*self._each(lambda request: self.find(request, verify=verify), requests)]
 
     def find(self, request: Request, *, verify: bool = False) -> Lookup:
         """Look up a result: usable if its manifest is there and its files match it.
 
         Sizes and modification times are compared. The content is read where a time differs, or
-        always with ``verify``.
+        always with ``verify``. Under a URL files are looked at with ``verify`` only: a manifest was
+        written after them.
         """
         path = self.folder(request) / MANIFEST
         try:
             manifest = self.read(request.stage.name, request.key)
         except FileNotFoundError:
-            incomplete = self.folder(request).exists()
+            incomplete = self.objects is None and self.folder(request).exists()
             return Lookup(None, f"{self._short(path)} is missing" if incomplete else None)
         except (OSError, ValueError) as error:
             return Lookup(None, f"{self._short(path)} is damaged ({error})")
         for artifact in manifest.outputs:
-            damage = self._damage(artifact, verify)
-            if damage:
-                return Lookup(None, damage)
+            if found := self._damage(artifact, verify):
+                return Lookup(None, found)
         return Lookup(manifest)
 
     def _damage(self, artifact: Artifact, verify: bool) -> str | None:
+        if self.objects is not None:
+            return damage(self.objects, artifact) if verify else None
         path = self.root / artifact.path
         try:
             stat = path.stat()
@@ -153,8 +273,26 @@ class Store:
         """Delete a damaged result so that it is never a cache hit."""
         folder = self.folder(request)
         with writing_to(self.root), self._lock(request):
-            if folder.exists() and self.find(request, verify=verify).manifest is None:
+            if self.find(request, verify=verify).manifest is not None:
+                return
+            if self.objects is not None:  # without it the files count for nothing
+                self.objects.remove([f"{request.stage.name}/{request.key}/{MANIFEST}"])
+            elif folder.exists():
                 shutil.rmtree(folder)
+
+    def bring(self, artifacts: Iterable[Artifact], *, verify: bool = False) -> None:
+        """Fetch to this machine what is under a URL, unless it is here.
+
+        Raises StorageError or DataError. ``verify`` reads the files that are here.
+        """
+        wanted = [a for a in artifacts if a.is_url or (self.objects is not None and a.stage)]
+        for _ in at_once(lambda a: bring(self.objects, self.root, a, verify=verify), wanted):
+            pass
+
+    def file(self, artifact: Artifact) -> Path:
+        """Return a file that can be read on this machine."""
+        self.bring([artifact])
+        return artifact.local(self.root)
 
     def build(
         self,
@@ -180,14 +318,30 @@ class Store:
                 return Built(found.manifest, computed=False)
             for leftover in folder.parent.glob(f".{request.key}-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
+            manifest = None if force else self._unpublished(request)
+            if manifest is not None:
+                return Built(self._publish(manifest, found), computed=False)
+            self.bring(request.artifacts, verify=True)
             checkpoints = request.checkpoints(self.root)
             if force and request.stage.resumable and not (checkpoints / FORCED).exists():
                 shutil.rmtree(checkpoints, ignore_errors=True)
                 checkpoints.mkdir(parents=True)
                 (checkpoints / FORCED).touch()
             manifest = self._compute(request, folder, run, progress)
+            manifest = self._publish(manifest, found, replace=force)
             shutil.rmtree(checkpoints, ignore_errors=True)
             return Built(manifest, computed=True)
+
+    def _unpublished(self, request: Request) -> Manifest | None:
+        """Return a result in the cache that is not under the URL: of a run that was killed."""
+        if self.objects is None:
+            return None
+        return Store(self.root).find(request, verify=True).manifest
+
+    def _publish(self, manifest: Manifest, found: Lookup, *, replace: bool = False) -> Manifest:
+        if self.objects is None:
+            return manifest
+        return publish(self.objects, self.root, manifest, replace=replace or bool(found.damage))
 
     def _lock(self, request: Request) -> FileLock:
         # The system frees the lock when its owner dies, for whatever reason.

@@ -270,7 +270,7 @@ def test_a_plan_writes_the_request_for_training_once_its_inputs_are_there(folder
     assert command[:4] == ["torchrun", "--standalone", "--nproc-per-node", "3"]
     asked = typer.main.get_command(app).commands["train-request"]  # type: ignore[attr-defined]
     given = asked.make_context("train-request", command[7:]).params
-    assert (given["file"], given["storage"]) == (file, spec.store.root)
+    assert (given["file"], given["storage"]) == (file, spec.store.place())
     assert read_request(file).settings["train"] == spec.config.train
     assert not (spec.store.root / "train" / read_request(file).key).exists()
     file.unlink()

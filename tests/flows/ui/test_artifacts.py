@@ -315,7 +315,10 @@ def test_an_undefined_metric_is_shown_as_such() -> None:
 
 
 def test_links_survive_odd_paths(tmp_path: Path) -> None:
-    markdown = file_links({"report": tmp_path / "a b" / "report.html"})
+    markdown = file_links(
+        {"report": str(tmp_path / "a b" / "report.html"), "model": "s3://bucket/train/a"}
+    )
+    assert "[model](s3://bucket/train/a)" in markdown
     assert "a%20b/report.html)" in markdown
     assert f"`{tmp_path}/a b/report.html`" in markdown
     assert f"\n\nOn {socket.gethostname()}. Browsers open no file" in markdown

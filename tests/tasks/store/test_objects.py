@@ -43,11 +43,12 @@ def sha256(content: bytes) -> str:
 
 def test_what_was_put_is_got(objects: Objects, tmp_path: Path) -> None:
     assert objects.get("a/b.txt") is None
-    assert objects.size("a/b.txt") is None
+    assert objects.look("a/b.txt") is None
     objects.put("a/b.txt", b"calm")
     seen = objects.get("a/b.txt")
     assert seen is not None and seen.content == b"calm"
-    assert objects.size("a/b.txt") == 4
+    assert [objects.look("a/b.txt")] == [*objects.list()]
+    assert objects.look("a/b.txt").size == 4  # type: ignore[union-attr]
     assert objects.fetch("a/b.txt", tmp_path / "b") == sha256(b"calm")
     assert (tmp_path / "b").read_bytes() == b"calm"
     objects.put("a/b.txt", b"wild")
