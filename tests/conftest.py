@@ -50,10 +50,13 @@ def make_spec(tmp_path: Path) -> Callable[..., RunSpec]:
     """Return a function that makes a spec on a storage folder of its own."""
 
     def make(
-        data: Path | None, *overrides: str, storage: Path | None = None, preset: str = "sample"
+        data: str | Path | None,
+        *overrides: str,
+        storage: str | Path | None = None,
+        preset: str = "sample",
     ) -> RunSpec:
         config = load_config(preset, [*TINY, *overrides])
-        return RunSpec(preset, config, data, Store(storage or tmp_path / "storage"))
+        return RunSpec(preset, config, data, Store.at(storage or tmp_path / "storage"))
 
     return make
 
@@ -81,3 +84,12 @@ def s3() -> Iterator[str]:
 def url(s3: str) -> str:
     """A URL of the S3 server under which there is nothing yet."""
     return f"s3://{BUCKET}/{uuid4().hex}/storage"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A storage with nothing in it: a folder, then a URL."""
+    if request.param == "folder":
+        return str(tmp_path / "storage")
+    url: str = request.getfixturevalue("url")
+    return url

@@ -20,10 +20,12 @@ from flows.ui.reporters import LineReporter, chosen
 from sentiment.errors import ConfigError, GateError, StageError, StorageError
 from tasks.run.spec import RunSpec
 from tasks.store import Store
+from tasks.store.place import is_url
 from tasks.store.run_records import read_runs
 from tests.support.readonly import read_only
 from tests.support.reviews import good_lines, write_bz2, write_small_data
 from tests.support.runs import TINY, ran
+from tests.support.s3 import upload
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -33,8 +35,15 @@ Result = dict[str, Any]
 Run = Callable[..., Result]
 
 
+# The tests with this mark run on a folder, and on S3 as a machine whose cache is empty.
+anywhere = pytest.mark.parametrize("storage", ["folder", "s3"], indirect=True)
+
+
 @pytest.fixture
-def storage(tmp_path: Path) -> Path:
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str | Path:
+    if getattr(request, "param", "folder") == "s3":
+        url: str = request.getfixturevalue("url")
+        return url
     return tmp_path / "storage"
 
 
@@ -55,19 +64,22 @@ def first_run(
 
 
 @pytest.fixture
-def first(first_run: tuple[dict[str, Any], Path], storage: Path) -> dict[str, Any]:
+def first(first_run: tuple[dict[str, Any], Path], storage: str | Path) -> dict[str, Any]:
     """Begin with the storage that a first run left; return that run's result."""
     result, left = first_run
-    shutil.copytree(left, storage, symlinks=True)
+    if is_url(storage):
+        upload(Store(left), str(storage))
+    else:
+        shutil.copytree(left, storage, symlinks=True)
     return result
 
 
 @pytest.fixture
-def run(data: Path, storage: Path) -> Run:
+def run(data: Path, storage: str | Path) -> Run:
     """Return a function that runs the pipeline, or another flow, on the small data."""
 
     def run(
-        *overrides: str, flow: Any = pipeline, storage: Path = storage, **options: Any
+        *overrides: str, flow: Any = pipeline, storage: str | Path = storage, **options: Any
     ) -> dict[str, Any]:
         result: dict[str, Any] = flow(
             preset="sample",
@@ -121,6 +133,20 @@ def test_nothing_changed(run: Run, first: Result) -> None:
     assert set(states) == {"Cached"}
 
 
+@pytest.mark.parametrize("storage", ["s3"], indirect=True)
+def test_on_another_machine_nothing_changed(run: Run, first: Result, storage: str) -> None:
+    """All that it knows of the first machine is under the URL. The model is at the URL, too."""
+    second = run()
+    assert ran(second) == []
+    assert digests(second) == digests(first)
+    assert second["model"] == f"{storage}/train/{Path(first['model']).name}"
+    assert second["promotion"]["champion"] == second["model"]
+    third = run("train.epochs=2")
+    assert ran(third) == ["train", "evaluate", "promote", "report"]
+    assert reason(third, "train") == "config train.epochs 1 -> 2"
+    assert run(verify=True)["stages"][0]["state"] == "cached"
+
+
 def wait_for_states(tries: int = 40) -> list[str]:
     """Return the task states once the server has taken in all events of the run."""
     import time
@@ -171,6 +197,7 @@ def test_a_changed_setting(
         assert reason(after, stages[0]) == named
 
 
+@anywhere
 def test_a_setting_that_changes_no_byte_stops_early(run: Run, first: Result) -> None:
     # No review holds a URL, so both rules yield the same tokens, and the vocabulary stays.
     after = run("tokenize.urls=keep", until="tensors")
@@ -189,6 +216,7 @@ def test_a_line_more_redoes_the_last_shard_only(
     assert len({path.name for path in (storage / "tokenize").iterdir()} - before) == 1
 
 
+@anywhere
 def test_a_new_file_leaves_the_others_alone(run: Run, first: Result, data: Path) -> None:
     write_bz2(data / "train-2.ft.txt.bz2", good_lines(30, start=500))
     after = run(until="tokenize")
@@ -196,6 +224,7 @@ def test_a_new_file_leaves_the_others_alone(run: Run, first: Result, data: Path)
     assert reason(after, "tokenize") == "2 of 7 shards: first run"
 
 
+@anywhere
 def test_the_same_reviews_packed_anew_stop_after_ingest(
     run: Run, first: Result, data: Path
 ) -> None:
@@ -263,6 +292,7 @@ def test_verify_finds_a_flip_that_kept_its_time(run: Run, first: Result, storage
     assert digests(run(verify=True)) == digests(first)
 
 
+@anywhere
 def test_another_nltk(run: Run, first: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     version = importlib.metadata.version
     monkeypatch.setattr(
@@ -312,6 +342,7 @@ def test_results_do_not_depend_on_dask(run: Run, first: Result, tmp_path: Path) 
     assert digests(result).items() <= digests(first).items()
 
 
+@anywhere
 def test_forced_stages_run_again_and_nothing_after(run: Run, first: Result) -> None:
     after = run(force=["tokenize"])
     assert ran(after) == ["tokenize"]
@@ -330,6 +361,7 @@ def test_a_gate_fails_a_run_after_its_report(run: Run, first: Result, storage: P
     assert "evaluate" not in next(read_runs(Store(storage)))["stages"]
 
 
+@anywhere
 def test_until_stops_early(run: Run) -> None:
     result = run(until="vocabulary")
     assert ran(result) == ["ingest", "tokenize", "vocabulary"]
@@ -337,12 +369,14 @@ def test_until_stops_early(run: Run) -> None:
     assert result["vocabulary_size"] > 2
 
 
+@anywhere
 def test_a_stage_alone_takes_its_inputs_from_the_cache(run: Run, first: Result) -> None:
     result = run("evaluate.threshold=0.7", start="evaluate", until="evaluate")
     assert ran(result) == ["evaluate"]
     assert [s["state"] for s in result["stages"]] == ["cached"] * 5 + ["completed"]
 
 
+@anywhere
 def test_a_stage_alone_says_what_to_run_first(run: Run) -> None:
     with pytest.raises(StageError, match=r"stage ingest is not cached.*--from ingest"):
         run(start="vocabulary", until="vocabulary")
@@ -369,12 +403,12 @@ def test_wrong_stage_names_are_refused(run: Run, options: dict[str, Any]) -> Non
 
 
 @pytest.fixture
-def plan(data: Path, storage: Path) -> Callable[..., dict[str, tuple[str, str]]]:
+def plan(data: Path, storage: str | Path) -> Callable[..., dict[str, tuple[str, str]]]:
     """Return a function that plans instead of running."""
 
     def plan(*overrides: str, **selection: Any) -> dict[str, tuple[str, str]]:
         spec = RunSpec(
-            "sample", load_config("sample", [*OVERRIDES, *overrides]), data, Store(storage)
+            "sample", load_config("sample", [*OVERRIDES, *overrides]), data, Store.at(storage)
         )
         return {
             p.stage: (p.state, p.reason) for p in look_ahead(spec, Selection(**selection)).stages
@@ -386,11 +420,13 @@ def plan(data: Path, storage: Path) -> Callable[..., dict[str, tuple[str, str]]]
 Plan = Callable[..., dict[str, tuple[str, str]]]
 
 
+@anywhere
 def test_plan_of_a_first_run(plan: Plan) -> None:
     assert plan() == dict.fromkeys(STAGE_NAMES, ("run", "first run"))
     assert list(plan(until="tokenize")) == ["ingest", "tokenize"]
 
 
+@anywhere
 def test_plan_says_what_depends_on_what(run: Run, first: Result, plan: Plan) -> None:
     assert {state for state, _ in plan().values()} == {"cached"}
     planned = plan("tokenize.lowercase=false")
@@ -404,6 +440,7 @@ def test_plan_says_what_depends_on_what(run: Run, first: Result, plan: Plan) -> 
     assert plan(force=frozenset({"train"}))["train"] == ("run", "forced")
 
 
+@anywhere
 def test_a_plan_is_what_a_run_then_does(run: Run, first: Result, plan: Plan, data: Path) -> None:
     write_bz2(data / "train-2.ft.txt.bz2", good_lines(30, start=500))
     planned = plan("vocabulary.min_count=1")

@@ -11,6 +11,8 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import sleep
 
+from tasks.store import Store
+from tasks.store.remote import publish
 from tests.support.servers import end, free_port, wait_for
 
 BUCKET = "tests"
@@ -48,6 +50,21 @@ def environment(address: str) -> dict[str, str]:
         "AWS_REGION": "us-east-1",
         "no_proxy": "*",
     }
+
+
+def upload(store: Store, url: str) -> None:
+    """Put what a store in a folder holds under a URL, as runs there would have."""
+    there = Store.at(url)
+    there.prepare()
+    assert there.objects is not None
+    for stage in sorted(path.name for path in store.root.iterdir() if path.is_dir()):
+        for manifest in store.results(stage):
+            publish(there.objects, store.root, manifest)
+    for pattern in ("runs/*/run.json", "models/*.json", "train/*/README.md"):
+        for path in store.root.glob(pattern):
+            there.objects.put(path.relative_to(store.root).as_posix(), path)
+    if latest := store.target("models/latest"):
+        there.objects.put("models/latest", latest.encode())
 
 
 Fault = Callable[[int, str, str], str | None]

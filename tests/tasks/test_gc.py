@@ -2,7 +2,10 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -10,14 +13,27 @@ import pytest
 from filelock import FileLock
 
 from sentiment.errors import StorageError
+from tasks.gc import collect
 from tasks.registry.champion import promote_by_hand
 from tasks.run.spec import RunSpec
 from tasks.store import Store
 from tasks.store.atomic import point_to
-from tasks.store.run_records import RunRecord, new_run_id, read_runs
+from tasks.store.objects import Objects
+from tasks.store.run_records import ALIVE_FOR, RunRecord, new_run_id, read_runs
 from tests.support.runs import collect_garbage, run_plainly
 
 MakeSpec = Callable[..., RunSpec]
+
+
+@pytest.fixture
+def make_spec(make_spec: MakeSpec, place: str) -> MakeSpec:
+    """Specs on a folder, then on S3."""
+    return partial(make_spec, storage=place)
+
+
+# What is about locks, links and folders, and about their absence.
+in_folder = pytest.mark.parametrize("place", ["folder"], indirect=True)
+under_url = pytest.mark.parametrize("place", ["s3"], indirect=True)
 
 
 def record(spec: RunSpec, *, until: str, state: str | None = "completed") -> RunRecord:
@@ -35,7 +51,14 @@ def record(spec: RunSpec, *, until: str, state: str | None = "completed") -> Run
 
 def results(store: Store) -> set[str]:
     stages = ("ingest", "tokenize", "vocabulary", "tensors", "train")
+    if store.objects is not None:
+        paths = [listed.path.split("/") for stage in stages for listed in store.objects.list(stage)]
+        return {f"{stage}/{key}" for stage, key, *_ in paths}
     return {f"{p.parent.name}/{p.name}" for stage in stages for p in store.root.glob(f"{stage}/*")}
+
+
+def runs(store: Store) -> list[str]:
+    return [run["run"] for run in read_runs(store)]
 
 
 def test_results_of_the_last_runs_stay(make_spec: MakeSpec, data: Path) -> None:
@@ -76,6 +99,7 @@ def _killed(root: Path, stages: dict[str, dict[str, str]]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@in_folder
 def test_a_run_that_was_killed_counts_as_one_that_failed(make_spec: MakeSpec, data: Path) -> None:
     spec = make_spec(data)
     done = run_plainly(spec, until="tokenize")
@@ -89,7 +113,7 @@ def test_a_run_that_was_killed_counts_as_one_that_failed(make_spec: MakeSpec, da
     record(make_spec(data, "ingest.shard_size=7"), until="tokenize")
     collect_garbage(spec.store)
     assert not results(spec.store) & before
-    assert len(list((spec.store.root / "runs").iterdir())) == 1
+    assert len(runs(spec.store)) == 1
 
 
 def test_a_run_that_used_nothing_pushes_nothing_out(make_spec: MakeSpec, data: Path) -> None:
@@ -106,17 +130,18 @@ def test_a_run_that_used_nothing_pushes_nothing_out(make_spec: MakeSpec, data: P
 def test_a_model_in_use_stays(make_spec: MakeSpec, data: Path, named: str) -> None:
     spec = make_spec(data)
     record(spec, until="train")
-    (model,) = (spec.store.root / "train").iterdir()
+    (model,) = (name for name in results(spec.store) if name.startswith("train/"))
     if named == "link":
-        point_to(spec.store.root, "models/latest", f"train/{model.name}")
+        spec.store.point("models/latest", model)
     else:
-        promote_by_hand(spec.store, f"train/{model.name}", None, who="Ada", why="", name=named)
+        promote_by_hand(spec.store, model, None, who="Ada", why="", name=named)
     record(make_spec(data, "tokenize.urls=keep"), until="tokenize")
     collect_garbage(spec.store)
-    assert model.is_dir()
-    assert not list((spec.store.root / "tensors").iterdir())
+    assert model in results(spec.store)
+    assert not any(name.startswith("tensors/") for name in results(spec.store))
 
 
+@in_folder
 def test_a_link_left_half_way_keeps_no_model(make_spec: MakeSpec, data: Path) -> None:
     spec = make_spec(data)
     record(spec, until="train")
@@ -127,6 +152,7 @@ def test_a_link_left_half_way_keeps_no_model(make_spec: MakeSpec, data: Path) ->
     assert not model.exists()
 
 
+@in_folder
 def test_a_result_in_use_survives_a_rebuild_that_was_killed(
     make_spec: MakeSpec, data: Path
 ) -> None:
@@ -141,6 +167,7 @@ def test_a_result_in_use_survives_a_rebuild_that_was_killed(
     assert result.is_dir() and not discarded.exists()
 
 
+@in_folder
 def test_records_and_locks_go_with_their_result(make_spec: MakeSpec, data: Path) -> None:
     spec = make_spec(data)
     run = record(spec, until="ingest")
@@ -155,6 +182,7 @@ def test_records_and_locks_go_with_their_result(make_spec: MakeSpec, data: Path)
     assert not (root / "runs" / run.run_id).exists()
 
 
+@in_folder
 def test_unfinished_work_goes_unless_someone_is_at_it(make_spec: MakeSpec, data: Path) -> None:
     spec = make_spec(data)
     record(spec, until="ingest")
@@ -167,6 +195,7 @@ def test_unfinished_work_goes_unless_someone_is_at_it(make_spec: MakeSpec, data:
     assert (left.exists(), busy.exists()) == (False, True)
 
 
+@in_folder
 def test_a_request_stays_while_a_run_or_its_training_needs_it(
     make_spec: MakeSpec, data: Path
 ) -> None:
@@ -205,6 +234,7 @@ FOREIGN = (
 )  # fmt: skip
 
 
+@in_folder
 def test_what_the_store_did_not_make_stays(make_spec: MakeSpec, data: Path) -> None:
     """A storage folder may be a checkout or a home folder."""
     spec = make_spec(data)
@@ -274,6 +304,7 @@ def test_a_run_dated_in_the_future_pushes_nothing_out(
     assert results(spec.store) > before
 
 
+@in_folder
 def test_a_run_that_has_just_started_stays(make_spec: MakeSpec, data: Path) -> None:
     """Its folder and lock are there before its record is."""
     spec = make_spec(data)
@@ -285,3 +316,110 @@ def test_a_run_that_has_just_started_stays(make_spec: MakeSpec, data: Path) -> N
         assert folder.is_dir()
     collect_garbage(spec.store)
     assert not folder.exists()
+
+
+def paths(store: Store) -> set[str]:
+    assert store.objects is not None
+    return {listed.path for listed in store.objects.list()}
+
+
+@under_url
+def test_what_is_young_stays_under_a_url(make_spec: MakeSpec, data: Path) -> None:
+    """Without locks age alone says that nobody is at something."""
+    spec = make_spec(data)
+    record(spec, until="tokenize")
+    record(make_spec(data, "ingest.shard_size=7"), until="tokenize")
+    before = paths(spec.store)
+    stages = ["ingest", "tokenize"]
+    assert collect(spec.store, stages, keep_runs=1, dry_run=False) == []
+    assert collect(spec.store, stages, keep_runs=1, dry_run=False, grace=timedelta(hours=1)) == []
+    assert paths(spec.store) == before
+    assert collect_garbage(spec.store)
+    assert paths(spec.store) < before
+
+
+@under_url
+def test_a_run_that_gives_no_sign_of_life_keeps_nothing_under_a_url(
+    make_spec: MakeSpec, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(data)
+    run = record(spec, until="tokenize", state=None)
+    before = results(spec.store)
+    record(make_spec(data, "ingest.shard_size=7"), until="tokenize")
+    assert collect_garbage(spec.store) == []
+    monkeypatch.setattr("tasks.gc.ALIVE_FOR", -ALIVE_FOR)
+    assert collect_garbage(spec.store)
+    assert not results(spec.store) & before
+    assert run.run_id not in runs(spec.store)
+    run.finish("failed")
+
+
+@under_url
+def test_a_run_gives_a_sign_of_life(
+    make_spec: MakeSpec, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.store.run_records.ALIVE_EVERY", 0.05)
+    store = make_spec(data).store
+    run = RunRecord(store, new_run_id())
+    path = f"runs/{run.run_id}/run.json"
+    assert store.objects is not None
+    store.objects.remove([path])
+    for _ in range(200):
+        if store.objects.look(path) is not None:
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError("no sign of life")
+    run.finish("completed")
+    assert runs(store) == [run.run_id]
+
+
+@under_url
+def test_files_that_no_manifest_names_go_from_a_url(make_spec: MakeSpec, data: Path) -> None:
+    """Of uploads that were interrupted, and of machines that came second."""
+    spec = make_spec(data)
+    record(spec, until="ingest")
+    objects = spec.store.objects
+    assert objects is not None
+    before = paths(spec.store)
+    one = next(path for path in before if path.startswith("ingest/") and "manifest" not in path)
+    stage, key, _, name = one.split("/")
+    loser = f"{stage}/{key}/{'a' * 16}/{name}"
+    unfinished = f"tokenize/{'b' * 16}/{'c' * 16}/tokens.parquet"
+    foreign = ["notes.txt", "ingest/notes.txt", f"mine/{'b' * 16}/a", "runs/mine/a"]
+    for path in (
+        loser,
+        unfinished,
+        *foreign,
+        "checkpoints/train-x/step-1",
+        "requests/train-x.json",
+    ):
+        objects.put(path, b"1")
+    freed = {entry.path for entry in collect_garbage(spec.store)}
+    assert paths(spec.store) == before | set(foreign)
+    assert f"{stage}/{key}" in freed
+
+
+@under_url
+def test_a_manifest_goes_before_its_files(
+    make_spec: MakeSpec, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ended after any removal, gc leaves no manifest whose files are gone."""
+    spec = make_spec(data)
+    record(spec, until="tokenize")
+    record(make_spec(data, "ingest.shard_size=7"), until="tokenize")
+    removed: list[str] = []
+    remove = Objects.remove
+
+    def note(self: Objects, gone: list[str]) -> None:
+        removed.extend(gone)
+        remove(self, gone)
+
+    monkeypatch.setattr(Objects, "remove", note)
+    collect_garbage(spec.store)
+    results = [path for path in removed if path.startswith(("ingest/", "tokenize/"))]
+    assert results
+    for place, path in enumerate(results):
+        stage, key, *_ = path.split("/")
+        manifest = f"{stage}/{key}/manifest.json"
+        assert results.index(manifest) <= place

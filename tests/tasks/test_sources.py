@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ import pytest
 
 from sentiment.data.ingest import REPORT_EVERY, IngestConfig
 from sentiment.errors import ConfigError, DataError
+from sentiment.files import digest_file
 from tasks import ingest
 from tasks.run.config import PipelineConfig
 from tasks.run.spec import RunSpec
-from tasks.sources import Source, digest_files, find_sources
+from tasks.sources import Source, digest_files, digest_sources, find_sources
 from tasks.stage import Request
 from tasks.store import Store
 from tasks.store.inputs import DIGESTS
+from tasks.store.objects import Objects
+from tests.support.s3 import faults
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -292,3 +296,71 @@ def test_a_change_that_keeps_size_and_time_is_seen(reviews: Path, tmp_path: Path
     os.utime(reviews, ns=(times.st_atime_ns, times.st_mtime_ns))
     (after,) = ingest_requests(tmp_path)
     assert after.key != before.key
+
+
+@pytest.fixture
+def there(url: str, data: Path) -> str:
+    """The URL of a copy of the small data."""
+    folder = f"{url}-data"
+    for path in data.iterdir():
+        Objects(folder).put(path.name, path)
+    return folder
+
+
+def test_a_url_is_read_like_a_folder(there: str, data: Path, tmp_path: Path) -> None:
+    Objects(there).put("old/train.csv", b"")  # what is in folders inside is not read
+    sources, local = find_sources(f"{there}/"), find_sources(data)
+    assert [(s.role, s.path.name) for s in sources] == [(s.role, s.path.name) for s in local]
+    store = Store(tmp_path / "storage")
+    for found, known in zip(
+        digest_sources(sources, store), digest_sources(local, store), strict=True
+    ):
+        assert (found.name, found.sha256, found.size) == (known.name, known.sha256, known.size)
+        assert (found.path, found.stage) == (f"{there}/{found.name}", None)
+        assert digest_file(found.local(store.root)) == found.sha256
+
+
+def test_one_file_of_a_url(there: str) -> None:
+    (source,) = find_sources(f"{there}/test.ft.txt.bz2")
+    assert (source.role, str(source.path)) == ("train", f"{there}/test.ft.txt.bz2")
+
+
+@pytest.mark.parametrize("name", ["none", "none/at/all.csv", ""])
+def test_a_url_with_nothing_is_said(url: str, name: str) -> None:
+    with pytest.raises(DataError, match=r"^s3://\S+: no such file or folder\. Name the reviews"):
+        find_sources(f"{url}-none/{name}")
+
+
+def test_a_url_without_training_reviews_is_said(url: str) -> None:
+    Objects(f"{url}-data").put("notes.pdf", b"1")
+    with pytest.raises(DataError, match=r"^s3://\S+: no training file here"):
+        find_sources(f"{url}-data")
+
+
+def test_other_machines_know_a_digest_without_the_file(
+    s3: str, url: str, there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = digest_sources(find_sources(there), Store(tmp_path / "one", Objects(url)))
+    with faults(s3) as (address, seen):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        other = Store(tmp_path / "other", Objects(url))
+        assert digest_sources(find_sources(there), other) == first
+        assert not [path for _, path in seen.requests if path.endswith(".bz2")]
+        assert not (tmp_path / "other" / "inputs").exists()
+        other.bring(first)
+    assert {digest_file(a.local(other.root)) for a in first} == {a.sha256 for a in first}
+
+
+def test_a_file_of_a_url_that_changed_is_read_again(there: str, tmp_path: Path) -> None:
+    store = Store(tmp_path / "storage")
+    before = {a.name: a for a in digest_sources(find_sources(there), store)}
+    Objects(there).put("test.ft.txt.bz2", b"other")
+    after = {a.name: a for a in digest_sources(find_sources(there), store)}
+    assert [name for name in before if before[name].sha256 != after[name].sha256] == [
+        "test.ft.txt.bz2"
+    ]
+    shutil.rmtree(store.root / "inputs")
+    with pytest.raises(
+        DataError, match=r"test\.ft\.txt\.bz2: changed or gone since this run began"
+    ):
+        store.bring(before.values())

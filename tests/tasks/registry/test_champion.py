@@ -15,11 +15,16 @@ from pydantic import ValidationError
 from sentiment.errors import ModelError, StorageError
 from sentiment.evaluation.promotion import Candidate, Incumbent, PromoteConfig, judge
 from sentiment.files import digest_file
-from sentiment.model.bundle_files import CONFIG, VOCABULARY, WEIGHTS, write_checksums
+from sentiment.model.bundle_files import (
+    CONFIG,
+    VOCABULARY,
+    WEIGHTS,
+    check_bundle,
+    write_checksums,
+)
 from sentiment.model.registry import (
     CHAMPION,
     LATEST,
-    champion_names,
     model_folder,
     model_in_use,
 )
@@ -31,11 +36,14 @@ from tasks.registry.champion import (
     digest_of,
     is_settled,
     promote_by_hand,
+    read_registries,
     read_registry,
     roll_back,
     user,
 )
+from tasks.registry.in_use import bundle_at
 from tasks.registry.models import list_models
+from tasks.store.remote import publish
 from tasks.store.store import MANIFEST, Store
 
 LIMITS = PromoteConfig(min_accuracy=0.1)
@@ -52,7 +60,7 @@ def bare(stage: str, key: str, **about: Any) -> Manifest:
 
 
 def add_model(store: Store, key: str) -> str:
-    """Write a bundle without a model, and its manifest; return its path under the root."""
+    """Write a bundle without a model, and its manifest; return its path in the storage."""
     folder = store.root / "train" / key
     folder.mkdir(parents=True)
     for name in (WEIGHTS, CONFIG, VOCABULARY):
@@ -64,6 +72,8 @@ def add_model(store: Store, key: str) -> str:
     ]
     manifest = bare("train", key, outputs=tuple(outputs))
     (folder / MANIFEST).write_text(manifest.to_json())
+    if store.objects is not None:
+        publish(store.objects, store.root, manifest)
     return f"train/{key}"
 
 
@@ -106,9 +116,13 @@ def decided(store: Store, key: str, accuracy: float) -> Manifest:
     return bare("promote", key, stats=stats, config={"promote": LIMITS.output_settings()})
 
 
+# What is about files and links, whose damage is another matter under a URL.
+in_folder = pytest.mark.parametrize("place", ["folder"], indirect=True)
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path)
+def store(place: str) -> Store:
+    store = Store.at(place)
     for key in ("a1", "b2", "c3"):
         add_model(store, key)
     return store
@@ -123,8 +137,14 @@ def run(store: Store, key: str, accuracy: float) -> str:
 def now(store: Store) -> str:
     champion = read_registry(store).champion
     assert champion is not None
-    assert model_in_use(store.root) == store.root / champion.model
+    assert bundle_at(None, store.place()) == store.root / champion.model
     return champion.model
+
+
+def content_of(store: Store) -> Any:
+    seen = store.get(CHAMPION)
+    assert seen is not None
+    return json.loads(seen.content)
 
 
 def test_without_a_file_there_is_none(store: Store) -> None:
@@ -133,19 +153,47 @@ def test_without_a_file_there_is_none(store: Store) -> None:
 
 def test_the_latest_model_is_used_until_there_is_a_champion(store: Store) -> None:
     with pytest.raises(ModelError, match=r"no model here yet.*sentiment run"):
-        model_in_use(store.root)
-    (store.root / "models").mkdir()
-    (store.root / LATEST).symlink_to(store.root / "train" / "a1")
-    assert model_in_use(store.root) == store.root / LATEST
+        bundle_at(None, store.place())
+    store.point(LATEST, "train/a1")
+    assert bundle_at(None, store.place()).resolve() == store.root / "train" / "a1"
+    assert [model.key for model in list_models(store) if model.latest] == ["a1"]
     run(store, "b2", 0.8)
-    assert model_in_use(store.root) == store.root / "train" / "b2"
+    assert bundle_at(None, store.place()) == store.root / "train" / "b2"
 
 
+@in_folder
 def test_a_champion_that_is_gone_is_said(store: Store) -> None:
     run(store, "a1", 0.8)
     shutil.rmtree(store.root / "train" / "a1")
     with pytest.raises(ModelError, match=r"train/a1: the champion's bundle is gone.*models list"):
         model_in_use(store.root)
+
+
+def test_a_champion_that_is_gone_under_a_url_is_said(url: str) -> None:
+    store = Store.at(url)
+    add_model(store, "a1")
+    run(store, "a1", 0.8)
+    assert store.objects is not None
+    store.objects.remove([f"train/a1/{MANIFEST}"])
+    with pytest.raises(ModelError, match=r"s3://.*train/a1: not a complete model.*models list"):
+        bundle_at(None, url)
+
+
+def test_a_model_is_fetched_where_it_is_used(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.at(url)
+    for key in ("a1", "b2"):
+        add_model(store, key)
+    run(store, "a1", 0.8)
+    promote_by_hand(store, "train/b2", None, who="Ada", why="of shoes", name="shoes")
+    monkeypatch.setenv("SENTIMENT_CACHE", str(tmp_path / "elsewhere"))
+    for name, key in ((None, "a1"), ("b", "b2"), ("shoes", "b2")):
+        folder = bundle_at(name and Path(name), url)
+        assert folder.is_relative_to(tmp_path / "elsewhere")
+        assert check_bundle(folder) == digest_of(store.read("train", key))
+    with pytest.raises(ModelError, match=r"'c' matches no model\. Models in s3://"):
+        bundle_at(Path("c"), url)
 
 
 def test_runs_promote_what_is_better(store: Store) -> None:
@@ -202,6 +250,7 @@ def test_of_runs_at_once_the_best_model_wins(store: Store) -> None:
     assert reached == sorted(set(reached))
 
 
+@in_folder
 def test_a_failed_write_leaves_the_champion(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run(store, "a1", 0.7)
     before = (store.root / CHAMPION).read_bytes()
@@ -265,6 +314,7 @@ def test_a_model_rolled_back_from_is_kept_out_until_promoted_by_hand(store: Stor
     assert read_registry(store).rolled_back() == {}
 
 
+@in_folder
 @pytest.mark.parametrize("damage", ["gone", "changed", "no manifest"])
 def test_a_model_that_is_not_whole_is_refused(store: Store, damage: str) -> None:
     run(store, "a1", 0.7)
@@ -287,12 +337,13 @@ def test_a_model_that_is_not_whole_is_refused(store: Store, damage: str) -> None
 )
 def test_a_damaged_file_is_named(store: Store, content: str) -> None:
     run(store, "a1", 0.7)
-    (store.root / CHAMPION).write_text(content)
-    for read in (lambda: read_registry(store), lambda: model_in_use(store.root)):
+    store.put(CHAMPION, content)
+    for read in (lambda: read_registry(store), lambda: bundle_at(None, store.place())):
         with pytest.raises(StorageError, match=r"champion\.json: cannot be read"):
             read()
 
 
+@in_folder
 def test_a_bundle_in_the_champion_s_place_is_refused(store: Store) -> None:
     run(store, "a1", 0.7)
     shutil.rmtree(store.root / "train" / "a1")
@@ -305,10 +356,10 @@ def test_a_file_that_begins_with_a_rollback_is_damaged(store: Store) -> None:
     run(store, "a1", 0.7)
     run(store, "b2", 0.8)
     roll_back(store, who="Ben", why="")
-    content = json.loads((store.root / CHAMPION).read_text())
+    content = content_of(store)
     for kept in (0, 1):
         changed = {**content, "earlier": content["earlier"][:kept]}
-        (store.root / CHAMPION).write_text(json.dumps(changed))
+        store.put(CHAMPION, json.dumps(changed))
         with pytest.raises(StorageError, match=r"cannot be read \(it begins with a rollback\)"):
             read_registry(store)
 
@@ -316,7 +367,7 @@ def test_a_file_that_begins_with_a_rollback_is_damaged(store: Store) -> None:
 def test_a_file_holds_the_champion_and_those_before_it(store: Store) -> None:
     run(store, "a1", 0.7)
     run(store, "b2", 0.8)
-    content = json.loads((store.root / CHAMPION).read_text())
+    content = content_of(store)
     assert content["champion"]["model"] == "train/b2"
     assert [entry["model"] for entry in content["earlier"]] == ["train/a1"]
 
@@ -366,13 +417,13 @@ def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_each_name_has_a_champion_and_a_history_of_its_own(store: Store) -> None:
     run(store, "a1", 0.7)
-    before = (store.root / CHAMPION).read_bytes()
+    before = content_of(store)
     for model in ("train/b2", "train/c3"):
         promote_by_hand(store, model, None, who="Ada", why="of shoes", name="shoes")
-    assert (store.root / CHAMPION).read_bytes() == before
+    assert content_of(store) == before
     assert now(store) == "train/a1"
-    assert champion_names(store.root) == ["champion", "shoes"]
-    assert model_in_use(store.root, "shoes") == store.root / "train" / "c3"
+    assert [registry.name for registry in read_registries(store)] == ["champion", "shoes"]
+    assert bundle_at(Path("shoes"), store.place()) == store.root / "train" / "c3"
     assert roll_back(store, who="Ada", why="", name="shoes").model == "train/b2"
     with pytest.raises(ModelError, match="no earlier champion of shoes to roll back to"):
         roll_back(store, who="Ada", why="", name="shoes")
@@ -405,6 +456,7 @@ def test_a_name_is_a_plain_word(store: Store, name: str) -> None:
         PromoteConfig(champion=name)
 
 
+@in_folder
 def test_a_model_is_named_by_its_path_first_then_as_a_champion(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
