@@ -87,7 +87,13 @@ class Stage:
 
         Build tags such as torch's +cpu are left out: machines with and without a GPU share results.
         """
-        return {n: importlib.metadata.version(n).partition("+")[0] for n in self.libraries}
+        return {name: installed(name).partition("+")[0] for name in self.libraries}
+
+
+@cache
+def installed(library: str) -> str:
+    """Return the version of a library that this process uses; looking it up takes a millisecond."""
+    return importlib.metadata.version(library)
 
 
 def _load(reference: str) -> Any:

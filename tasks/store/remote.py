@@ -6,9 +6,9 @@ two machines that do the same work with different bytes one wins, with all of it
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -91,11 +91,15 @@ def damage(objects: Objects, artifact: Artifact) -> str | None:
 
 
 def at_once(function: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
-    """Yield what a function returns for each item, in their order; many are under way at once."""
-    rest = iter(items)
+    """Yield what a function returns for each item, in their order; some are under way ahead."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        while some := [*islice(rest, AT_ONCE)]:
-            yield from pool.map(function, some)
+        ahead: deque[Future[Answer]] = deque()
+        for item in items:
+            ahead.append(pool.submit(function, item))
+            if len(ahead) > AT_ONCE:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def paths_of(objects: Objects, folder: str, name: str) -> Sequence[str]:

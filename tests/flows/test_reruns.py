@@ -296,7 +296,7 @@ def test_verify_finds_a_flip_that_kept_its_time(run: Run, first: Result, storage
 def test_another_nltk(run: Run, first: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     version = importlib.metadata.version
     monkeypatch.setattr(
-        importlib.metadata, "version", lambda name: "9.9" if name == "nltk" else version(name)
+        "tasks.stage.installed", lambda name: "9.9" if name == "nltk" else version(name)
     )
     after = run()
     assert ran(after) == ["tokenize"]  # the tokens are the same here, so nothing follows

@@ -180,7 +180,7 @@ def test_a_changed_code_or_library_changes_the_key(
     monkeypatch.setattr(TestStage, "code", {"tests/stage.py:shout": "2"})
     assert request(source).key != key
     monkeypatch.undo()
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "99.0")
+    monkeypatch.setattr("tasks.stage.installed", lambda name: "99.0")
     assert request(source).key != key
 
 
