@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sentiment.errors import DataError
+from sentiment.errors import DataError, ModelError
 from sentiment.explain.explanation import Explanation, explain_text
 from sentiment.model.bundle import Bundle
 from sentiment.model.registry import OF_GENERATED, model_folder
@@ -52,8 +52,13 @@ class Classifier:
         champion yet. The storage folder is the environment variable SENTIMENT_STORAGE, or else
         ``./storage``. A model of generated reviews gives a UserWarning.
         """
-        storage = Path(os.environ.get("SENTIMENT_STORAGE") or "storage")
-        folder = model_folder(None if path is None else Path(path), storage)
+        storage = os.environ.get("SENTIMENT_STORAGE") or "storage"
+        if "://" in storage and (path is None or not Path(path).exists()):
+            raise ModelError(
+                f"{storage}: a model is loaded from a folder. Fetch it first, with "
+                "`tasks.registry.in_use.bundle_at(None, URL)`, which returns its folder here."
+            )
+        folder = model_folder(None if path is None else Path(path), Path(storage))
         classifier = cls(Bundle.load(folder), device)
         if classifier.generated:
             warnings.warn(f"{folder}: {OF_GENERATED}", UserWarning, stacklevel=2)

@@ -111,9 +111,9 @@ def _files(data: str | Path) -> "list[File] | File":
             raise DataError(f"{data}: no such file or folder. Name the reviews with --data.")
         return [entry for entry in sorted(path.iterdir()) if not entry.is_dir()]
     url = resolved(data)
-    listed = [*Objects(url).list()]
-    if listed:
-        return [RemoteFile(url, entry) for entry in listed if "/" not in entry.path]
+    listed = Objects(url).files()
+    if listed is not None:
+        return [RemoteFile(url, entry) for entry in listed]
     folder, _, name = url.rpartition("/")
     entry = Objects(folder).look(name) if not folder.endswith("/") else None
     if entry is None:

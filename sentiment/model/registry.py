@@ -76,12 +76,17 @@ def model_in_use(storage: Path, name: str = DEFAULT) -> Path:
     except OSError:
         found = None
     if found != digest:
-        raise ModelError(
-            f"{champion}: the champion's bundle is {'not the one promoted' if found else 'gone'}. "
-            "`sentiment models list` lists the models, `sentiment models promote` makes one the "
-            "champion."
-        )
+        raise not_promoted(str(champion), found=found is not None)
     return champion
+
+
+def not_promoted(champion: str, *, found: bool) -> ModelError:
+    """Return the error for a champion's bundle that is gone, or another one."""
+    return ModelError(
+        f"{champion}: the champion's bundle is {'not the one promoted' if found else 'gone'}. "
+        "`sentiment models list` lists the models, `sentiment models promote` makes one the "
+        "champion."
+    )
 
 
 def model_folder(model: Path | None, storage: Path) -> Path:

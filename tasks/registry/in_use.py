@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from sentiment.errors import ModelError
-from sentiment.model.registry import DEFAULT, LATEST, model_folder, names_in
+from sentiment.model.bundle_files import bundle_digest
+from sentiment.model.registry import DEFAULT, LATEST, model_folder, names_in, not_promoted
 from tasks.registry.champion import MODELS, bundle_folder, read_registry
 from tasks.registry.models import find_model
 from tasks.store import Store
@@ -23,7 +24,10 @@ def bundle_at(model: Path | None, place: str | Path) -> Path:
         return bundle_folder(store, find_model(store, model.name).model)
     champion = read_registry(store, model.name if model else DEFAULT).champion
     if champion is not None:
-        return bundle_folder(store, champion.model)
+        folder = bundle_folder(store, champion.model)
+        if bundle_digest(folder) != champion.digest:
+            raise not_promoted(store.place(champion.model), found=True)
+        return folder
     if names:
         raise ModelError(
             f"{store.place()}: no champion {DEFAULT!r} here, but {', '.join(names)}. Name one with "

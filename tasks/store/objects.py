@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -21,20 +22,29 @@ from sentiment.errors import ConfigError, StorageError
 
 RETRIES: dict[str, Any] = {
     "max_retries": 7,
-    "retry_timeout": timedelta(minutes=2),
+    "retry_timeout": timedelta(minutes=5),  # since the start of a download, which goes on
     "backoff": {
         "init_backoff": timedelta(milliseconds=100),
         "max_backoff": timedelta(seconds=5),
         "base": 2,
     },
 }
-CLIENT = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(minutes=2)}
+CLIENT = {
+    "connect_timeout": timedelta(seconds=5),
+    "read_timeout": timedelta(minutes=1),  # without a byte
+    "timeout": timedelta(hours=6),  # of all of a large file
+}
+CHUNK = 1 << 20  # bytes of a download that are written at once
 CONFLICTS = 5  # creations in a row that were refused though nothing is there
-LATER = "Run the same command again when it does; what is finished is kept."
+LATER = (
+    "Check the connection, and the address in the environment (AWS_ENDPOINT_URL, AWS_REGION). Run "
+    "the same command again when it answers; what is finished is kept."
+)
+PASSING = ("408", "409", "429")  # statuses of requests that may succeed later
 NO_BUCKET = "there is no such bucket. Create it, or name another one."
 RIGHTS = (
-    "Check the credentials in the environment and what they allow: `sentiment doctor --storage URL`"
-    " tries each right."
+    "Check the credentials and the region in the environment, and what they allow: `sentiment "
+    "doctor --storage URL` tries each right."
 )
 
 
@@ -59,6 +69,8 @@ class Objects:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        if find_spec("obstore") is None:
+            raise ConfigError(f"{url}: needs obstore: pip install -c constraints.txt -e '.[cloud]'")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Objects, (self.url,)  # other processes make a client of their own
@@ -135,7 +147,7 @@ class Objects:
         """
         digest = hashlib.sha256()
         with to.open("wb") if to else nullcontext() as file, self._explained(path):
-            for chunk in self._client.get(path).stream():
+            for chunk in self._client.get(path).stream(min_chunk_size=CHUNK):
                 digest.update(chunk)
                 if file is not None:
                     file.write(chunk)
@@ -147,6 +159,16 @@ class Objects:
             for batch in self._client.list(under or None):
                 for meta in batch:
                     yield _listed(meta)
+
+    def files(self) -> "list[Listed] | None":
+        """Return the objects directly under the URL, without those in folders inside it.
+
+        None if there is nothing at all.
+        """
+        with self._explained(""):
+            found = self._client.list_with_delimiter()
+        files = [_listed(meta) for meta in found["objects"]]
+        return files if files or found["common_prefixes"] else None
 
     def remove(self, paths: Iterable[str]) -> None:
         """Delete objects; what is not there is passed over."""
@@ -195,12 +217,8 @@ class Objects:
 
     @cached_property
     def _client(self) -> Any:
-        try:
-            from obstore import store
-        except ImportError:
-            raise ConfigError(
-                f"{self.url}: needs obstore: pip install -c constraints.txt -e '.[cloud]'"
-            ) from None
+        from obstore import store
+
         # A server on one's own network, where the endpoint says so.
         endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
         client = {**CLIENT, "allow_http": endpoint.startswith("http://")}
@@ -224,7 +242,7 @@ class Objects:
             raise StorageError(f"{self.place(path)}: {error.strerror}. {LATER}") from error
         except BaseError as error:
             why, here = _short(error), self.place(path)
-            if why.startswith("4"):  # a status of what is wrong with the request
+            if why.startswith(("3", "4")) and not why.startswith(PASSING):  # its status
                 refused = f"{here}: the storage refuses the request ({why}). {RIGHTS}"
                 raise StorageError(refused) from OSError(errno.EINVAL, why)
             silent = f"{here}: the storage does not answer ({why}). {LATER}"

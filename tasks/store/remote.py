@@ -105,7 +105,7 @@ def at_once(function: Callable[[Item], Answer], items: Iterable[Item]) -> Iterat
 def paths_of(objects: Objects, folder: str, name: str) -> Sequence[str]:
     """Return the paths ``<folder>/*/<name>`` that there are, in order."""
     paths = (listed.path for listed in objects.list(folder))
-    return [path for path in paths if path.count("/") == 2 and path.endswith(f"/{name}")]
+    return sorted(path for path in paths if path.count("/") == 2 and path.endswith(f"/{name}"))
 
 
 def _is_there(path: Path, artifact: Artifact, verify: bool) -> bool:

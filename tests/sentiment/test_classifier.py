@@ -152,6 +152,14 @@ def test_scikit_learn_can_measure_it(classifier: Classifier) -> None:
     assert found == pytest.approx(roc_auc_score(labels, classifier.probabilities(TEXTS)))
 
 
+def test_a_url_is_no_folder_to_load_from(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTIMENT_STORAGE", "s3://bucket/storage")
+    for given in (None, "b70"):
+        with pytest.raises(ModelError, match=r"^s3://bucket/storage: .*Fetch it first.*bundle_at"):
+            Classifier.load(given)
+    assert isinstance(Classifier.load(trained.bundle), Classifier)
+
+
 def test_a_model_is_found_by_the_start_of_its_key(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

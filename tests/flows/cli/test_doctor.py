@@ -1,8 +1,12 @@
-"""``sentiment doctor`` looks at the storage folder without touching it."""
+"""``sentiment doctor`` looks at the storage folder without touching it, and tries out a URL."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from flows.cli.doctor import writable
+import pytest
+
+from flows.cli.doctor import storage_at, writable
+from tasks.store.objects import Objects
 from tests.support.readonly import read_only
 
 
@@ -30,3 +34,38 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     check = writable(tmp_path / "file" / "storage")
     assert not check.ok
     assert f"{tmp_path}/file is not a folder" in check.found
+
+
+def test_a_url_is_tried_out(url: str) -> None:
+    assert storage_at(url) == (
+        "storage",
+        True,
+        f"{url}: read, write, list, delete, conditional writes",
+    )
+    assert [*Objects(url).list()] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("s3://missing/a", "there is no such bucket"),
+        ("ftp://host/a", "not supported"),
+        ("s3://me:secret@bucket", "Credentials belong in the environment"),
+    ],
+)
+def test_what_is_wrong_with_a_url_is_said(s3: str, place: str, why: str) -> None:
+    check = storage_at(place)
+    assert not check.ok
+    assert why in check.found
+    assert "secret" not in check.found
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_clocks_that_are_apart_are_said(
+    url: str, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    there = datetime.now(UTC) + timedelta(seconds=seconds)
+    monkeypatch.setattr(Objects, "probe", lambda self: there)
+    check = storage_at(url)
+    assert not check.ok
+    assert "clock and this machine's are 3,600 s apart" in check.found

@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,25 @@ def test_a_champion_that_is_gone_under_a_url_is_said(url: str) -> None:
     assert store.objects is not None
     store.objects.remove([f"train/a1/{MANIFEST}"])
     with pytest.raises(ModelError, match=r"s3://.*train/a1: not a complete model.*models list"):
+        bundle_at(None, url)
+
+
+def test_another_model_in_the_champion_s_place_under_a_url_is_said(url: str) -> None:
+    """As after `--force train` on a GPU, whose bytes may differ."""
+    store = Store.at(url)
+    add_model(store, "a1")
+    run(store, "a1", 0.8)
+    folder = store.root / "train" / "a1"
+    (folder / WEIGHTS).write_text("others")
+    write_checksums(folder)
+    outputs = [
+        replace(a, sha256=digest_file(folder / a.name), size=(folder / a.name).stat().st_size)
+        for a in trained_as(store, "a1").outputs
+    ]
+    assert store.objects is not None
+    manifest = replace(trained_as(store, "a1"), outputs=tuple(outputs))
+    publish(store.objects, store.root, manifest, replace=True)
+    with pytest.raises(ModelError, match=r"s3://.*train/a1: the champion's bundle is not the one"):
         bundle_at(None, url)
 
 

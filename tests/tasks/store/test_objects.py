@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import pickle
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sentiment.errors import StorageError
+from sentiment.errors import ConfigError, StorageError
 from tasks.store import objects as module
 from tasks.store.objects import Objects
 from tests.support.s3 import BUCKET, Faults, environment, faults
@@ -30,7 +31,7 @@ def faulty(
     direct = Objects(url)
     assert direct.get("nothing") is None  # so that its client has the server's own address
     monkeypatch.setitem(module.RETRIES, "max_retries", 3)
-    monkeypatch.setitem(module.CLIENT, "timeout", timedelta(seconds=0.5))
+    monkeypatch.setitem(module.CLIENT, "read_timeout", timedelta(seconds=0.5))
     with faults(s3) as (address, made):
         for name, value in environment(address).items():
             monkeypatch.setenv(name, value)
@@ -184,6 +185,20 @@ def test_a_fault_that_stays_is_one_plain_error(
         assert caught.value.__cause__.errno == errno.ETIMEDOUT  # type: ignore[union-attr]
     assert direct.get("a").content == b"1"  # type: ignore[union-attr]
     assert [listed.path for listed in direct.list()] == ["a"]
+
+
+def test_files_are_those_directly_under_a_url(objects: Objects) -> None:
+    assert objects.files() is None
+    objects.put("a/b.txt", b"1")
+    assert objects.files() == []
+    objects.put("c.txt", b"12")
+    assert [(file.path, file.size) for file in objects.files() or ()] == [("c.txt", 2)]
+
+
+def test_what_has_to_be_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(ConfigError, match=r"s3://bucket: needs obstore: pip install .*\[cloud\]"):
+        Objects("s3://bucket")
 
 
 def test_no_connection_is_one_plain_error(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
