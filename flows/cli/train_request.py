@@ -32,4 +32,4 @@ def train_request(
     from flows.ui.reporters import LineReporter
     from tasks.store import Store
 
-    train_for(read_request(file), Store(storage), LineReporter(messages), force=force)
+    train_for(read_request(file), Store.at(storage), LineReporter(messages), force=force)

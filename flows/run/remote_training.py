@@ -1,14 +1,13 @@
 """Training on another machine: a run sends its request to a worker of the pool ``gpu``.
 
-The request is a file in the storage folder, which both machines share at the same path. Prefect
-carries only its name, since its parameters have a limit (512 KB) that long lists of shards exceed.
-The run then finds the result in the store.
+The request is a file in the storage: a URL, or a folder that both machines share at the same path.
+Prefect carries only its name, since its parameters have a limit (512 KB) that long lists of shards
+exceed. The run then finds the result in the store.
 """
 
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -39,16 +38,16 @@ PATIENCE = 60.0  # seconds without a worker before the log says so, and again
 @flow(name="train-request", description="Training for a run on another machine.")
 def train_request(
     request: Annotated[str, Field(description="File of the training request in the storage.")],
-    storage: Annotated[str, Field(description="Storage folder, shared with that run.")],
+    storage: Annotated[str, Field(description="Storage folder or URL, shared with that run.")],
     run: Annotated[str, Field(description="Id of that run.")],
     force: Annotated[bool, Field(description="Train even if the result is cached.")] = False,
     retries: Annotated[int, Field(description="As run.retries of that run.", ge=0)] = 0,
     retry_delay: Annotated[float, Field(description="As its run.retry_delay.", ge=0)] = 0,
 ) -> str:
-    """Compute a training request in the shared storage folder; return its key."""
-    store = Store(Path(storage))
-    wanted = read_request(store.root / request)
-    check_shared(wanted, store.root)
+    """Compute a training request in the shared storage; return its key."""
+    store = Store.at(storage)
+    wanted = read_request(store.here(request))
+    check_shared(wanted, store)
     running = Running("train", [progress_path(store.root, run, wanted)], None, time.monotonic())
     with watch(LogReporter(get_run_logger()), running):
         run_requests(
@@ -80,12 +79,14 @@ def train_remotely(
     (request,) = requests
     file = request.file(store.root)
     write_request(request, file)
+    name = file.relative_to(store.root).as_posix()
+    store.share(name)
     try:
         sent: Any = run_deployment(
             DEPLOYMENT,
             parameters={
-                "request": file.relative_to(store.root).as_posix(),
-                "storage": str(store.root),
+                "request": name,
+                "storage": store.place(),
                 "run": run,
                 "force": force,
                 "retries": config.retries,

@@ -1,6 +1,6 @@
 """Training requests as files: settings, paths and digests, for processes that no run starts.
 
-The inputs are in the storage folder, which all machines share at the same path.
+The inputs are in the storage: a URL, or a folder that all machines share at the same path.
 """
 
 import json
@@ -16,6 +16,7 @@ from tasks import train
 from tasks.manifest import Artifact
 from tasks.run.config import PipelineConfig
 from tasks.stage import Request
+from tasks.store import Store
 from tasks.store.atomic import write_atomically
 
 
@@ -74,11 +75,13 @@ def _request(content: Mapping[str, Any]) -> Request:
     return Request(train.STAGE, content["label"], inputs, settings)
 
 
-def check_shared(request: Request, root: Path) -> None:
-    """Raise StageError if a file of the request is not on this machine."""
+def check_shared(request: Request, store: Store) -> None:
+    """Fetch the files of a request from a URL; raise StageError if one is not on this machine."""
+    store.bring(request.artifacts)
     for artifact in request.artifacts:
-        if not (root / artifact.path).is_file():
+        path = artifact.local(store.root)
+        if not path.is_file():
             raise StageError(
-                f"{root / artifact.path} is not on this machine. Share the run's storage folder "
+                f"{path} is not on this machine. Share the run's storage folder "
                 "with it, at the same path."
             )

@@ -27,7 +27,7 @@ def train_for(
     All ranks end when the result is there, also when it was before. Raises what is raised on rank
     0, and TrainingError when one of the processes ends before.
     """
-    check_shared(request, store.root)
+    check_shared(request, store)
     with torchrun_group(request.settings["train"]) as group:
         if group.rank == 0:
             manifest = _build(request, store, reporter, force=force)
@@ -57,7 +57,7 @@ def _build(request: Request, store: Store, reporter: Reporter, *, force: bool) -
         raise
     record.finish("completed")
     done = f"done in {built.manifest.seconds:.1f} s" if built.computed else "cached"
-    reporter.note(f"{name:<11}{done}: {store.folder(request)}")
+    reporter.note(f"{name:<11}{done}: {store.place(f'{name}/{request.key}')}")
     return built.manifest
 
 

@@ -12,7 +12,6 @@ from flows.run.stage_timeout import deadline
 from flows.run.task_runners import task_runner
 from flows.ui.progress_bars import progress_artifact
 from flows.ui.reporters import Running, watch
-from sentiment.errors import ConfigError
 from sentiment.training.checkpoints import Checkpoints, step_of
 from tasks import train
 from tasks.manifest import Manifest
@@ -45,11 +44,6 @@ def compute_missing(
         deadline(config.stage_timeout, stage.name),
     ):
         if stage is train.STAGE and config.train_on == "gpu-pool" and not decision.cached:
-            if store.objects is not None:
-                raise ConfigError(
-                    "run.train_on=gpu-pool needs a storage folder that both machines share. With a "
-                    "URL run this command on the GPU machine: it fetches what is there already."
-                )
             train_remotely(requests, config, store=store, run=run, force=force, reporter=reporter)
             force = False  # it is done, and found in the store
         return run_requests(

@@ -147,6 +147,17 @@ class Store:
         if self.objects is not None:
             self.objects.put(path, text.encode())
 
+    def share(self, path: str) -> None:
+        """Put a small file of the cache under the URL too; in a folder it is there for all."""
+        if self.objects is not None:
+            self.objects.put(path, self.root / path)
+
+    def here(self, path: str) -> Path:
+        """Return a small file as one of this machine; it may not be there."""
+        if self.objects is not None and (seen := self.objects.get(path)) is not None:
+            write_atomically(self.root / path, seen.content.decode())
+        return self.root / path
+
     def swap(self, path: str, text: str, seen: Seen | None) -> bool:
         """Replace a small file that is still as ``seen``; return whether it was.
 

@@ -12,10 +12,11 @@ import pytest
 from prefect.client.schemas.objects import State, StateType
 
 from flows.run import remote_training
-from flows.run.request_file import read_request
+from flows.run.request_file import check_shared, read_request
 from tasks import train
 from tasks.run.spec import RunSpec
 from tasks.stage import Request
+from tasks.store import Store
 from tests.support.runs import run_plainly
 
 Make = Callable[..., RunSpec]
@@ -56,10 +57,10 @@ def training_request(spec: RunSpec) -> Request:
 
 
 def test_a_request_is_sent_as_a_file_of_which_only_the_name_travels(
-    make_spec: Make, data: Path, monkeypatch: pytest.MonkeyPatch
+    make_spec: Make, data: Path, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Prefect refuses parameters of more than 512 KB: none may grow with the shards."""
-    spec = make_spec(data, "run.train_on=gpu-pool")
+    spec = make_spec(data, "run.train_on=gpu-pool", storage=place)
     request = training_request(spec)
     sent: dict[str, Any] = {}
 
@@ -75,7 +76,12 @@ def test_a_request_is_sent_as_a_file_of_which_only_the_name_travels(
         [request], spec.config.run, store=spec.store, run="r", force=False, reporter=Notes()
     )
     assert sent["request"] == f"requests/train-{request.key}.json"
-    assert read_request(spec.store.root / sent["request"]).key == request.key
+    monkeypatch.setenv("SENTIMENT_CACHE", str(tmp_path / "of-the-worker"))
+    there = Store.at(sent["storage"])
+    found = read_request(there.here(sent["request"]))
+    assert found.key == request.key
+    check_shared(found, there)
+    assert all(artifact.local(there.root).is_file() for artifact in found.artifacts)
     assert not [value for value in sent.values() if isinstance(value, list | dict)]
 
 

@@ -10,6 +10,7 @@ from flows.run.request_file import check_shared, read_request, write_request
 from sentiment.errors import StageError
 from tasks import train
 from tasks.run.spec import RunSpec
+from tasks.store import Store
 from tests.support.runs import run_plainly
 
 Make = Callable[..., RunSpec]
@@ -57,6 +58,6 @@ def test_without_the_files_it_says_that_storage_must_be_shared(
     spec: RunSpec, file: Path, tmp_path: Path
 ) -> None:
     request = read_request(file)
-    check_shared(request, spec.store.root)
+    check_shared(request, spec.store)
     with pytest.raises(StageError, match="Share the run's storage"):
-        check_shared(request, tmp_path / "elsewhere")
+        check_shared(request, Store(tmp_path / "elsewhere"))
