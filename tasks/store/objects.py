@@ -9,7 +9,7 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -160,7 +160,7 @@ class Objects:
                 for meta in batch:
                     yield _listed(meta)
 
-    def files(self) -> "list[Listed] | None":
+    def files(self) -> Sequence[Listed] | None:
         """Return the objects directly under the URL, without those in folders inside it.
 
         None if there is nothing at all.

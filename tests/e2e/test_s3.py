@@ -40,6 +40,7 @@ def test_another_machine_finds_everything_and_fetches_no_data(
         words = "vocabulary.parquet"  # for the warning of another language
         data_files = [path for _, path in seen.requests if path.endswith((".parquet", ".bz2"))]
         assert {path.rpartition("/")[2] for path in data_files} <= {words}
+    other |= environment(s3)
     found = json.loads(run_sentiment("models", "list", "--storage", url, "--json", **other).stdout)
     assert [model["champion"] for model in found["models"]] == [True]
     predicted = run_sentiment("predict", "a lovely lamp", "--storage", url, "--json", **other)
