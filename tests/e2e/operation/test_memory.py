@@ -35,6 +35,7 @@ ROWS, LENGTH = 2_000, 400  # of a shard: reviews, and tokens of each
 WORDS = ("a", "lovely", "lamp", ",", "awful", "kettle")  # all but one known
 BATCH = 64  # reviews
 COUNTED = 200_000  # different words in a shard's counts
+BESIDE_NOISE = 5  # times as many shards where the allocator's noise is not small beside one
 TENSORS = TensorsConfig(max_length=LENGTH)
 IDS = 4 * ROWS * LENGTH  # bytes of a shard
 Stage = Callable[[Path, int, Path], object]
@@ -73,9 +74,7 @@ def tokenize(shard: Path, times: int, out: Path) -> None:
 
 
 def vocabulary(shard: Path, times: int, out: Path) -> None:
-    counts = (
-        [shard / "words.parquet"] * times * 5
-    )  # so that the allocator's noise is small beside them
+    counts = [shard / "words.parquet"] * times * BESIDE_NOISE
     build_vocabulary(counts, vocabulary=VocabularyConfig(), out=out)
 
 
@@ -103,7 +102,7 @@ def train(shard: Path, times: int, out: Path) -> None:
 def evaluate(shard: Path, times: int, out: Path) -> None:
     bundle = sorted((shard / "bundle").iterdir())
     names = ("tensors.parquet", "tokens.parquet", "reviews.parquet")
-    inputs = [[shard / name] * times for name in names]
+    inputs = [[shard / name] * times * BESIDE_NOISE for name in names]
     evaluate_model(bundle, *inputs, evaluate=EvaluateConfig(), out=out)
 
 
@@ -163,10 +162,10 @@ def anonymous() -> int:
     [
         (ingest, 4 * ROWS * LENGTH),  # less than the texts have
         (tokenize, 4 * ROWS * LENGTH),
-        (vocabulary, 5 * 24 * COUNTED),
+        (vocabulary, BESIDE_NOISE * 24 * COUNTED),
         (tensors, IDS),
         (train, IDS),
-        (evaluate, IDS),
+        (evaluate, BESIDE_NOISE * IDS),
         (baseline, 2 * IDS),
         (duplicates, 100 * 3 * 24 * ROWS),  # so half is 12 bytes a review
     ],
