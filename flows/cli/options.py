@@ -108,7 +108,8 @@ Force = Annotated[
     list[str] | None, typer.Option(metavar="STAGE", help="Run this stage even if it is cached.")
 ]
 Runner = Annotated[
-    str | None, typer.Option(help="What runs the shards: threads, processes or dask.")
+    str | None,
+    typer.Option(help="What runs the shards: threads, processes, dask, or dask://HOST:PORT."),
 ]
 Champion = Annotated[
     str | None,

@@ -91,6 +91,12 @@ class Decision:
     def cached(self) -> bool:
         return self.missing == 0
 
+    def to_run(self, requests: Sequence[Request]) -> list[Request]:
+        """Return the requests to run, of those that were looked up."""
+        all_run = self.missing == len(requests)
+        found = zip(requests, self.found, strict=True)
+        return [request for request, one in found if all_run or one.manifest is None]
+
 
 def decide(
     spec: RunSpec,

@@ -20,11 +20,12 @@ from prefect.exceptions import ObjectNotFound
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.run.request_file import check_shared, read_request, write_request
+from flows.run.request_file import read_request, write_request
 from flows.ui.reporters import LogReporter, Reporter, Running, watch
 from sentiment.errors import StageError
 from tasks import train
 from tasks.run.config import RunConfig
+from tasks.run.portable import check_shared
 from tasks.run.prefect_task import run_requests
 from tasks.run.progress import progress_path
 from tasks.stage import Request

@@ -7,12 +7,12 @@ import time
 from functools import partial
 from pathlib import Path
 
-from flows.run.request_file import check_shared
 from flows.ui.reporters import Reporter, Running, watch
 from sentiment.training.out_of_memory import saying_what_to_lower
 from sentiment.training.torchrun import dismiss, follow, torchrun_group
 from sentiment.training.train import longest_review
 from tasks.manifest import Manifest
+from tasks.run.portable import check_shared
 from tasks.run.progress import ProgressFile, progress_path
 from tasks.stage import Request
 from tasks.store import Store

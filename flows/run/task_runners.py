@@ -1,7 +1,6 @@
-"""Task runners for mapped stages: threads, processes or Dask."""
+"""What runs a stage's requests: threads, processes or Dask."""
 
-import logging
-from typing import Any
+from typing import Any, Literal
 
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
@@ -10,34 +9,27 @@ from tasks.stage import Stage
 from tasks.store.machine import cores
 
 
-def task_runner(config: RunConfig, stage: Stage, missing: int) -> TaskRunner[Any]:
-    """Return the runner for a stage with this many tasks to compute; the others are cached.
+def kind_of_runner(
+    config: RunConfig, stage: Stage, missing: int
+) -> Literal["threads", "processes", "dask"]:
+    """Return what runs a stage with this many requests to compute; the others are cached.
 
-    Worker processes take seconds to start, so they are used only for a Python-bound stage with at
-    least two tasks to compute.
+    A cluster runs all mapped stages. Processes on this machine take seconds to start, so they run
+    only a Python-bound stage with at least two requests.
     """
-    workers = config.workers or cores()
-    used = min(missing, workers)
-    if config.runner == "threads" or not stage.python_bound or used < 2:
-        return ThreadPoolTaskRunner(max_workers=workers)
-    if config.runner == "processes":
-        return ProcessPoolTaskRunner(max_workers=used)
-    return _dask_runner(used)
+    if config.cluster is not None and stage.mapped:
+        return "dask"
+    if config.runner == "threads" or not stage.python_bound or _used(config, missing) < 2:
+        return "threads"
+    return "dask" if config.runner == "dask" else "processes"
 
 
-def _dask_runner(workers: int) -> TaskRunner[Any]:
-    """Return a runner on a local Dask cluster: one process per worker, one task at a time."""
-    from prefect_dask.task_runners import DaskTaskRunner
+def task_runner(config: RunConfig, stage: Stage, missing: int) -> TaskRunner[Any]:
+    """Return the Prefect runner of a stage that does not run on Dask."""
+    if kind_of_runner(config, stage, missing) == "processes":
+        return ProcessPoolTaskRunner(max_workers=_used(config, missing))
+    return ThreadPoolTaskRunner(max_workers=config.workers or cores())
 
-    logging.getLogger("distributed").setLevel(logging.ERROR)  # it logs the start of every worker
-    local = "127.0.0.1:0"  # Dask serves health pages even without a dashboard
-    return DaskTaskRunner(
-        cluster_kwargs={
-            "n_workers": workers,
-            "threads_per_worker": 1,
-            "host": "127.0.0.1",
-            "dashboard_address": local,
-            "worker_dashboard_address": local,
-            "scheduler_kwargs": {"dashboard": False},
-        }
-    )
+
+def _used(config: RunConfig, missing: int) -> int:
+    return min(missing, config.workers or cores())

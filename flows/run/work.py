@@ -9,7 +9,7 @@ from flows.run.context import RunContext
 from flows.run.decision import Decision
 from flows.run.remote_training import train_remotely
 from flows.run.stage_timeout import deadline
-from flows.run.task_runners import task_runner
+from flows.run.task_runners import kind_of_runner, task_runner
 from flows.ui.progress_bars import progress_artifact
 from flows.ui.reporters import Running, watch
 from sentiment.training.checkpoints import Checkpoints, step_of
@@ -46,6 +46,19 @@ def compute_missing(
         if stage is train.STAGE and config.train_on == "gpu-pool" and not decision.cached:
             train_remotely(requests, config, store=store, run=run, force=force, reporter=reporter)
             force = False  # it is done, and found in the store
+        if kind_of_runner(config, stage, decision.missing) == "dask":
+            from flows.run.cluster import run_on_cluster  # Dask is an extra
+
+            return run_on_cluster(
+                stage,
+                requests,
+                decision.to_run(requests),
+                store=store,
+                config=config,
+                run=run,
+                force=force,
+                reporter=reporter,
+            )
         return run_requests(
             stage,
             requests,
@@ -81,9 +94,7 @@ def at_work(
     title: str = "",
 ) -> Running:
     """Return what is to be watched of a stage that begins: its requests that are not cached."""
-    all_run = decision.missing == len(requests)
-    found = zip(requests, decision.found, strict=True)
-    busy = [request for request, one in found if all_run or one.manifest is None]
+    busy = decision.to_run(requests)
     files = [progress_path(root, run, request) for request in busy]
     sizes = [sum(artifact.size for artifact in request.artifacts) for request in busy]
     rows = expected_rows(stage, busy)

@@ -1,9 +1,9 @@
 """The configuration of a run: a section for each stage, how its work is spread, what to tune."""
 
 from importlib.util import find_spec
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from sentiment.data.generate import SampleConfig
 from sentiment.data.ingest import IngestConfig
@@ -16,15 +16,21 @@ from sentiment.text.tensors import TensorsConfig
 from sentiment.text.vocabulary import VocabularyConfig
 
 Scalar = bool | int | float | str | None
+PROTOCOLS = {"dask": "tcp", "dasks": "tls"}
+ClusterAddress = Annotated[str, StringConstraints(pattern=r"^dasks?://[^/@\s]+:\d+$")]
 
 
 class RunConfig(Settings):
     """How the work is spread; never affects a result."""
 
-    runner: Literal["threads", "processes", "dask"] = Field(
-        "processes", description="What runs the shards of tokenize."
+    runner: Literal["threads", "processes", "dask"] | ClusterAddress = Field(
+        "processes",
+        description="What runs the shards: threads, processes or dask on this machine, or the Dask "
+        "cluster dask://HOST:PORT (dasks:// with TLS).",
     )
-    workers: int | None = Field(None, ge=1, description="Workers at once; one per core if null.")
+    workers: int | None = Field(
+        None, ge=1, description="Workers at once on this machine; one per core if null."
+    )
     train_on: Literal["in-process", "gpu-pool"] = Field(
         "in-process",
         description="Where training runs: in the run's process, or by a worker of the pool gpu.",
@@ -38,12 +44,18 @@ class RunConfig(Settings):
     @field_validator("runner")
     @classmethod
     def _dask_is_installed(cls, runner: str) -> str:
-        if runner == "dask" and find_spec("prefect_dask") is None:
+        if runner.startswith("dask") and find_spec("distributed") is None:
             raise ValueError(
                 "Dask is not installed: pip install -c constraints.txt -e '.[dask]', or choose "
                 "processes"
             )
         return runner
+
+    @property
+    def cluster(self) -> str | None:
+        """The address of the Dask scheduler that runs the shards, as Dask writes it; or None."""
+        scheme, separator, address = self.runner.partition("://")
+        return f"{PROTOCOLS[scheme]}://{address}" if separator else None
 
 
 class Dimension(Settings):

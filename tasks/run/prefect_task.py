@@ -146,13 +146,15 @@ def run_requests(
         for state in ended:  # a state that a task returns is handed on as it is
             if isinstance(state, State):
                 state.result()
-    return [_result(store, request) for request in requests]
+    return results(store, requests)
 
 
-def _result(store: Store, request: Request) -> Manifest:
-    """Return what the store has for a request that was computed, whatever Prefect's record says."""
-    found = store.find(request)
-    if found.manifest is None:
-        damage = found.damage or f"{store.folder(request)} is gone"
-        raise StageError(f"{damage}, though it was there a moment ago. {RUN_AGAIN}")
-    return found.manifest
+def results(store: Store, requests: Sequence[Request]) -> list[Manifest]:
+    """Return what the store has for requests that were computed, whatever Prefect's record says."""
+    manifests = []
+    for request, found in zip(requests, store.find_all(requests), strict=True):
+        if found.manifest is None:
+            damage = found.damage or f"{store.folder(request)} is gone"
+            raise StageError(f"{damage}, though it was there a moment ago. {RUN_AGAIN}")
+        manifests.append(found.manifest)
+    return manifests

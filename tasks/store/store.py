@@ -437,7 +437,10 @@ class Store:
         kept = self.root / FAILED / f"{request.stage.name}-{request.key}" / error.attachment.name
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(error.attachment, kept)
-        error.args = (f"{error.args[0]}\nThe rejected rows are kept in {kept}.", *error.args[1:])
+        with suppress(StorageError):  # the rows that are wrong matter more
+            self.share(self._short(kept))
+        place = self.place(self._short(kept))
+        error.args = (f"{error.args[0]}\nThe rejected rows are kept in {place}.", *error.args[1:])
 
     def _short(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()

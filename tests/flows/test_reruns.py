@@ -336,7 +336,7 @@ def test_results_do_not_depend_on_the_runner(run: Run, tmp_path: Path) -> None:
 
 
 def test_results_do_not_depend_on_dask(run: Run, first: Result, tmp_path: Path) -> None:
-    pytest.importorskip("prefect_dask")
+    pytest.importorskip("distributed")
     result = run("run.runner=dask", "run.workers=2", storage=tmp_path / "dask", until="tensors")
     assert ran(result) == ["ingest", "tokenize", "vocabulary", "tensors"]
     assert digests(result).items() <= digests(first).items()

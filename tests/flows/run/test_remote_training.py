@@ -12,8 +12,9 @@ import pytest
 from prefect.client.schemas.objects import State, StateType
 
 from flows.run import remote_training
-from flows.run.request_file import check_shared, read_request
+from flows.run.request_file import read_request
 from tasks import train
+from tasks.run.portable import check_shared
 from tasks.run.spec import RunSpec
 from tasks.stage import Request
 from tasks.store import Store

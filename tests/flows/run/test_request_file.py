@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.run.request_file import check_shared, read_request, write_request
+from flows.run.request_file import read_request, write_request
 from sentiment.errors import StageError
 from tasks import train
+from tasks.run.portable import check_shared
 from tasks.run.spec import RunSpec
 from tasks.store import Store
 from tests.support.runs import run_plainly
@@ -59,5 +60,5 @@ def test_without_the_files_it_says_that_storage_must_be_shared(
 ) -> None:
     request = read_request(file)
     check_shared(request, spec.store)
-    with pytest.raises(StageError, match="Share the run's storage"):
+    with pytest.raises(StageError, match="Share the folder with it"):
         check_shared(request, Store(tmp_path / "elsewhere"))

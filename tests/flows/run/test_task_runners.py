@@ -1,4 +1,4 @@
-"""Which runner a stage's tasks are spread over."""
+"""What a stage's requests are run by."""
 
 from typing import Any
 from unittest.mock import patch
@@ -6,50 +6,66 @@ from unittest.mock import patch
 import pytest
 
 from flows.config.presets import load_config
-from flows.run.task_runners import task_runner
+from flows.run.task_runners import kind_of_runner, task_runner
 from sentiment.errors import ConfigError
-from tasks import ingest, tokenize
+from tasks import ingest, tokenize, train
 from tasks.run import config
 from tasks.run.config import RunConfig
 
+CLUSTER = "dask://scheduler.internal:8786"
 
-def chosen(jobs: int, stage: Any = tokenize.STAGE, **settings: Any) -> str:
-    return type(task_runner(RunConfig(**settings), stage, jobs)).__name__
+
+def chosen(missing: int, stage: Any = tokenize.STAGE, **settings: Any) -> str:
+    return kind_of_runner(RunConfig(**settings), stage, missing)
+
+
+@pytest.mark.parametrize("runner", ["threads", "processes", "dask"])
+def test_processes_are_started_only_where_they_help(runner: str) -> None:
+    assert chosen(5, runner=runner, workers=2) == runner
+    assert chosen(1, runner=runner, workers=2) == "threads"
+    assert chosen(5, runner=runner, workers=1) == "threads"
+    assert chosen(5, ingest.STAGE, runner=runner, workers=2) == "threads"
+
+
+def test_a_cluster_runs_all_mapped_stages() -> None:
+    assert chosen(1, runner=CLUSTER, workers=1) == "dask"
+    assert chosen(1, ingest.STAGE, runner=CLUSTER) == "dask"
+    assert chosen(1, train.STAGE, runner=CLUSTER) == "threads"
+
+
+def test_runners_of_prefect_have_a_worker_a_task_at_most() -> None:
+    def name(**settings: Any) -> str:
+        return type(task_runner(RunConfig(**settings), tokenize.STAGE, 3)).__name__
+
+    assert name(runner="threads") == "ThreadPoolTaskRunner"
+    assert name(runner="processes", workers=2) == "ProcessPoolTaskRunner"
 
 
 @pytest.mark.parametrize(
-    ("runner", "expected"),
+    ("runner", "address"),
     [
-        ("threads", "ThreadPoolTaskRunner"),
-        ("processes", "ProcessPoolTaskRunner"),
-        ("dask", "DaskTaskRunner"),
+        ("dask", None),
+        ("threads", None),
+        (CLUSTER, "tcp://scheduler.internal:8786"),
+        ("dasks://10.0.0.1:1", "tls://10.0.0.1:1"),
     ],
 )
-def test_processes_are_started_only_where_they_help(runner: str, expected: str) -> None:
-    if runner == "dask":
-        pytest.importorskip("prefect_dask")
-    assert chosen(5, runner=runner, workers=2) == expected
-    assert chosen(1, runner=runner, workers=2) == "ThreadPoolTaskRunner"
-    assert chosen(5, runner=runner, workers=1) == "ThreadPoolTaskRunner"
-    assert chosen(5, ingest.STAGE, runner=runner, workers=2) == "ThreadPoolTaskRunner"
+def test_a_cluster_has_the_address_that_dask_knows(runner: str, address: str | None) -> None:
+    assert RunConfig(runner=runner).cluster == address
 
 
-def test_dask_has_a_worker_a_task_at_most_and_stays_on_this_machine() -> None:
-    prefect_dask = pytest.importorskip("prefect_dask")
-    runner = task_runner(RunConfig(runner="dask", workers=8), tokenize.STAGE, 3)
-    assert isinstance(runner, prefect_dask.DaskTaskRunner)
-    options = runner.cluster_kwargs
-    assert (options["n_workers"], options["threads_per_worker"]) == (3, 1)
-    assert (
-        {options[name].split(":")[0] for name in options if name.endswith("address")}
-        == {options["host"]}
-        == {"127.0.0.1"}
-    )
+@pytest.mark.parametrize(
+    "runner", ["dask://", "dask://host", "tcp://host:1", "dask://user:word@host:1", "dusk"]
+)
+def test_what_is_no_runner_is_refused(runner: str) -> None:
+    with pytest.raises(ConfigError, match=r"run\.runner"):
+        load_config("sample", [f"run.runner={runner}"])
 
 
-def test_dask_that_is_not_installed_is_an_error_with_the_extra() -> None:
+@pytest.mark.parametrize("runner", ["dask", CLUSTER])
+def test_dask_that_is_not_installed_is_an_error_with_the_extra(runner: str) -> None:
     with (
         patch.object(config, "find_spec", return_value=None),
         pytest.raises(ConfigError, match=r"run\.runner: Dask is not installed.*'\.\[dask\]'"),
     ):
-        load_config("sample", ["run.runner=dask"])
+        load_config("sample", [f"run.runner={runner}"])
