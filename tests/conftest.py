@@ -31,7 +31,7 @@ from tasks.run.spec import RunSpec  # noqa: E402
 from tasks.store import Store  # noqa: E402
 from tests.support.reviews import write_small_data  # noqa: E402
 from tests.support.runs import TINY  # noqa: E402
-from tests.support.s3 import BUCKET, environment, s3_server  # noqa: E402
+from tests.support.s3 import BUCKET, environment, wanted_server  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -71,10 +71,11 @@ def prefect_server() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def s3() -> Iterator[str]:
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an S3 server with one bucket, for which the environment is set."""
     pytest.importorskip("obstore")
-    with s3_server() as address, pytest.MonkeyPatch.context() as patch:
+    folder = tmp_path_factory.mktemp("s3")
+    with wanted_server(folder) as address, pytest.MonkeyPatch.context() as patch:
         for name, value in environment(address).items():
             patch.setenv(name, value)
         yield address

@@ -1,5 +1,6 @@
 """An object storage for tests: moto's server, and a proxy before it that makes faults."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,21 +10,60 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from time import sleep
 
 from tasks.store import Store
 from tasks.store.remote import publish
 from tests.support.servers import end, free_port, wait_for
 
-BUCKET = "tests"
+BUCKET, KEY, SECRET = "tests", "a-key", "a-secret"
 
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """Run an S3 server on this machine, with one empty bucket; yield its address."""
+    """Run moto's S3 server on this machine, with one empty bucket; yield its address."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with running(sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)):
+        wait_for(f"{address}/moto-api/data.json")
+        request = urllib.request.Request(f"{address}/{BUCKET}", method="PUT")
+        with urllib.request.urlopen(request, timeout=10):
+            pass
+        yield address
+
+
+@contextmanager
+def wanted_server(folder: Path) -> Iterator[str]:
+    """Run the server that S3_SERVER names, moto or seaweedfs; yield its address."""
+    wanted = os.environ.get("S3_SERVER", "moto")
+    with seaweedfs(folder) if wanted == "seaweedfs" else s3_server() as address:
+        yield address
+
+
+@contextmanager
+def seaweedfs(folder: Path) -> Iterator[str]:
+    """Run SeaweedFS, a storage that people use, on a folder; yield the address of its S3."""
+    keys = {"accessKey": KEY, "secretKey": SECRET}
+    users = {"identities": [{"name": "tests", "credentials": [keys], "actions": ["Admin"]}]}
+    (folder / "users.json").write_text(json.dumps(users))
+    servers = ("master", "volume", "filer", "s3")
+    ports = {f"-{name}.{kind}": free_port() for name in servers for kind in ("port", "port.grpc")}
+    address = f"http://127.0.0.1:{ports['-s3.port']}"
+    options = [
+        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-master.telemetry=false",
+        "-master.volumeSizeLimitMB=64", "-filer", "-s3", f"-s3.config={folder / 'users.json'}",
+        "-s3.port.iceberg=0", "-s3.port.lance=0",
+        *(f"{name}={port}" for name, port in ports.items()),
+    ]  # fmt: skip
+    with running(str(Path(sys.executable).with_name("weed")), "server", *options):
+        wait_for(f"{address}/status")
+        yield address
+
+
+@contextmanager
+def running(*command: str) -> Iterator[None]:
+    """Run a server until the end of the block."""
     process = subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
@@ -32,11 +72,7 @@ def s3_server() -> Iterator[str]:
         env={**os.environ, "no_proxy": "*"},
     )
     try:
-        wait_for(f"{address}/moto-api/data.json")
-        request = urllib.request.Request(f"{address}/{BUCKET}", method="PUT")
-        with urllib.request.urlopen(request, timeout=10):
-            pass
-        yield address
+        yield
     finally:
         end(process)
 
@@ -45,8 +81,8 @@ def environment(address: str) -> dict[str, str]:
     """Return the environment with which clients use the server at an address."""
     return {
         "AWS_ENDPOINT_URL": address,
-        "AWS_ACCESS_KEY_ID": "a-key",
-        "AWS_SECRET_ACCESS_KEY": "a-secret",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_REGION": "us-east-1",
         "no_proxy": "*",
     }
