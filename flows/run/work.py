@@ -12,12 +12,11 @@ from flows.run.stage_timeout import deadline
 from flows.run.task_runners import kind_of_runner, task_runner
 from flows.ui.progress_bars import progress_artifact
 from flows.ui.reporters import Running, watch
-from sentiment.training.checkpoints import Checkpoints, step_of
 from tasks import train
 from tasks.manifest import Manifest
 from tasks.run.prefect_task import compute, run_requests
 from tasks.run.progress import progress_path
-from tasks.stage import FORCED, Request, Stage
+from tasks.stage import Request, Stage
 
 
 def compute_missing(
@@ -77,10 +76,8 @@ def _say_where_from(
     context: RunContext, stage: Stage, requests: Sequence[Request], force: bool
 ) -> None:
     for request in requests:
-        folder = request.checkpoints(context.spec.store.root)
-        newest = Checkpoints(folder, keep=1).newest()
-        if newest is not None and (not force or (folder / FORCED).exists()):
-            step = step_of(newest)
+        step = context.spec.store.resumes_at(request, force=force)
+        if step is not None:
             context.reporter.note(f"{stage.name:<11}resuming from the checkpoint at step {step:,}")
 
 

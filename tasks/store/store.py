@@ -15,7 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -29,10 +29,11 @@ from sentiment.errors import SentimentError, StageError, StorageError
 from sentiment.files import digest_file, flush
 from sentiment.progress import Progress, silent
 from tasks.manifest import Artifact, Manifest
-from tasks.stage import FORCED, Request
+from tasks.stage import Request
 from tasks.store.atomic import READ_ONLY, computing_in, point_to, write_atomically, writing_to
 from tasks.store.inputs import checked
 from tasks.store.machine import describe_machine
+from tasks.store.mirror import Mirror
 from tasks.store.objects import Objects, Seen
 from tasks.store.place import cache_folder, is_url, resolved
 from tasks.store.remote import MANIFEST, MARKER, at_once, bring, damage, mark, paths_of, publish
@@ -316,8 +317,9 @@ class Store:
         """Return the result of a request, computing it unless a usable one is there.
 
         Others that ask for the same work meanwhile wait, and then find it done. What is forced
-        starts from scratch, but resumes where a forced request before it was interrupted. Raises
-        what the stage's function raises, and StorageError if the files cannot be written.
+        starts from scratch, but resumes where a forced request before it was interrupted. Under a
+        URL the newest checkpoint is there too, so that any machine resumes. Raises what the stage's
+        function raises, and StorageError if the files cannot be written.
         """
         folder = self.folder(request)
         with writing_to(self.root), self._lock(request):
@@ -330,18 +332,25 @@ class Store:
             for leftover in folder.parent.glob(f".{request.key}-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
             manifest = None if force else self._unpublished(request)
-            if manifest is not None:
-                return Built(self._publish(manifest, found), computed=False)
-            self.bring(request.artifacts, verify=True)
-            checkpoints = request.checkpoints(self.root)
-            if force and request.stage.resumable and not (checkpoints / FORCED).exists():
-                shutil.rmtree(checkpoints, ignore_errors=True)
-                checkpoints.mkdir(parents=True)
-                (checkpoints / FORCED).touch()
-            manifest = self._compute(request, folder, run, progress)
+            computed, mirror = manifest is None, self._mirror(request, force)
+            if manifest is None:
+                self.bring(request.artifacts, verify=True)
+                with mirror.in_step() if mirror else nullcontext():
+                    manifest = self._compute(request, folder, run, progress)
             manifest = self._publish(manifest, found, replace=force)
-            shutil.rmtree(checkpoints, ignore_errors=True)
-            return Built(manifest, computed=True)
+            if mirror:
+                mirror.clear()
+            return Built(manifest, computed=computed)
+
+    def resumes_at(self, request: Request, *, force: bool = False) -> int | None:
+        """Return the step of the checkpoint that a request would resume from, or None."""
+        mirror = self._mirror(request, force)
+        return mirror.step() if mirror else None
+
+    def _mirror(self, request: Request, force: bool) -> Mirror | None:
+        if not request.stage.resumable:
+            return None
+        return Mirror(request.checkpoints(self.root), self.objects, forced=force)
 
     def _unpublished(self, request: Request) -> Manifest | None:
         """Return a result in the cache that is not under the URL: of a run that was killed."""

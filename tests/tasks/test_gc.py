@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 
 from sentiment.errors import StorageError
+from tasks import train
 from tasks.gc import collect
 from tasks.registry.champion import promote_by_hand
 from tasks.run.spec import RunSpec
@@ -398,6 +399,28 @@ def test_files_that_no_manifest_names_go_from_a_url(make_spec: MakeSpec, data: P
     freed = {entry.path for entry in collect_garbage(spec.store)}
     assert paths(spec.store) == before | set(foreign)
     assert f"{stage}/{key}" in freed
+
+
+@under_url
+def test_the_checkpoints_of_a_training_under_way_stay(make_spec: MakeSpec, data: Path) -> None:
+    """Its run gives signs of life. Where a machine without a run goes on, they are young."""
+    spec = make_spec(data)
+    run = record(spec, until="tensors", state=None)
+    (request,) = train.requests(spec, run_plainly(spec, until="tensors"))
+    run.stage("train", {"model": request.key})
+    record(make_spec(data, "ingest.shard_size=7"), until="tokenize")
+    folder = f"checkpoints/train-{request.key}"
+    checkpoints = {f"{folder}/step-1", f"{folder}/forced/step-1"}
+    assert spec.store.objects is not None
+    for path in checkpoints:
+        spec.store.objects.put(path, b"1")
+    collect_garbage(spec.store)
+    assert checkpoints <= paths(spec.store)
+    run.finish("failed")
+    collect(spec.store, ["train"], keep_runs=1, dry_run=False)
+    assert checkpoints <= paths(spec.store)
+    freed = {entry.path for entry in collect_garbage(spec.store)}
+    assert folder in freed and not checkpoints & paths(spec.store)
 
 
 @under_url
