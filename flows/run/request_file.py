@@ -32,8 +32,8 @@ def read_request(path: Path) -> Request:
         return from_json(content)
     except OSError as error:
         raise StageError(
-            f"{path}: cannot be read ({error.strerror}). Of a run on another machine, share the "
-            "storage folder at the same path."
+            f"{path}: cannot be read ({error.strerror}). Copy the file to this machine, or write "
+            "it with `sentiment plan ... --train-request FILE`."
         ) from error
     except StageError as error:
         raise StageError(f"{path}: {error}") from error

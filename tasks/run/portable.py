@@ -62,7 +62,9 @@ def check_shared(request: Request, store: Store) -> None:
     for artifact in request.artifacts:
         path = artifact.local(store.root)
         if not path.is_file():
-            raise StageError(
-                f"{path} is not on this machine. Share the folder with it, at the same path, or "
-                "use a URL: see docs/scale.md."
+            advice = (
+                "Copy it there, at the same path, or name the data by a URL"
+                if artifact.stage is None
+                else "Share the storage folder with it, at the same path, or use a URL"
             )
+            raise StageError(f"{path} is not on this machine. {advice}: see docs/scale.md.")

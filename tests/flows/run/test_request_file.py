@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from flows.run.request_file import read_request, write_request
 from sentiment.errors import StageError
 from tasks import train
+from tasks.manifest import Artifact
 from tasks.run.portable import check_shared
 from tasks.run.spec import RunSpec
 from tasks.store import Store
@@ -60,5 +62,16 @@ def test_without_the_files_it_says_that_storage_must_be_shared(
 ) -> None:
     request = read_request(file)
     check_shared(request, spec.store)
-    with pytest.raises(StageError, match="Share the folder with it"):
+    with pytest.raises(StageError, match="Share the storage folder with it"):
         check_shared(request, Store(tmp_path / "elsewhere"))
+
+
+def test_an_input_that_is_not_in_the_storage_has_to_be_copied(
+    spec: RunSpec, file: Path, tmp_path: Path
+) -> None:
+    """Such as a file of word vectors: a URL as the storage does not bring it."""
+    vectors = Artifact("vectors.txt", str(tmp_path / "vectors.txt"), "0" * 64, 1, 0)
+    request = read_request(file)
+    asked = replace(request, inputs={**request.inputs, "vectors": (vectors,)})
+    with pytest.raises(StageError, match=r"vectors\.txt is not on this machine\. Copy it there"):
+        check_shared(asked, spec.store)

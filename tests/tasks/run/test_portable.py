@@ -83,10 +83,10 @@ def test_a_shard_that_fails_brings_its_error(spec: RunSpec, shard: Request, tmp_
     found = compute_shard(to_json(shard), place=place, run="a run", force=False)
     assert isinstance(found.error, StageError)
     assert "On the worker machine" in str(found.error)
-    assert "is not on this machine. Share the folder" in str(found.error)
+    assert "is not on this machine. Share the storage folder" in str(found.error)
 
 
 def test_files_are_checked_before_the_work(spec: RunSpec, shard: Request, tmp_path: Path) -> None:
     check_shared(shard, spec.store)
-    with pytest.raises(StageError, match="Share the folder with it"):
+    with pytest.raises(StageError, match="Share the storage folder with it"):
         check_shared(shard, Store(tmp_path / "elsewhere"))
