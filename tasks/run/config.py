@@ -35,7 +35,12 @@ class RunConfig(Settings):
         "in-process",
         description="Where training runs: in the run's process, or by a worker of the pool gpu.",
     )
-    retries: int = Field(2, ge=0, description="Retries after a transient I/O error.")
+    retries: int = Field(
+        2,
+        ge=0,
+        description="Retries after a transient I/O error, and of a training on the pool gpu that "
+        "crashed.",
+    )
     retry_delay: float = Field(10, ge=0, description="Seconds before a retry.")
     stage_timeout: float | None = Field(
         None, gt=0, description="Seconds that a stage may take; no limit if null."

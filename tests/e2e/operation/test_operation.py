@@ -237,6 +237,28 @@ def test_a_cancelled_run_cancels_its_training_on_the_pool_gpu(service: Service) 
     assert [each.state_name for each in ended] == ["Cancelled"] * 2
 
 
+def test_two_runs_share_a_training_which_is_sent_again_when_it_is_killed(service: Service) -> None:
+    settings = ("train.seed=13", "train.epochs=1000", "train.checkpoint_every=10")
+    before = set(service.storage.glob("checkpoints/*/step-*"))
+    options = ("run.train_on=gpu-pool", "run.retry_delay=0")
+    runs = [service.start("train", *options, *settings) for _ in range(2)]
+    until("a checkpoint", lambda: set(service.storage.glob("checkpoints/*/step-*")) - before)
+    (first,) = sent_to_gpu(service, seed=13)
+    processes = service.processes_of(first.id)
+    for process in processes:
+        process.suspend()
+    for run in runs:
+        until("that it waits", lambda run=run: "on the pool gpu: Running" in service.logs(run))
+    for process in processes:
+        process.kill()
+    for run in runs:
+        service.wait(run, "Completed")
+        until("what it saw", lambda run=run: "Sending it again (1 of 2)" in service.logs(run))
+    crashed, again = sorted(sent_to_gpu(service, seed=13), key=lambda sent: sent.id != first.id)
+    assert (crashed.state_name, again.state_name) == ("Crashed", "Completed")
+    assert "resuming from the checkpoint at step" in service.logs(again.id)
+
+
 def test_a_stage_that_takes_too_long_fails_its_run_by_name(service: Service) -> None:
     run = service.start("train", *LONG, "train.seed=9", "run.stage_timeout=6")
     failed = service.wait(run, "Failed")
