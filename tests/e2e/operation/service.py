@@ -29,13 +29,15 @@ from tests.support.servers import run_sentiment
 PATIENCE = 300  # seconds: far more than anything here takes
 
 
-def until(what: str, found: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """Poll until there is an answer; return it."""
+def until(
+    what: str, found: Callable[[], Any], patience: float = PATIENCE, every: float = 0.5
+) -> Any:
+    """Poll every so many seconds until there is an answer; return it."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if answer := found():
             return answer
-        time.sleep(0.5)
+        time.sleep(every)
     raise AssertionError(f"{what}: not seen in {patience} s")
 
 
