@@ -80,6 +80,11 @@ def run_on_cluster(
         retry_delay_seconds=config.retry_delay,
         retry_condition_fn=is_transient,
     )(shards)()
+    if store.objects is None and not all(found.manifest for found in store.find_all(missing)):
+        raise StageError(
+            f"{stage.name}: what the workers computed is not in {store.place()}. They need this "
+            "folder at the same path, or a URL as the storage: see docs/scale.md."
+        )
     return results(store, requests)
 
 

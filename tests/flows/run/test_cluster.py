@@ -223,6 +223,24 @@ def test_a_cluster_without_workers_is_waited_for_with_a_line(
 
 
 @pytest.mark.usefixtures("prefect_server")
+def test_workers_that_do_not_share_the_folder_are_an_error_that_says_so(
+    shards: tuple[RunSpec, list[Request]],
+    scheduler: str,
+    make_spec: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def elsewhere(
+        client: Any, stage: Any, asked: list[Request], work: Any, reporter: Any
+    ) -> Iterator[tuple[Request, Outcome]]:
+        yield from ((request, Outcome(1)) for request in asked)
+
+    spec, requests = shards
+    monkeypatch.setattr(cluster, "outcomes", elsewhere)
+    with pytest.raises(StageError, match=r"is not in /.*storage\. They need this folder"):
+        tokenized(spec, requests, scheduler, make_spec)
+
+
+@pytest.mark.usefixtures("prefect_server")
 def test_an_address_without_a_scheduler_is_an_error_with_advice(
     shards: tuple[RunSpec, list[Request]], make_spec: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
