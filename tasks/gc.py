@@ -1,4 +1,4 @@
-"""Remove results that no recent run and no model in use needs."""
+"""Remove results that no recent run and no model in use needs, or those in a cache."""
 
 import re
 import shutil
@@ -10,14 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sentiment.errors import ConfigError, StorageError
 from tasks.manifest import INPUTS, SHORT
 from tasks.registry.champion import MODELS, read_registries
 from tasks.stage import CHECKPOINTS, KEY_LENGTH, REQUESTS
 from tasks.store.objects import Objects
-from tasks.store.remote import at_once
+from tasks.store.remote import MANIFEST, at_once
 from tasks.store.run_records import (
     ALIVE_FOR,
     LOCK,
+    RUNS_LOCK,
     is_active,
     is_held,
     new_run_id,
@@ -31,6 +33,7 @@ RECORDS = "prefect"
 STUDIES = "tune"
 GRACE = timedelta(days=1)
 KEY = rf"[0-9a-f]{{{KEY_LENGTH}}}"
+COPIED = rf"[0-9a-f]{{{SHORT}}}"
 RUN_ID = r"\d{8}T\d{6}\.\d{6}-\d+"
 
 
@@ -66,12 +69,58 @@ def collect(
         return _collect_objects(store, store.objects, stages, keep_runs, dry_run, grace)
     with record_lock(store):  # no run can start to use a result meanwhile
         kept_runs, kept = _in_use(store, keep_runs, partial(is_active, store))
-        freed = []
-        for path in _garbage(store, stages, kept_runs, kept):
-            freed.append(Freed(path.relative_to(store.root).as_posix(), _size(path)))
-            if not dry_run:
-                _remove(path)
+        return _free(store, _garbage(store, stages, kept_runs, kept), dry_run)
+
+
+def empty_cache(store: Store, stages: Collection[str], *, dry_run: bool) -> list[Freed]:
+    """Remove from this machine the files of a storage that is a URL; return what.
+
+    Results of these ``stages`` and copies of review files go, since they can be fetched again. What
+    is here alone stays: results that are not under the URL yet, checkpoints, studies, attachments
+    of failed runs. Raises ConfigError for a folder, and StorageError while any work goes on here: a
+    lock says what is being computed, not what is read for it.
+    """
+    if store.objects is None:
+        raise ConfigError(
+            f"{store.place()}: a folder has no cache, it is where the results are. Leave out "
+            "--cache to remove what nothing needs, or name a URL with --storage."
+        )
+    store.check()
+    with record_lock(store):
+        if at_work := _at_work(store.root):
+            raise StorageError(
+                f"{store.root}: {at_work[0]} is at work here, so nothing was removed. Run this "
+                "again when it has ended."
+            )
+        return _free(store, _cached(store, stages), dry_run)
+
+
+def _free(store: Store, paths: Iterator[Path], dry_run: bool) -> list[Freed]:
+    freed = []
+    for path in paths:
+        freed.append(Freed(path.relative_to(store.root).as_posix(), _size(path)))
+        if not dry_run:
+            _remove(path)
     return freed
+
+
+def _at_work(root: Path) -> list[str]:
+    """Return what holds a lock in a folder: results that are being made, and runs."""
+    results = [path for path in sorted((root / LOCKS).glob("*.lock")) if path.name != RUNS_LOCK]
+    runs = sorted((root / RUNS).glob(f"*/{LOCK}"))
+    held = [path for path in (*results, *runs) if is_held(path)]
+    return [path.parent.name if path.name == LOCK else path.stem for path in held]
+
+
+def _cached(store: Store, stages: Collection[str]) -> Iterator[Path]:
+    """Yield the results and copies in a cache, but what was computed here and is here alone."""
+    for stage in sorted(stages):
+        found = [*_named(store.root / stage, KEY)]
+        whole = [(p, key) for p, key, kind in found if kind in ("", DISCARDED)]
+        computed = {key for path, key in whole if (path / MANIFEST).exists()}
+        alone = computed - store.read_all(stage, sorted(computed)).keys()
+        yield from (path for path, key, _ in found if key not in alone)
+    yield from (path for path, _, _ in _named(store.root / INPUTS, COPIED))
 
 
 def _collect_objects(
@@ -164,7 +213,7 @@ def _garbage(
         busy = name in used or is_held(root / LOCKS / f"{name}.lock")
         if re.fullmatch(work, name) and path.is_file() and not busy:
             yield path
-    for path, _, _ in _named(root / INPUTS, rf"[0-9a-f]{{{SHORT}}}"):  # can be fetched again
+    for path, _, _ in _named(root / INPUTS, COPIED):  # can be fetched again
         if path.stat().st_ctime < time.time() - GRACE.total_seconds():
             yield path
 

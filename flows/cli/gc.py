@@ -9,36 +9,56 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import DEFAULT_STORAGE, Json, Storage, output
+from sentiment.errors import ConfigError
+
+KEEP_RUNS, GRACE = 5, 24  # completed runs, hours
 
 
 def gc(
     keep_runs: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
             help="Completed runs whose results are kept; those that computed nothing do not count.",
+            show_default=str(KEEP_RUNS),
         ),
-    ] = 5,
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what would be removed; remove nothing.")
     ] = False,
     grace: Annotated[
-        float,
+        float | None,
         typer.Option(
-            metavar="HOURS", min=0, help="Of a storage that is a URL, keep what is younger."
+            metavar="HOURS",
+            min=0,
+            help="Of a storage that is a URL, keep what is younger.",
+            show_default=str(GRACE),
         ),
-    ] = 24,
+    ] = None,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache",
+            help="Empty this machine's cache of a storage that is a URL; remove nothing there.",
+        ),
+    ] = False,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
     """Remove results that no recent run and no model in use needs."""
     from flows.steps import STAGES
-    from tasks.gc import collect
+    from tasks.gc import collect, empty_cache
     from tasks.store import Store
 
-    stages = [module.STAGE.name for module in STAGES]
-    hours = timedelta(hours=grace)
-    freed = collect(Store.at(storage), stages, keep_runs=keep_runs, dry_run=dry_run, grace=hours)
+    if cache and (keep_runs, grace) != (None, None):
+        raise ConfigError("--cache asks for no run and no age: leave out --keep-runs and --grace.")
+    store, stages = Store.at(storage), [module.STAGE.name for module in STAGES]
+    if cache:
+        freed = empty_cache(store, stages, dry_run=dry_run)
+    else:
+        runs = KEEP_RUNS if keep_runs is None else keep_runs
+        hours = timedelta(hours=GRACE if grace is None else grace)
+        freed = collect(store, stages, keep_runs=runs, dry_run=dry_run, grace=hours)
     size = sum(entry.size for entry in freed)
     if as_json:
         entries = [asdict(entry) for entry in freed]

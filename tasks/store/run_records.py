@@ -20,6 +20,7 @@ from tasks.store.atomic import writing_to
 from tasks.store.store import LOCKS, RUNS, Store
 
 LOCK = "run.lock"
+RUNS_LOCK = "runs.lock"
 MOST_EARLIER = 20  # results that a stage is compared with
 ALIVE_EVERY = 600.0  # seconds after which a run writes its record again, under a URL
 ALIVE_FOR = 3600.0  # seconds that it counts as active without that
@@ -141,7 +142,7 @@ def record_lock(store: Store) -> Iterator[None]:
     if not store.writable:
         yield
         return
-    path = store.root / LOCKS / "runs.lock"
+    path = store.root / LOCKS / RUNS_LOCK
     lock = FileLock(path)
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -45,6 +45,11 @@ def test_another_machine_finds_everything_and_fetches_no_data(
     assert [model["champion"] for model in found["models"]] == [True]
     predicted = run_sentiment("predict", "a lovely lamp", "--storage", url, "--json", **other)
     assert json.loads(predicted.stdout)["label"] in ("negative", "positive")
+    freed = result_of(run_sentiment("gc", "--cache", "--storage", url, "--json", **other))
+    assert freed["bytes"] > 0
+    assert not list((tmp_path / "other").glob("*/train/*"))
+    nothing = run_sentiment("plan", *there, *SETTINGS, "--exit-code", **other)
+    assert nothing.returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -56,6 +61,13 @@ def test_a_storage_that_cannot_be_is_refused(command: str) -> None:
     assert process.stderr == (
         "Error: ftp://: not supported. Use a folder, or a URL of s3://, gs://, az://.\n"
     )
+
+
+def test_a_cache_is_emptied_whatever_runs_need(tmp_path: Path) -> None:
+    for wrong, told in (("--grace=1", "leave out --keep-runs"), ("--dry-run", "has no cache")):
+        process = run_sentiment("gc", "--cache", wrong, "--storage", str(tmp_path))
+        assert process.returncode == 1
+        assert told in process.stderr
 
 
 def test_no_connection_is_one_line_of_advice() -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from sentiment.errors import StorageError
+from flows.steps import STAGES
+from sentiment.errors import ConfigError, StorageError
 from tasks import train
-from tasks.gc import collect
+from tasks.gc import collect, empty_cache
 from tasks.registry.champion import promote_by_hand
 from tasks.run.spec import RunSpec
 from tasks.store import Store
@@ -446,3 +447,94 @@ def test_a_manifest_goes_before_its_files(
         stage, key, *_ = path.split("/")
         manifest = f"{stage}/{key}/manifest.json"
         assert results.index(manifest) <= place
+
+
+def here(store: Store) -> set[str]:
+    """Return the files of stages and inputs in a store's folder of this machine."""
+    folders = ("ingest", "tokenize", "vocabulary", "tensors", "train", "inputs")
+    files = (path for name in folders for path in store.root.glob(f"{name}/**/*"))
+    return {path.relative_to(store.root).as_posix() for path in files if path.is_file()}
+
+
+def drop_cache(store: Store, *, dry_run: bool = False) -> set[str]:
+    stages = [module.STAGE.name for module in STAGES]
+    return {entry.path for entry in empty_cache(store, stages, dry_run=dry_run)}
+
+
+@under_url
+def test_a_cache_is_emptied_and_all_of_it_can_be_fetched_again(
+    make_spec: MakeSpec, data: Path, url: str
+) -> None:
+    for path in data.iterdir():
+        Objects(f"{url}-data").put(path.name, path)
+    spec = make_spec(f"{url}-data")
+    record(spec, until="train")
+    store = spec.store
+    kept = [
+        store.root / name
+        for name in ("checkpoints/train-x/step-1", "tune/a.db", "failed/ingest-x/rejects.parquet")
+    ]
+    for path in kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("1")
+    unfinished = store.root / "train" / f".{'a' * 16}-1"
+    unfinished.mkdir()
+    before, there = here(store), paths(store)
+    locks = sorted((store.root / "locks").iterdir())
+    planned = drop_cache(store, dry_run=True)
+    assert here(store) == before
+    assert drop_cache(store) == planned
+    assert any(path.startswith("inputs/") for path in planned)
+    assert here(store) == set() and not unfinished.exists()
+    assert all(path.exists() for path in (*kept, *locks))
+    assert paths(store) == there
+    run_plainly(make_spec(f"{url}-data", "vocabulary.min_count=1"), until="vocabulary")
+    fetched = here(store) & before  # for the new vocabulary
+    assert fetched and {Path(path).name for path in fetched} == {"counts.parquet"}
+
+
+@under_url
+def test_a_cache_keeps_what_is_not_under_the_url_yet(make_spec: MakeSpec, data: Path) -> None:
+    """A run that was killed between computing a result and publishing it."""
+    spec = make_spec(data)
+    record(spec, until="vocabulary")
+    store = spec.store
+    assert store.objects is not None
+    (result,) = (store.root / "vocabulary").iterdir()
+    store.objects.remove([f"vocabulary/{result.name}/manifest.json"])
+    before = here(store)
+    drop_cache(store)
+    assert here(store) == {path for path in before if path.startswith("vocabulary/")}
+    discarded = result.rename(result.with_name(f".{result.name}-discarded"))
+    assert drop_cache(store) == set()
+    run_plainly(spec, until="vocabulary")  # which puts it back and publishes it
+    assert result.is_dir() and not discarded.exists()
+    drop_cache(store)
+    assert here(store) == set()
+
+
+@under_url
+def test_a_cache_stays_while_somebody_works_there(make_spec: MakeSpec, data: Path) -> None:
+    """What a lock's owner reads is not known, and a run between two stages holds only its own."""
+    spec = make_spec(data)
+    run = record(spec, until="tokenize", state=None)
+    before = here(spec.store)
+    with pytest.raises(StorageError, match=f"{run.run_id} is at work here"):
+        drop_cache(spec.store)
+    run.finish("failed")
+    name = f"tensors-{'a' * 16}"
+    work = FileLock(spec.store.root / "locks" / f"{name}.lock")
+    with work, pytest.raises(StorageError, match=f"{name} is at work here"):
+        drop_cache(spec.store)
+    assert here(spec.store) == before
+    assert drop_cache(spec.store)
+
+
+@in_folder
+def test_a_folder_has_no_cache_to_empty(make_spec: MakeSpec, data: Path) -> None:
+    spec = make_spec(data)
+    record(spec, until="ingest")
+    before = here(spec.store)
+    with pytest.raises(ConfigError, match="a folder has no cache"):
+        drop_cache(spec.store)
+    assert here(spec.store) == before
