@@ -62,14 +62,14 @@ def seaweedfs(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def running(*command: str) -> Iterator[None]:
+def running(*command: str, **env: str) -> Iterator[None]:
     """Run a server until the end of the block."""
     process = subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        env={**os.environ, "no_proxy": "*"},
+        env={**os.environ, "no_proxy": "*", **env},
     )
     try:
         yield
