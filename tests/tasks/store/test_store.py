@@ -117,10 +117,21 @@ def source(tmp_path: Path) -> Artifact:
     return Artifact("in.txt", str(path), digest_file(path), 6, 0)
 
 
+# The tests with this mark run on a folder and on S3.
+anywhere = pytest.mark.parametrize("store", ["folder", "s3"], indirect=True)
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     CALLS.clear()
+    if getattr(request, "param", "folder") == "s3":
+        return Store.at(str(request.getfixturevalue("url")))
     return Store(tmp_path / "storage")
+
+
+def manifest_of(asked: Request) -> str:
+    """Return the path of a result's manifest in the store."""
+    return f"{asked.stage.name}/{asked.key}/{MANIFEST}"
 
 
 def request(source: Artifact, function: str = "shout", **config: Any) -> Request:
@@ -131,6 +142,7 @@ def output(store: Store, manifest: Manifest) -> Path:
     return store.root / manifest.output("loud.txt").path
 
 
+@anywhere
 def test_a_result_is_computed_once(store: Store, source: Artifact) -> None:
     first, second = store.build(request(source)), store.build(request(source))
     assert (first.computed, second.computed) == (True, False)
@@ -141,6 +153,7 @@ def test_a_result_is_computed_once(store: Store, source: Artifact) -> None:
     assert first.manifest.stats == {"length": 10, "begins": "H"}
 
 
+@anywhere
 def test_the_manifest_says_what_the_key_is_made_of(store: Store, source: Artifact) -> None:
     manifest = store.build(request(source)).manifest
     assert manifest.inputs["source"][0]["sha256"] == source.sha256
@@ -165,6 +178,7 @@ def test_only_what_shapes_the_output_is_in_the_key(source: Artifact, tmp_path: P
     assert request(other).key != key
 
 
+@anywhere
 def test_a_session_gives_more_arguments_and_is_in_no_key(store: Store, source: Artifact) -> None:
     plain = request(source, "shout_to", workers=3)
     asked = replace(plain, stage=stage("shout_to", f"{__name__}:listening"))
@@ -209,6 +223,7 @@ def test_a_damaged_result_is_found_out_and_made_again(
     assert again.manifest.outputs[0].sha256 == manifest.outputs[0].sha256
 
 
+@anywhere
 @pytest.mark.parametrize(
     "content",
     [
@@ -227,13 +242,14 @@ def test_a_damaged_result_is_found_out_and_made_again(
 )
 def test_a_manifest_that_is_none_is_damage(store: Store, source: Artifact, content: Any) -> None:
     asked = request(source)
-    path = store.folder(asked) / MANIFEST
     before = asdict(store.build(asked).manifest)
-    path.write_text(content if isinstance(content, str) else json.dumps({**before, **content}))
+    text = content if isinstance(content, str) else json.dumps({**before, **content})
+    store.put(manifest_of(asked), text)
     damage = store.find(asked).damage
     assert damage and damage.startswith(f"shout/{asked.key}/manifest.json is damaged (")
     assert store.results("shout") == []
-    assert store.build(asked).computed
+    store.build(asked)
+    assert store.find(asked).manifest is not None
 
 
 def test_a_flip_that_keeps_the_time_is_found_by_verify(store: Store, source: Artifact) -> None:
@@ -268,21 +284,25 @@ def test_another_result_s_manifest_is_found_out(
     assert output(store, again.manifest).read_text() == "HELLO calm"
 
 
+@anywhere
 @pytest.mark.parametrize("change", [('"length": 10', '"length": 99'), ("calm", "cald")])
 def test_a_changed_manifest_is_found_out(
     store: Store, source: Artifact, change: tuple[str, str]
 ) -> None:
     store.build(request(source))
-    path = store.folder(request(source)) / MANIFEST
-    path.write_text(path.read_text().replace(*change))
+    path = manifest_of(request(source))
+    seen = store.get(path)
+    assert seen is not None
+    store.put(path, seen.content.decode().replace(*change))
     assert "it was changed after it was written" in (store.find(request(source)).damage or "")
 
 
+@anywhere
 def test_a_manifest_that_names_files_elsewhere_is_found_out(store: Store, source: Artifact) -> None:
     manifest = store.build(request(source)).manifest
     (artifact,) = manifest.outputs
     moved = replace(manifest, outputs=(replace(artifact, path="elsewhere/loud.txt"),))
-    (store.folder(request(source)) / MANIFEST).write_text(moved.to_json())
+    store.put(manifest_of(request(source)), moved.to_json())
     assert "it names files of other folders" in (store.find(request(source)).damage or "")
 
 
@@ -335,6 +355,7 @@ def test_a_result_that_changes_while_it_is_read_gives_none(store: Store, source:
     assert store.find(asked).manifest is None
 
 
+@anywhere
 def test_discard_leaves_a_whole_result(store: Store, source: Artifact) -> None:
     store.build(request(source))
     store.discard(request(source), verify=True)
@@ -351,6 +372,7 @@ def test_a_copied_storage_still_hits(store: Store, source: Artifact, tmp_path: P
     assert path.stat().st_mtime_ns == copy.build(request(source)).manifest.outputs[0].mtime_ns
 
 
+@anywhere
 def test_force_computes_again(store: Store, source: Artifact) -> None:
     store.build(request(source))
     assert store.build(request(source), force=True).computed
@@ -376,19 +398,23 @@ def test_a_forced_request_starts_from_scratch_and_resumes_itself(
     assert CALLS == ["begun", "begun", "resumed", "begun"]
 
 
+@anywhere
 def test_a_failure_leaves_nothing_but_its_attachment(store: Store, source: Artifact) -> None:
     with pytest.raises(DataError, match=r"wrong\.\nThe rejected rows are kept in") as caught:
         store.build(request(source, "fail"))
     (kept,) = (store.root / "failed").rglob("*.txt")
-    assert kept.read_text() == "what went wrong"
-    assert str(kept) in str(caught.value)
+    path = kept.relative_to(store.root).as_posix()
+    assert store.place(path) in str(caught.value)
+    assert store.get(path).content == b"what went wrong"  # type: ignore[union-attr]
     assert list((store.root / "shout").iterdir()) == []
 
 
+@anywhere
 def test_the_seconds_of_an_earlier_attempt_count(store: Store, source: Artifact) -> None:
     assert 1_000 <= store.build(request(source, "go_on")).manifest.seconds < 1_060
 
 
+@anywhere
 def test_a_stage_that_writes_nothing_is_an_error(store: Store, source: Artifact) -> None:
     with pytest.raises(StageError, match="wrote no file"):
         store.build(request(source, "idle"))
