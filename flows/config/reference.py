@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic.fields import FieldInfo
@@ -116,6 +116,8 @@ def _kind(kind: Any) -> str:
         return " or ".join(dict.fromkeys(map(_kind, get_args(kind))))
     if settings_in(kind):
         return "section"
+    if origin is Annotated:
+        return _kind(get_args(kind)[0])
     if origin in (tuple, list):
         inner = [each for each in get_args(kind) if each is not Ellipsis]
         of = " or ".join(dict.fromkeys(map(_kind, inner)))
