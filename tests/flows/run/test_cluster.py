@@ -21,6 +21,7 @@ from tasks.run.shard import Outcome
 from tasks.run.spec import RunSpec
 from tasks.stage import Request
 from tasks.store.run_records import RunRecord
+from tests.support.notes import Notes
 from tests.support.runs import run_plainly
 
 distributed = pytest.importorskip("distributed")
@@ -28,27 +29,6 @@ from flows.run import cluster  # noqa: E402
 
 Make = Callable[..., RunSpec]
 RUNNER = "run.runner=dask://127.0.0.1:{}"
-
-
-class Notes:
-    """A reporter that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.then: Callable[[], object] = lambda: None
-
-    def note(self, line: str) -> None:
-        self.lines.append(line)
-        self.then()
-
-    def progress(self, running: Any, state: Any) -> None:
-        pass
-
-    def interval(self) -> float:
-        return 1
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")

@@ -19,24 +19,10 @@ from tasks.run.portable import check_shared
 from tasks.run.spec import RunSpec
 from tasks.stage import Request
 from tasks.store import Store
+from tests.support.notes import Notes
 from tests.support.runs import run_plainly
 
 Make = Callable[..., RunSpec]
-
-
-class Notes:
-    """A reporter that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, line: str) -> None:
-        self.lines.append(line)
-
-    def progress(self, *_: Any) -> None: ...
-
-    def interval(self) -> float:
-        return 1.0
 
 
 class Server:
