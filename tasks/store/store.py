@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,13 +30,14 @@ from sentiment.files import digest_file, flush
 from sentiment.progress import Progress, silent
 from tasks.manifest import Artifact, Manifest
 from tasks.stage import Request
-from tasks.store.atomic import READ_ONLY, computing_in, point_to, write_atomically, writing_to
+from tasks.store.atomic import READ_ONLY, computing_in, writing_to
 from tasks.store.inputs import checked
 from tasks.store.machine import describe_machine
 from tasks.store.mirror import Mirror
-from tasks.store.objects import Objects, Seen
+from tasks.store.objects import Objects
 from tasks.store.place import cache_folder, is_url, resolved
 from tasks.store.remote import MANIFEST, MARKER, at_once, bring, damage, mark, paths_of, publish
+from tasks.store.small_files import SmallFiles
 
 LOCKS, FAILED, RUNS = "locks", "failed", "runs"
 DISCARDED = "discarded"  # a result that a new one is replacing
@@ -59,15 +60,11 @@ class Built:
     computed: bool
 
 
-class Store:
-    """The results under one storage root.
-
-    ``objects`` are those under the store's URL, for which ``root`` is the cache; None of a folder.
-    """
+class Store(SmallFiles):
+    """The results under one storage root, and the small files beside them."""
 
     def __init__(self, root: Path, objects: Objects | None = None) -> None:
-        self.root = root.resolve()
-        self.objects = objects
+        super().__init__(root.resolve(), objects)
         self.writable = True
 
     @classmethod
@@ -77,12 +74,6 @@ class Store:
             return cls(Path(place))
         url = resolved(place)
         return cls(cache_folder(url), Objects(url))
-
-    def place(self, path: str = "") -> str:
-        """Return where the store, or something in it, is: a full path or a URL."""
-        if self.objects is not None:
-            return self.objects.place(path)
-        return str(self.root / path)
 
     def prepare(self) -> None:
         """Create the root and mark it as a store; raises StorageError if it cannot be written."""
@@ -118,77 +109,6 @@ class Store:
         if self.objects is not None:
             return self.objects.look(MARKER) is not None
         return (self.root / MARKER).is_file()
-
-    def get(self, path: str) -> Seen | None:
-        """Return the present content of a small file, such as a champion's, or None."""
-        if self.objects is not None:
-            return self.objects.get(path)
-        try:
-            return Seen((self.root / path).read_bytes(), "")
-        except FileNotFoundError:
-            return None
-
-    def point(self, name: str, target: str) -> None:
-        """Note which result a name such as ``models/latest`` is for; a link in a folder."""
-        point_to(self.root, name, target)
-        if self.objects is not None:
-            self.objects.put(name, target.encode())
-
-    def target(self, name: str) -> str | None:
-        """Return the result that a name is for, or None."""
-        if self.objects is not None:
-            seen = self.objects.get(name)
-            return seen and seen.content.decode()
-        path = self.root / name
-        return f"{path.resolve().parent.name}/{path.resolve().name}" if path.is_symlink() else None
-
-    def put(self, path: str, text: str) -> None:
-        """Write a small file, or replace it in one step; raises StorageError."""
-        write_atomically(self.root / path, text)
-        if self.objects is not None:
-            self.objects.put(path, text.encode())
-
-    def share(self, path: str) -> None:
-        """Put a small file of the cache under the URL too; in a folder it is there for all."""
-        if self.objects is not None:
-            self.objects.put(path, self.root / path)
-
-    def here(self, path: str) -> Path:
-        """Return a small file as one of this machine; it may not be there."""
-        if self.objects is not None and (seen := self.objects.get(path)) is not None:
-            write_atomically(self.root / path, seen.content.decode())
-        return self.root / path
-
-    def swap(self, path: str, text: str, seen: Seen | None) -> bool:
-        """Replace a small file that is still as ``seen``; return whether it was.
-
-        In a folder the caller has held ``record_lock`` since then, so that it is.
-        """
-        if self.objects is not None:
-            return self.objects.swap(path, text.encode(), seen and seen.tag)
-        write_atomically(self.root / path, text)
-        return True
-
-    def newest(self, folder: str, name: str) -> Iterator[Seen]:
-        """Yield the content of the files ``<folder>/*/<name>``, the last in order first."""
-        if self.objects is not None:
-            paths = paths_of(self.objects, folder, name)
-        else:
-            found = (self.root / folder).glob(f"*/{name}")
-            paths = sorted(path.relative_to(self.root).as_posix() for path in found)
-
-        def read(path: str) -> Seen | None:
-            with suppress(OSError):
-                return self.get(path)
-            return None
-
-        yield from (seen for seen in self._each(read, paths[::-1]) if seen is not None)
-
-    def names(self, folder: str) -> list[str]:
-        """Return the names of the files in a folder, in order."""
-        if self.objects is not None:
-            return [listed.path.rpartition("/")[2] for listed in self.objects.list(folder)]
-        return sorted(path.name for path in (self.root / folder).glob("*"))
 
     def folder(self, request: Request) -> Path:
         return self.root / request.stage.name / request.key
@@ -235,9 +155,6 @@ class Store:
         if self.objects is not None:
             return any(True for _ in self.objects.list(stage))
         return (self.root / stage).is_dir()
-
-    def _each(self, function: Any, items: Iterable[Any]) -> Iterable[Any]:
-        return map(function, items) if self.objects is None else at_once(function, items)
 
     def find_all(self, requests: Sequence[Request], *, verify: bool = False) -> list[Lookup]:
         """Look up several results."""
