@@ -77,8 +77,8 @@ def empty_cache(store: Store, stages: Collection[str], *, dry_run: bool) -> list
 
     Results of these ``stages`` and copies of review files go, since they can be fetched again. What
     is here alone stays: results that are not under the URL yet, checkpoints, studies, attachments
-    of failed runs. Raises ConfigError for a folder, and StorageError while any work goes on here: a
-    lock says what is being computed, not what is read for it.
+    of failed runs. Raises ConfigError for a folder, and StorageError while anything is at work
+    here: a lock says what is being computed, not what is read for it.
     """
     if store.objects is None:
         raise ConfigError(

@@ -92,7 +92,7 @@ def train_remotely(
 
     Runs that ask for the same at once share one training. Stopping the run that sent it cancels it;
     another one then sends it again. A training that crashes is sent again at most ``run.retries``
-    times. Raises StageError if it fails there, or crashes once more.
+    times. Raises StageError if it fails there, or crashes again.
     """
     (request,) = requests
     file = request.file(store.root)

@@ -52,7 +52,7 @@ class Mirror:
 
         If the block raises the last one is sent too. One that appears while another is under way
         waits, or is passed over for the next. Raises StorageError if a URL does not answer before
-        the block; during it that is no error of the work, and only a warning reports it.
+        the block; during it that does not fail the work, and only a warning reports it.
         """
         if not self._counts():
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -146,7 +146,7 @@ class Mirror:
         except StorageError as error:
             # Or training has removed it meanwhile, for a newer one.
             if newest.exists() and not self._failing:
-                log.warning("The checkpoint is on this machine only; training goes on. %s", error)
+                log.warning("The checkpoint is on this machine only; training continues. %s", error)
                 self._failing = True
 
 

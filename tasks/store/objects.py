@@ -22,7 +22,7 @@ from sentiment.errors import ConfigError, StorageError
 
 RETRIES: dict[str, Any] = {
     "max_retries": 7,
-    "retry_timeout": timedelta(minutes=5),  # since the start of a download, which goes on
+    "retry_timeout": timedelta(minutes=5),  # since the start of a download, which resumes
     "backoff": {
         "init_backoff": timedelta(milliseconds=100),
         "max_backoff": timedelta(seconds=5),

@@ -68,7 +68,7 @@ def old_objects(
 
 
 def remove_old(objects: Objects, old: Old, before: datetime) -> None:
-    """Remove objects one after the other, but those that were written anew meanwhile."""
+    """Remove objects one after the other, but not those that have been written again."""
     for member in old.objects:
         now = objects.look(member.path)
         if now is not None and now.when < before:

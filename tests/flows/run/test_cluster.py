@@ -210,7 +210,7 @@ def test_workers_that_do_not_share_the_folder_are_an_error_that_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def elsewhere(
-        client: Any, stage: Any, asked: list[Request], work: Any, reporter: Any
+        client: Any, stage: Any, asked: list[Request], *_: Any
     ) -> Iterator[tuple[Request, Outcome]]:
         yield from ((request, Outcome(1)) for request in asked)
 
