@@ -18,7 +18,7 @@ import pytest
 from benchmarks.support.machine import in_fresh_process
 from sentiment.data.duplicates import count_duplicates
 from sentiment.data.ingest import IngestConfig, ingest_file
-from sentiment.evaluation.baseline import train_baseline
+from sentiment.evaluation.baseline import NGRAMS, train_baseline
 from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.evaluate import evaluate_model
 from sentiment.model.config import ModelConfig, TrainConfig
@@ -108,8 +108,9 @@ def evaluate(shard: Path, times: int, out: Path) -> None:
 
 def baseline(shard: Path, times: int, out: Path) -> None:
     reviews = [shard / "tensors.parquet"] * times
+    ngrams = NGRAMS.model_copy(update={"buckets": 2**10})  # tables smaller than a shard
     small = {"EPOCHS": 1, "LEAST_STEPS": 1, "STEP_SIZE": BATCH, "BATCH_SIZE": BATCH}
-    with patch.multiple("sentiment.evaluation.baseline", **small):
+    with patch.multiple("sentiment.evaluation.baseline", NGRAMS=ngrams, **small):
         train_baseline(reviews, reviews, shard / "bundle" / "vocabulary.parquet", out=out)
 
 
