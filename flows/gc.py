@@ -25,7 +25,7 @@ def gc(
         storage: Storage folder or URL; empty for SENTIMENT_STORAGE, else ./storage.
         keep_runs: Completed runs that computed something, whose results are kept.
         dry_run: List what would be removed; remove nothing.
-        grace: Of a storage that is a URL, keep what is younger than these hours.
+        grace: Remote storage only: keep objects newer than this many hours.
     """
     store = Store.at(storage_place(storage))
     stages = [module.STAGE.name for module in STAGES]

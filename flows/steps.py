@@ -32,7 +32,7 @@ Answer: TypeAlias = Callable[[Stage, Sequence[Request]], list[Manifest]]
 
 
 class StageModule(Protocol):
-    """A module of ``tasks`` that is a stage. One with no requests in a run is passed over."""
+    """A module of ``tasks`` that is a stage. One with no requests in a run is skipped."""
 
     STAGE: Stage
 

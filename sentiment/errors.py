@@ -12,7 +12,7 @@ from typing import Any
 class SentimentError(Exception):
     """Base class of all others.
 
-    ``attachment`` is a file that helps to understand the failure, such as the rejected lines.
+    ``attachment`` is a file that helps to understand the failure, such as the rejected rows.
     """
 
     attachment: Path | None = None

@@ -11,7 +11,7 @@ from tasks.registry.champion import Registry, bundle_of, digest_of, read_registr
 from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage, reviews_of
 
-THRESHOLD = "config evaluate.threshold {was} -> {now}"
+THRESHOLD = "setting evaluate.threshold {was} -> {now}"
 STAGE = Stage(
     "champion",
     "sentiment.evaluation.evaluate:measure_bundle",

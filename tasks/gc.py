@@ -61,8 +61,8 @@ def collect(
     Only results of these ``stages`` and other things that the store itself made are removed, so a
     storage folder may hold other files. Results of active runs are kept, as are the models that
     links under ``models/`` point to, each champion and the one before it. Prefect's records, locks
-    and run records of what is removed are removed with it. Under a URL there are no locks: what is
-    younger than ``grace`` stays there too. Raises StorageError unless the place is a store.
+    and run records of what is removed are removed with it. Remote storage has no locks: objects
+    newer than ``grace`` stay there too. Raises StorageError unless the place is a store.
     """
     store.check()
     if store.objects is not None:
@@ -73,17 +73,17 @@ def collect(
 
 
 def empty_cache(store: Store, stages: Collection[str], *, dry_run: bool) -> list[Freed]:
-    """Remove from this machine the files of a storage that is a URL; return what.
+    """Remove this machine's cache of remote storage; return what was removed.
 
     Results of these ``stages`` and copies of review files go, since they can be fetched again. What
-    is here alone stays: results that are not under the URL yet, checkpoints, studies, attachments
+    is here alone stays: results that are not published yet, checkpoints, studies, attachments
     of failed runs. Raises ConfigError for a folder, and StorageError while anything is at work
     here: a lock says what is being computed, not what is read for it.
     """
     if store.objects is None:
         raise ConfigError(
             f"{store.place()}: a folder has no cache, it is where the results are. Leave out "
-            "--cache to remove what nothing needs, or name a URL with --storage."
+            "--cache to remove what nothing needs, or name remote storage with --storage."
         )
     store.check()
     with record_lock(store):

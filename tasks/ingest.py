@@ -39,7 +39,7 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
             {"split": rules[source.role], "limit": limits.get(source.role), "ingest": settings},
             {
                 "split": "the set of input files changed",
-                "limit": f"config ingest.{source.role}_limit {{was}} -> {{now}}",
+                "limit": f"setting ingest.{source.role}_limit {{was}} -> {{now}}",
             },
         )
         for source, artifact in zip(sources, artifacts, strict=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-INPUTS = "inputs"  # folder of copies of input files that are URLs
+INPUTS = "inputs"  # folder of copies of remote input files
 SHORT = 16  # hex digits of a digest in a path
 
 
@@ -35,7 +35,7 @@ class Artifact:
 
     @property
     def is_url(self) -> bool:
-        """Whether it is an input file in an object storage."""
+        """Whether it is an input file in remote storage."""
         return "://" in self.path
 
     def local(self, root: Path) -> Path:

@@ -29,14 +29,14 @@ ROLES = {
     "valid": "validation",
     "dev": "validation",
 }
-REMEMBERED = "digests"  # folder of the digests of files in an object storage
+REMEMBERED = "digests"  # folder of the digests of remote files
 File: TypeAlias = "Path | RemoteFile"
 _ROLE = re.compile(rf"(?:^|[^a-z])({'|'.join(ROLES)})(?=[^a-z]|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file in an object storage, as the folder at ``url`` lists it."""
+    """A file in remote storage, as the folder at ``url`` lists it."""
 
     url: str
     listed: Listed
@@ -132,14 +132,14 @@ def _is_readable(path: "File") -> bool:
 
 
 def _refuse_copy(path: "File", names: dict[str, "File"]) -> None:
-    """Add a file to ``names``, by its name without packing. Raise DataError if one is there."""
+    """Add a file to ``names``, by its name without compression. Raise DataError if one is there."""
     plain = _unpacked(path)
     for name, other in names.items():
         zipped = ".zip" in (path.suffix.lower(), other.suffix.lower())  # which may hide the ending
         if name == plain or (zipped and (name == Path(plain).stem or plain == Path(name).stem)):
             raise DataError(
-                f"{path} and {other.name} look like the same reviews, packed and unpacked. Keep "
-                "one of them."
+                f"{path} and {other.name} look like the same reviews, compressed and "
+                "uncompressed. Keep one of them."
             )
     names[plain] = path
 
@@ -178,7 +178,7 @@ def digest_sources(sources: Sequence[Source], store: Store) -> list[Artifact]:
 
 
 def _digest_remote(file: RemoteFile, store: Store) -> Artifact:
-    """Return a file in an object storage as an artifact; it is fetched if its digest is new.
+    """Return a remote file as an artifact; it is fetched if its digest is new.
 
     Digests are remembered in the storage, by URL, size and tag, for all machines.
     """

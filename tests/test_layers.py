@@ -1,4 +1,4 @@
-"""Imports run one way: flows -> tasks -> sentiment, and down a stack of rooms inside them."""
+"""Imports run one way: flows -> tasks -> sentiment, and down a stack of subpackages inside them."""
 
 import ast
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ FORBIDDEN = {
 # The store has to be usable without Prefect, for `plan` and for tests.
 PREFECT_IN_TASKS = {"prefect_task.py"}
 
-# A room (a folder, or a module beside them) imports from itself and from the floors below it.
+# A part (a subpackage, or a module beside them) imports from itself and from the layers below it.
 STACKS = {
     "sentiment": (
         {"settings", "errors", "progress", "files"},
@@ -100,16 +100,16 @@ def test_only_one_module_loads_the_client_of_object_storages() -> None:
 
 
 @pytest.mark.parametrize("package", STACKS)
-def test_the_rooms_of_a_package_are_a_stack(package: str) -> None:
-    floors = {room: floor for floor, rooms in enumerate(STACKS[package]) for room in rooms}
+def test_the_parts_of_a_package_are_a_stack(package: str) -> None:
+    layers = {part: layer for layer, parts in enumerate(STACKS[package]) for part in parts}
     wrong = []
     for module, imported in modules(package).items():
         if module == package:  # which hands on the Classifier
             continue
-        room = module.split(".")[1]
+        part = module.split(".")[1]
         for name in imported:
             below = name.split(".")[1]
-            if below != room and floors[below] >= floors[room]:
+            if below != part and layers[below] >= layers[part]:
                 wrong.append(f"{module} imports {name}")
     assert wrong == []
 

@@ -30,7 +30,7 @@ class Check(NamedTuple):
 def doctor(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """Check libraries, device, NLTK data, storage and Prefect server; change nothing.
 
-    In a storage that is a URL an object is written, read and removed again.
+    In remote storage, an object is written, read and removed again.
     """
     checks = run_checks(storage)
     if as_json:
@@ -91,8 +91,8 @@ def storage_at(place: str) -> Check:
         return Check("storage", False, str(error))
     apart = abs((datetime.now(UTC) - when).total_seconds())
     if apart > MOST_APART:
-        told = f"{url}: its clock and this machine's are {apart:,.0f} s apart. Set this one right."
-        return Check("storage", False, told)
+        told = f"{url}: its clock and this machine's are {apart:,.0f} s apart."
+        return Check("storage", False, f"{told} Correct this machine's clock.")
     return Check("storage", True, f"{url}: read, write, list, delete, conditional writes")
 
 

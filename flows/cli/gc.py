@@ -31,7 +31,7 @@ def gc(
         typer.Option(
             metavar="HOURS",
             min=0,
-            help="Of a storage that is a URL, keep what is younger.",
+            help="Remote storage only: keep objects newer than this many hours.",
             show_default=str(GRACE),
         ),
     ] = None,
@@ -39,7 +39,7 @@ def gc(
         bool,
         typer.Option(
             "--cache",
-            help="Empty this machine's cache of a storage that is a URL; remove nothing there.",
+            help="Empty this machine's cache of remote storage; remove nothing there.",
         ),
     ] = False,
     storage: Storage = DEFAULT_STORAGE,
@@ -51,7 +51,7 @@ def gc(
     from tasks.store import Store
 
     if cache and (keep_runs, grace) != (None, None):
-        raise ConfigError("--cache asks for no run and no age: leave out --keep-runs and --grace.")
+        raise ConfigError("--cache cannot be combined with --keep-runs or --grace.")
     store, stages = Store.at(storage), [module.STAGE.name for module in STAGES]
     if cache:
         freed = empty_cache(store, stages, dry_run=dry_run)

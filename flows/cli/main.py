@@ -53,7 +53,7 @@ class Commands(Group):
 app = typer.Typer(
     name="sentiment",
     cls=Commands,
-    help="Train an LSTM on labelled reviews, rerun only what changed, and use the model.",
+    help="Train a sentiment model on labelled reviews, rerun only what changed, and use the model.",
     no_args_is_help=True,
     rich_markup_mode="markdown",  # with "rich", '.[onnx]' in a help text would be read as a style
     add_completion=False,
@@ -80,7 +80,7 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """Train an LSTM on labelled reviews, rerun only what changed, and use the model."""
+    """Train a sentiment model on labelled reviews, rerun only what changed, and use the model."""
     context.obj = debug
 
 
@@ -92,7 +92,7 @@ app.add_typer(models)
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Raise Terminated in the block on SIGTERM, which would end this process without a word."""
+    """Raise Terminated in the block on SIGTERM, which would end this process silently."""
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return

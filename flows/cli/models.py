@@ -44,9 +44,10 @@ Why = Annotated[str, typer.Option(help="Reason, for the record.")]
 def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
     """List the models, newest first.
 
-    test: accuracy on the test reviews; linear: that of the linear model beside it. They say nothing
-    about other test reviews, and those of generated reviews nothing about real ones. Commands use
-    the champion. --json also shows the digests of model and test reviews, and the run.
+    test: accuracy on the test reviews; linear: that of a linear model trained on the same reviews.
+    Accuracies on different test sets are not comparable; those on generated reviews do not carry
+    over to real ones. Commands use the champion. --json also shows the digests of model and test
+    reviews, and the run.
     """
     from tasks.registry.models import list_models
     from tasks.store import Store

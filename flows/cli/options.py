@@ -76,7 +76,7 @@ Storage = Annotated[
     str,
     typer.Option(
         envvar="SENTIMENT_STORAGE",
-        help="Folder of cached results and models, or its URL, such as s3://bucket/folder.",
+        help="Folder of cached results and models, or remote storage, such as s3://bucket/folder.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -109,7 +109,7 @@ Force = Annotated[
 ]
 Runner = Annotated[
     str | None,
-    typer.Option(help="What runs the shards: threads, processes, dask, or dask://HOST:PORT."),
+    typer.Option(help="How shards are executed: threads, processes, dask, or dask://HOST:PORT."),
 ]
 Champion = Annotated[
     str | None,

@@ -197,8 +197,8 @@ def plan(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write the request for training, which `train-request` takes (see "
-            "docs/training.md); the stages before must be cached.",
+            help="Write the training job to FILE, for `train-request` (see docs/training.md); "
+            "the stages before `train` must be cached.",
         ),
     ] = None,
 ) -> None:

@@ -12,7 +12,8 @@ def train_request(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="What `sentiment plan ... --train-request FILE` wrote."
+            metavar="FILE",
+            help="The training job, as `sentiment plan ... --train-request FILE` wrote it.",
         ),
     ],
     force: Annotated[
@@ -20,12 +21,12 @@ def train_request(
     ] = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Train for a request, on several GPUs or machines with torchrun.
+    """Run the training job in FILE, with torchrun on several GPUs or machines.
 
     torchrun --standalone --nproc-per-node 2 -m flows.cli train-request FILE
 
-    The number of processes must be the request's `train.processes`. Without torchrun they are
-    started here.
+    The number of processes must be the job's `train.processes`. Without torchrun, this command
+    starts the processes itself.
     """
     from flows.run.request_file import read_request
     from flows.run.request_training import train_for

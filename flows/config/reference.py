@@ -15,7 +15,14 @@ from sentiment.errors import ConfigError
 from tasks.run.config import PipelineConfig
 
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-KINDS = {int: "whole number", float: "number", bool: "true or false", str: "text", dict: "section"}
+KINDS = {
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    str: "string",
+    dict: "section",
+}
+PLURALS = {bool: "booleans", int: "numbers", float: "numbers", str: "strings"}
 PAGE_HEAD = """\
 # All settings
 
@@ -23,10 +30,10 @@ A preset is a YAML file of these settings, in sections. `--set train.epochs=3` r
 `sentiment settings` prints them in the terminal, and with `--preset balanced` the values of that
 preset. The settings of `sentiment score` are in [scoring.md](scoring.md#settings).
 
-Changing a setting reruns the stages whose output it shapes. An *operational* one shapes no output,
-so changing it reruns nothing.
+Changing a setting reruns the stages whose output it affects. An *operational* one affects no
+output, so changing it reruns nothing.
 
-`sentiment settings --markdown > docs/settings.md` renews this page.
+`sentiment settings --markdown > docs/settings.md` regenerates this page.
 """
 
 
@@ -119,10 +126,14 @@ def _kind(kind: Any) -> str:
     if origin is Annotated:
         return _kind(get_args(kind)[0])
     if origin in (tuple, list):
-        inner = [each for each in get_args(kind) if each is not Ellipsis]
-        of = " or ".join(dict.fromkeys(map(_kind, inner)))
-        return f"list of {len(inner)}, each {of}" if len(inner) > 1 else f"list, each {of}"
+        return f"list of {_plural(get_args(kind)[0])}"
     return KINDS.get(kind, KINDS.get(origin, str(kind)))
+
+
+def _plural(kind: Any) -> str:
+    """Return in words what the items of a list may be."""
+    *others, last = dict.fromkeys(PLURALS[each] for each in get_args(kind) or (kind,))
+    return " or ".join(filter(None, [", ".join(others), last]))
 
 
 def page() -> str:

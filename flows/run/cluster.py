@@ -83,7 +83,7 @@ def run_on_cluster(
     if store.objects is None and not all(found.manifest for found in store.find_all(missing)):
         raise StageError(
             f"{stage.name}: what the workers computed is not in {store.place()}. They need this "
-            "folder at the same path, or a URL as the storage: see docs/scale.md."
+            "folder at the same path, or remote storage: see docs/scale.md."
         )
     return results(store, requests)
 

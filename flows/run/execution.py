@@ -47,7 +47,7 @@ def run_pipeline(
     """Run the pipeline and return what came of it.
 
     It runs inside a Prefect flow run. Otherwise (not ``in_prefect``) it raises NotCachedError if
-    there is something to compute, or another champion to appoint.
+    there is something to compute, or a model to promote.
     """
     about = {"preset": preset, "run": new_run_id(), "storage": storage}
     record = None
@@ -182,7 +182,7 @@ class Run:
         self.warn("tensors", unknown_warnings(splits))
 
     def warn_of_repeated(self) -> None:
-        """Say if many reviews are repeated."""
+        """Say if many reviews are duplicates."""
         (counted,) = self.done["duplicates"]
         self.warn("duplicates", repeated_warnings(counted.stats))
 

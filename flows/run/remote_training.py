@@ -1,6 +1,6 @@
 """Training on another machine: a run sends its request to a worker of the pool ``gpu``.
 
-The request is a file in the storage: a URL, or a folder that both machines share at the same path.
+The request is a file in the storage: remote, or a folder that both machines share at the same path.
 Prefect carries only its name, since its parameters have a limit (512 KB) that long lists of shards
 exceed. The run then finds the result in the store.
 """
@@ -44,7 +44,7 @@ RESUME = (
 
 @flow(name="train-request", description="Training for a run on another machine.")
 def train_request(
-    request: Annotated[str, Field(description="File of the training request in the storage.")],
+    request: Annotated[str, Field(description="File of the training job in the storage.")],
     storage: Annotated[str, Field(description="Storage folder or URL, shared with that run.")],
     run: Annotated[str, Field(description="Id of that run.")],
     force: Annotated[bool, Field(description="Train even if the result is cached.")] = False,
@@ -56,8 +56,8 @@ def train_request(
     file = store.here(request)
     if not file.exists():
         raise StageError(
-            f"{store.place(request)}: not there. This worker and the run that sent it need one "
-            "storage: a URL, or a folder that both machines have at the same path."
+            f"{store.place(request)}: not there. This worker and the run that sent it need the "
+            "same storage: remote, or a folder that both machines have at the same path."
         )
     wanted = read_request(file)
     check_shared(wanted, store)
@@ -90,8 +90,8 @@ def train_remotely(
 ) -> None:
     """Send the training request to a worker of the pool ``gpu`` and wait for the result.
 
-    Runs that ask for the same at once share one training. Stopping the run that sent it cancels it;
-    another one then sends it again. A training that crashes is sent again at most ``run.retries``
+    Runs that ask for the same at once share one training job. Stopping the run that sent it cancels
+    it; another one then sends it again. A job that crashes is sent again at most ``run.retries``
     times. Raises StageError if it fails there, or crashes again.
     """
     (request,) = requests

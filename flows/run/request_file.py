@@ -1,6 +1,6 @@
 """Training requests as files: settings, paths and digests, for processes that no run starts.
 
-The inputs are in the storage: a URL, or a folder that all machines share at the same path.
+The inputs are in the storage: remote, or a folder that all machines share at the same path.
 """
 
 import json
@@ -38,4 +38,4 @@ def read_request(path: Path) -> Request:
     except StageError as error:
         raise StageError(f"{path}: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise StageError(f"{path}: not a training request of this version ({error}).") from error
+        raise StageError(f"{path}: not a training job of this version ({error}).") from error

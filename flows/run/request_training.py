@@ -1,6 +1,6 @@
 """Training for a request file, by processes that torchrun or this one starts, without Prefect.
 
-Rank 0 computes the request in the store, as a run does; the others take part in the training only.
+Rank 0 computes the request in the store, as a run does; the others only take part in training.
 """
 
 import time

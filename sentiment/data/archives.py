@@ -77,7 +77,7 @@ PADDED = (".gz", ".xz")  # zeros may follow the last stream
 def read_blocks(path: Path, on_read: OnRead = ignore_share) -> Iterator[bytes]:
     """Yield a file's content, decompressed if its suffix is .bz2, .gz, .xz, .zst or .zip.
 
-    A block has at most ``BLOCK_BYTES``, however well the file is packed. All concatenated streams
+    A block has at most ``BLOCK_BYTES``, however well the file compresses. All concatenated streams
     of a file are read; a .zip must hold one table. ``on_read`` gets the share of the compressed
     bytes read. Raises ArchiveError if the data are truncated, corrupt or of another format,
     DataError if the file is empty or cannot be read.

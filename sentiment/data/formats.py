@@ -20,7 +20,7 @@ PACKED = (".bz2", ".gz", ".xz", ".zst", ".zip")
 KINDS = ".txt, .csv, .tsv, .jsonl or .parquet, also as .bz2, .gz, .xz, .zst or .zip"
 
 CONVERT = "Write the reviews as .csv, .jsonl or .parquet."
-UNPACK = "Unpack it, and name a file or a folder of them."
+EXTRACT = "Extract it, and name a file or a folder of them."
 OTHERS = {  # what is not read: endings, first bytes, what it is, what to do
     "a spreadsheet": (
         (".xlsx", ".xlsm", ".xls", ".ods"),
@@ -31,7 +31,7 @@ OTHERS = {  # what is not read: endings, first bytes, what it is, what to do
     "an archive of several files": (
         (".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar"),
         rb"7z\xbc\xaf|Rar!\x1a|(?s:.{257})ustar",
-        UNPACK,
+        EXTRACT,
     ),
     "an image": (
         (".png", ".jpg", ".jpeg", ".gif", ".webp"),
@@ -49,10 +49,22 @@ OTHERS = {  # what is not read: endings, first bytes, what it is, what to do
         CONVERT,
     ),
     "a Parquet file": ((), rb"PAR1[\x00-\x1f]", "Give its name the ending .parquet."),
-    "packed with gzip": ((), rb"\x1f\x8b\x08", "Give its name the ending .gz, or unpack it."),
-    "packed with bzip2": ((), rb"BZh[1-9]1AY&SY", "Give its name the ending .bz2, or unpack it."),
-    "packed with xz": ((), rb"\xfd7zXZ\0", "Give its name the ending .xz, or unpack it."),
-    "packed with zstd": ((), rb"\x28\xb5\x2f\xfd", "Give its name the ending .zst, or unpack it."),
+    "compressed with gzip": (
+        (),
+        rb"\x1f\x8b\x08",
+        "Give its name the ending .gz, or decompress it.",
+    ),
+    "compressed with bzip2": (
+        (),
+        rb"BZh[1-9]1AY&SY",
+        "Give its name the ending .bz2, or decompress it.",
+    ),
+    "compressed with xz": ((), rb"\xfd7zXZ\0", "Give its name the ending .xz, or decompress it."),
+    "compressed with zstd": (
+        (),
+        rb"\x28\xb5\x2f\xfd",
+        "Give its name the ending .zst, or decompress it.",
+    ),
     "a zip file": (
         (),
         rb"PK\x03\x04",
@@ -65,7 +77,7 @@ MOST_CONTROL = 0.05
 
 
 def unpacked_name(path: Path) -> str:
-    """Return a file's name without the ending of its packing: ``a.csv`` of ``a.csv.gz``."""
+    """Return a file's name without the ending of its compression: ``a.csv`` of ``a.csv.gz``."""
     return path.stem if path.suffix.lower() in PACKED else path.name
 
 

@@ -38,7 +38,7 @@ HOPELESS = 1_000_000  # rows: if most of as many are rejected, the others are no
 
 
 class IngestConfig(TableConfig):
-    """What to read of the files, how much, and how many bad lines to accept."""
+    """What to read of the files, how much, and how many rejected rows to accept."""
 
     SECTION: ClassVar[str] = "ingest."
 
@@ -53,13 +53,13 @@ class IngestConfig(TableConfig):
         0.01,
         ge=0,
         le=1,
-        description="Stop the run if a larger share of a file's lines is rejected.",
+        description="Stop the run if a larger share of a file's rows is rejected.",
     )
-    max_line_bytes: int = Field(262_144, ge=16, description="Reject longer lines.")
+    max_line_bytes: int = Field(262_144, ge=16, description="Reject rows longer than this.")
     duplicates: Literal["keep", "drop"] = Field(
         "keep",
-        description="Reviews that repeat an earlier one of their file, but for case and white "
-        "space.",
+        description="Keep or drop duplicates of an earlier review of the same file; case and white "
+        "space do not count.",
     )
     held_out: float = Field(
         0.1,
@@ -112,7 +112,7 @@ def _write_shard(reviews: pa.Table, path: Path) -> None:
 
 
 class RejectWriter:
-    """Writes rejected lines in batches, so that a file full of them fits in memory."""
+    """Writes rejected rows in batches, so that a file full of them fits in memory."""
 
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(path, REJECTS, compression="zstd")
@@ -157,8 +157,8 @@ def ingest_file(
     ``split`` decides where the reviews go: to one split, by ``halves`` (the first half of the valid
     ones to validation, the second to test), or by ``hash`` (see ``IngestConfig.held_out``).
     ``limit`` is the number of lines to read, None for all. Returns the lines read, those ignored
-    for their label, those dropped as repeated, the rejected ones by reason, and the rows per split
-    and label. To know what is repeated takes about 70 bytes of memory per review. Raises
+    for their label, the duplicates dropped (``repeated``), the rejected ones by reason, and the
+    rows per split and label. Finding duplicates takes about 70 bytes of memory per review. Raises
     RejectRateError above ``max_reject_rate`` and for labels that may mean something else,
     ArchiveError or DataError if the file cannot be read to its end.
     """

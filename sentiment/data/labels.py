@@ -29,7 +29,7 @@ Values = Annotated[
 
 
 def label_name(value: object) -> str:
-    """Return how a label is compared: in small letters, integers without ``.0``; "" for none."""
+    """Return how a label is compared: in lowercase, integers without ``.0``; "" for none."""
     if value is None or value != value:  # NaN, as pandas writes nulls
         return ""
     if isinstance(value, float) and value.is_integer():

@@ -1,4 +1,4 @@
-"""What a person should hear about the reviews: another language than English, many repetitions."""
+"""What a person should hear about the reviews: another language than English, many duplicates."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,12 +59,12 @@ def unknown_warnings(splits: list[Mapping[str, Any]]) -> list[str]:
 
 
 def repeated_warnings(duplicates: Mapping[str, Any]) -> list[str]:
-    """Return a warning for each split with many repetitions, as ``count_duplicates`` has them."""
+    """Return a warning for each split with many duplicates, as ``count_duplicates`` has them."""
     return [
         f"{counts['repeated']:,} of {counts['rows']:,} {_name(split)} reviews "
-        f"({counts['repeated'] / counts['rows']:.1%}) repeat an earlier one"
+        f"({counts['repeated'] / counts['rows']:.1%}) are duplicates of an earlier one"
         + (", so the accuracy is less certain than its interval" if split == "test" else "")
-        + ". ingest.duplicates=drop leaves out what its file has already."
+        + ". ingest.duplicates=drop leaves out duplicates within a file."
         for split, counts in duplicates.items()
         if counts["repeated"] > MOST_REPEATED * counts["rows"]
     ]

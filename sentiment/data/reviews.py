@@ -48,7 +48,7 @@ class Review(NamedTuple):
 
 
 class Reject(NamedTuple):
-    """A rejected line: its row in the file (from 0), the reason, and its bytes (as UTF-8)."""
+    """A rejected row: its place in the file (from 0), the reason, and its bytes (as UTF-8)."""
 
     row: int
     reason: str

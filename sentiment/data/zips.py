@@ -1,4 +1,4 @@
-"""Zip files that hold one table, as Kaggle and Excel users pack them."""
+"""Zip files that hold one table, as Kaggle and Excel users make them."""
 
 import lzma
 import zipfile
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from sentiment.data.formats import TABLES, UNPACK, unpacked_name
+from sentiment.data.formats import EXTRACT, TABLES, unpacked_name
 from sentiment.errors import ArchiveError, DataError
 from sentiment.progress import OnRead
 
@@ -23,10 +23,12 @@ def _opened(path: Path, file: BinaryIO | Path) -> Iterator[zipfile.ZipFile]:
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
         raise ArchiveError(
             f"{path}: not a valid zip file, or cut off ({error}). Download the file again, or "
-            "unpack it."
+            "extract it."
         ) from error
     except RuntimeError as error:  # of a member with a password
-        raise DataError(f"{path}: cannot be unpacked ({error}). Unpack it first.") from error
+        raise DataError(
+            f"{path}: cannot be extracted ({error}). Extract it yourself first."
+        ) from error
 
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
@@ -43,7 +45,7 @@ def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     names = [member.filename for member in members[:MOST_NAMED]]
     shown = ", ".join(names) + ", ..." * (len(members) > MOST_NAMED)
     raise DataError(
-        f"{path}: holds {len(members)} files, not one table{': ' * bool(names)}{shown}. {UNPACK}"
+        f"{path}: holds {len(members)} files, not one table{': ' * bool(names)}{shown}. {EXTRACT}"
     )
 
 

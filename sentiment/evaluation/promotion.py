@@ -34,8 +34,8 @@ class PromoteConfig(Settings):
     )
     beat_majority: bool = Field(
         True,
-        description="Fail the run, after its report, unless the model is better than always the "
-        "more frequent class (Fisher's exact test of its answers and the labels, p < 0.05).",
+        description="Fail the run, after its report, unless the model is better than the "
+        "majority-class baseline (Fisher's exact test of its answers and the labels, p < 0.05).",
     )
     match_baseline: bool = Field(
         True,

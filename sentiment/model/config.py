@@ -1,4 +1,4 @@
-"""Settings of the model and of its training."""
+"""Settings of the model and of how it is trained."""
 
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from sentiment.model.measures import MEASURES
 from sentiment.settings import SECRET, Settings, operational
 
-# Settings of a training that the n-gram branch does not use.
+# Settings of training that the n-gram branch does not use.
 LSTM_ONLY = ("padding", "learning_rate", "weight_decay", "sentences", "vectors")
 
 

@@ -28,8 +28,8 @@ def champion_file(name: str = DEFAULT) -> str:
     """Return the path under the storage folder of a champion's file; ModelError for a bad name."""
     if not re.fullmatch(NAME, name):
         raise ModelError(
-            f"{name!r} cannot name a champion: use small letters, digits, '-' and '_', the first a "
-            "letter."
+            f"{name!r} cannot name a champion: use lowercase letters, digits, '-' and '_', and "
+            "begin with a letter."
         )
     return f"models/{name}.json"
 

@@ -1,9 +1,9 @@
-"""Checkpoints of a training: everything needed to resume as if nothing had happened.
+"""Checkpoints of a training run: everything needed to resume as if nothing had happened.
 
 A checkpoint is one safetensors file, ``step-<step>.<digest>.safetensors``, with the state other
 than tensors as JSON in its header. It is written atomically, so a kill leaves the previous one. The
-digest (the first digits of the file's sha256) and the training that the header names are checked
-before it is resumed from: wrong weights would end as a model that looks like any other.
+digest (the first digits of the file's sha256) and the training run that the header names are
+checked before it is resumed from: wrong weights would end as a model that looks like any other.
 """
 
 import json

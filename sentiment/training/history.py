@@ -1,4 +1,4 @@
-"""The history of a training: a row for each step that is logged or validated."""
+"""The history of a training run: a row for each step that is logged or validated."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

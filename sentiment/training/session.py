@@ -1,4 +1,4 @@
-"""What surrounds a training without shaping its model: trackers, log lines, advice on memory.
+"""What surrounds training without affecting the model: trackers, log lines, advice on memory.
 
 The stage ``train`` runs its function inside :func:`training_session`, whose code is in no key:
 editing a tracker or a message retrains nothing.

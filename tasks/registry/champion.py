@@ -1,8 +1,8 @@
 """The model registry: the champion (the model in use), who promoted it and why, and its history.
 
-``models/champion.json`` in the storage holds all of it and is replaced in one step, under a lock
-in a folder and only as it was read under a URL. A champion with a name of its own has
-``models/<name>.json`` beside it.
+``models/champion.json`` in the storage holds all of it and is replaced in one step: under a lock
+in a folder, and in remote storage only if it is still as it was read. A champion with a name of its
+own has ``models/<name>.json`` beside it.
 """
 
 import getpass

@@ -103,7 +103,7 @@ def _origins(store: Store) -> dict[str, Origin]:
 
 def of_generated(trained: Manifest, measured: Measured | None) -> bool:
     """Return whether a model was trained on generated reviews."""
-    # Older trainings did not say so; their models were evaluated on reviews of the same kind.
+    # Older manifests do not say so; their models were evaluated on reviews of the same kind.
     known = measured is not None and measured.generated
     return bool(trained.config.get("generated", known))
 

@@ -25,8 +25,8 @@ class RunConfig(Settings):
 
     runner: Literal["threads", "processes", "dask"] | ClusterAddress = Field(
         "processes",
-        description="What runs the shards: threads, processes or dask on this machine, or the Dask "
-        "cluster dask://HOST:PORT (dasks:// with TLS).",
+        description="How shards are executed: by threads, processes or dask on this machine, or by "
+        "the Dask cluster dask://HOST:PORT (dasks:// with TLS).",
     )
     workers: int | None = Field(
         None, ge=1, description="Workers at once on this machine; one per core if null."
@@ -38,8 +38,8 @@ class RunConfig(Settings):
     retries: int = Field(
         2,
         ge=0,
-        description="Retries after a transient I/O error, and of a training on the pool gpu that "
-        "crashed.",
+        description="Retries after a transient I/O error, and of a training job that crashed on "
+        "the pool gpu.",
     )
     retry_delay: float = Field(10, ge=0, description="Seconds before a retry.")
     stage_timeout: float | None = Field(

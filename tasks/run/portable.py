@@ -65,6 +65,6 @@ def check_shared(request: Request, store: Store) -> None:
             advice = (
                 "Copy it there, at the same path, or name the data by a URL"
                 if artifact.stage is None
-                else "Share the storage folder with it, at the same path, or use a URL"
+                else "Share the storage folder with it, at the same path, or use remote storage"
             )
             raise StageError(f"{path} is not on this machine. {advice}: see docs/scale.md.")

@@ -1,4 +1,4 @@
-"""Checkpoints that outlive their process and, under a URL, their machine: others resume from them.
+"""Checkpoints that outlive their process and, in remote storage, their machine.
 
 ``<url>/checkpoints/<stage>-<key>/`` holds the newest one; ``forced/`` in it holds that of a forced
 request, which resumes from no other. Only whole checkpoints are sent: they are renamed into place,
@@ -51,7 +51,7 @@ class Mirror:
         """Bring the newest checkpoint here; send each new one while the block runs.
 
         If the block raises the last one is sent too. One that appears while another is under way
-        waits, or is passed over for the next. Raises StorageError if a URL does not answer before
+        waits, or is skipped for the next. Raises StorageError if the storage does not answer before
         the block; during it that does not fail the work, and only a warning reports it.
         """
         if not self._counts():
@@ -78,7 +78,7 @@ class Mirror:
         thread.join()
 
     def clear(self) -> None:
-        """Remove the checkpoints, also those that are under the URL."""
+        """Remove the checkpoints, also those in remote storage."""
         if self._objects is not None:
             self._objects.remove([listed.path for listed in self._objects.list(self._place)])
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -86,8 +86,8 @@ class Mirror:
     def _counts(self) -> bool:
         """Return whether the request may resume from what is here.
 
-        A forced one only from a forced one's. Under a URL it must be there too: what is here alone
-        is of a request that another machine has finished.
+        A forced one only from a forced one's. In remote storage it must be there too: what is here
+        alone is of a request that another machine has finished.
         """
         if not self._forced:
             return True
@@ -99,7 +99,7 @@ class Mirror:
         return _checkpoints(path.as_posix() for path in self._folder.glob("step-*"))
 
     def _there(self) -> list[_Found]:
-        """Return those under the URL that the request may resume from, oldest first."""
+        """Return those in remote storage that the request may resume from, oldest first."""
         if self._objects is None:
             return []
         place = f"{self._place}/{FORCED}" if self._forced else self._place
@@ -119,7 +119,7 @@ class Mirror:
                     unfinished.replace(self._folder / name)
                     self._sent = name
                     return
-                log.warning("%s is damaged: passed over", objects.place(found.path))
+                log.warning("%s is damaged: skipped", objects.place(found.path))
             except FileNotFoundError:  # a newer one has just replaced it
                 pass
             finally:

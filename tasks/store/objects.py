@@ -1,8 +1,8 @@
-"""Objects under a URL of an object storage. The one module that knows obstore, its client.
+"""Objects in remote storage. The one module that knows obstore, its client.
 
-Requests that fail in passing (503, no answer, a connection that is cut) are repeated for a while.
-What fails after that is a StorageError with the place. Its cause is an OSError: with ``ETIMEDOUT``
-where a later attempt may succeed.
+Transient failures (503, no answer, a connection that is cut) are retried for a while. What still
+fails is a StorageError with the place. Its cause is an OSError: with ``ETIMEDOUT`` where a later
+attempt may succeed.
 """
 
 import errno
@@ -56,7 +56,7 @@ class Seen(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """An object in a list: its path under the URL, size in bytes, tag and last change."""
+    """An object in a list: its path below the URL, size in bytes, tag and last change."""
 
     path: str
     size: int
@@ -65,7 +65,7 @@ class Listed(NamedTuple):
 
 
 class Objects:
-    """The objects under a URL; their paths are relative to it."""
+    """The objects whose addresses begin with a URL; their paths are relative to it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -161,7 +161,7 @@ class Objects:
                     yield _listed(meta)
 
     def files(self) -> Sequence[Listed] | None:
-        """Return the objects directly under the URL, without those in folders inside it.
+        """Return the objects directly in the folder of the URL, without those in folders inside it.
 
         None if there is nothing at all.
         """
@@ -171,7 +171,7 @@ class Objects:
         return files if files or found["common_prefixes"] else None
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Delete objects; what is not there is passed over."""
+        """Delete objects; those that are not there are skipped."""
         from obstore.exceptions import GenericError
 
         for path in paths:

@@ -1,4 +1,4 @@
-"""Where data and results are: a folder, or a URL of an object storage."""
+"""Where data and results are: a folder, or remote storage, which a URL names."""
 
 import hashlib
 import os
@@ -40,7 +40,7 @@ def resolved(place: str | Path) -> str:
 
 
 def cache_folder(url: str) -> Path:
-    """Return the folder of this machine that holds copies of what is under a URL.
+    """Return the folder of this machine that is the cache of remote storage.
 
     It is in SENTIMENT_CACHE, or else ``~/.cache/sentiment``.
     """

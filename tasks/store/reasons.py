@@ -90,8 +90,8 @@ def _changed_config(
 def _change(key: str, was: Any, now: Any) -> str:
     shown = [_show(value) for value in (was, now)]
     if any(len(value) > _LONG for value in shown):
-        return f"config {key} changed"
-    return f"config {key} {' -> '.join(shown)}"
+        return f"setting {key} changed"
+    return f"setting {key} {' -> '.join(shown)}"
 
 
 def _words(words: Mapping[str, str], key: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Results in an object storage, where they outlive and reach beyond this machine's cache.
+"""Results in remote storage, where they outlive and reach beyond this machine's cache.
 
 ``<url>/<stage>/<key>/manifest.json`` is written last: from then on the result exists. Its files are
 beside it, each in a folder named by its digest. So nothing is overwritten with other bytes, and of
@@ -29,13 +29,13 @@ Answer = TypeVar("Answer")
 
 
 def mark(objects: Objects) -> None:
-    """Mark a URL as a store; StorageError if that creates what is there already."""
+    """Mark remote storage as a store; StorageError if that creates what is there already."""
     if objects.create(MARKER, uuid4().bytes) and objects.create(MARKER, uuid4().bytes):
         raise objects.unfit("it creates an object that is there (it ignores If-None-Match)")
 
 
 def place_of(artifact: Artifact) -> str:
-    """Return the path of a result's file under the URL."""
+    """Return the path of a result's file below the storage's URL."""
     folder = artifact.path.removesuffix(f"/{artifact.name}")
     return f"{folder}/{artifact.sha256[:SHORT]}/{artifact.name}"
 

@@ -22,7 +22,7 @@ from tasks.store.store import LOCKS, RUNS, Store
 LOCK = "run.lock"
 RUNS_LOCK = "runs.lock"
 MOST_EARLIER = 20  # results that a stage is compared with
-ALIVE_EVERY = 600.0  # seconds after which a run writes its record again, under a URL
+ALIVE_EVERY = 600.0  # seconds after which a run writes its record again, in remote storage
 ALIVE_FOR = 3600.0  # seconds that it counts as active without that
 
 
@@ -44,9 +44,9 @@ class _Record(BaseModel):
 class RunRecord:
     """The record of a run, ``<root>/runs/<run id>/run.json``, kept up to date while it is active.
 
-    The run holds a lock beside it, which the system frees if the run is killed. Under a URL the
-    record is written again and again instead, and its time says that the run is active. Where the
-    store is not writable there is no record: nothing else can remove what the run uses.
+    The run holds a lock beside it, which the system frees if the run is killed. In remote storage
+    the record is written again and again instead, and its time says that the run is active. Where
+    the store is not writable there is no record: nothing else can remove what the run uses.
     """
 
     def __init__(self, store: Store, run_id: str, **about: Any) -> None:

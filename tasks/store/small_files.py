@@ -1,4 +1,4 @@
-"""The small files beside the results, such as a champion's: in a folder, or under a URL."""
+"""The small files beside the results, such as a champion's: in a folder, or in remote storage."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -16,7 +16,7 @@ Answer = TypeVar("Answer")
 class SmallFiles:
     """Small files under a root, by their paths.
 
-    ``objects`` are those under a URL, for which ``root`` is the cache; None of a folder.
+    ``objects`` are those of remote storage, for which ``root`` is the cache; None for a folder.
     """
 
     def __init__(self, root: Path, objects: Objects | None) -> None:
@@ -44,7 +44,7 @@ class SmallFiles:
             self.objects.put(path, text.encode())
 
     def share(self, path: str) -> None:
-        """Put a small file of the cache under the URL too; in a folder it is there for all."""
+        """Put a small file of the cache into remote storage; in a folder it is there for all."""
         if self.objects is not None:
             self.objects.put(path, self.root / path)
 
@@ -100,5 +100,5 @@ class SmallFiles:
         return sorted(path.name for path in (self.root / folder).glob("*"))
 
     def _each(self, function: Callable[[Item], Answer], items: Iterable[Item]) -> Iterable[Answer]:
-        """Call a function for each item; under a URL for some at once."""
+        """Call a function for each item; in remote storage for some at once."""
         return map(function, items) if self.objects is None else at_once(function, items)

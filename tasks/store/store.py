@@ -5,8 +5,8 @@ folder beside it, which is renamed into place under a lock that dies with its ow
 it is on the disk. A manifest counts only in the folder, and with the content, that it was written
 for.
 
-A store at a URL computes in a folder of this machine in the same way, its cache, and publishes each
-result. The manifest under the URL then decides what there is.
+With remote storage, a store computes in a folder of this machine in the same way, its cache, and
+publishes each result. The manifest that is published then decides what there is.
 """
 
 import os
@@ -164,8 +164,8 @@ class Store(SmallFiles):
         """Look up a result: usable if its manifest is there and its files match it.
 
         Sizes and modification times are compared. The content is read where a time differs, or
-        always with ``verify``. Under a URL files are looked at with ``verify`` only: a manifest was
-        written after them.
+        always with ``verify``. In remote storage files are looked at with ``verify`` only: a
+        manifest was written after them.
         """
         path = self.folder(request) / MANIFEST
         try:
@@ -210,7 +210,7 @@ class Store(SmallFiles):
                 shutil.rmtree(folder)
 
     def bring(self, artifacts: Iterable[Artifact], *, verify: bool = False) -> None:
-        """Fetch to this machine what is under a URL, unless it is here.
+        """Fetch from remote storage what is not on this machine.
 
         Raises StorageError or DataError. ``verify`` reads the files that are here.
         """
@@ -234,9 +234,9 @@ class Store(SmallFiles):
         """Return the result of a request, computing it unless a usable one is there.
 
         Others that ask for the same work meanwhile wait, and then find it done. What is forced
-        starts from scratch, but resumes where a forced request before it was interrupted. Under a
-        URL the newest checkpoint is there too, so that any machine resumes. Raises what the stage's
-        function raises, and StorageError if the files cannot be written.
+        starts from scratch, but resumes where a forced request before it was interrupted. In
+        remote storage the newest checkpoint is there too, so that any machine resumes. Raises what
+        the stage's function raises, and StorageError if the files cannot be written.
         """
         folder = self.folder(request)
         with writing_to(self.root), self._lock(request):
@@ -270,7 +270,7 @@ class Store(SmallFiles):
         return Mirror(request.checkpoints(self.root), self.objects, forced=force)
 
     def _unpublished(self, request: Request) -> Manifest | None:
-        """Return a result in the cache that is not under the URL: of a run that was killed."""
+        """Return a result in the cache that is not published: of a run that was killed."""
         if self.objects is None:
             return None
         return Store(self.root).find(request, verify=True).manifest

@@ -1,4 +1,4 @@
-"""What can be removed under a URL, where no lock says what is in use: only what is old enough.
+"""What can be removed from remote storage, which has no locks: only what is old enough.
 
 A manifest goes before its files, so that none names what is gone. A run that begins to use an old
 result in that moment fails, says so, and computes it when it is run again.
@@ -39,7 +39,7 @@ def old_objects(
     """Return what nothing uses and what is older than a moment, of the objects listed.
 
     ``results`` and ``runs`` are the forms of ``<stage>/<key>`` and of a run's id. Whatever else is
-    under the URL stays.
+    there stays.
     """
     groups: dict[str, list[Listed]] = defaultdict(list)
     form = re.compile(rf"({results})/.+|(runs/{runs})/.+|((?:checkpoints|requests)/[^/]+)(?:/.+)?")

@@ -80,7 +80,7 @@ def test_plan_is_quick_to_say_what_would_run(storage: Path) -> None:
     assert states["tensors"] == "cached"
     assert (states["train"], states["evaluate"]) == ("run", "maybe")
     (reason,) = (stage["reason"] for stage in result["stages"] if stage["stage"] == "train")
-    assert "config train.epochs 1 -> 2" in reason
+    assert "setting train.epochs 1 -> 2" in reason
 
 
 @pytest.mark.parametrize(

@@ -34,14 +34,14 @@ def test_a_folder_without_a_training_file(make_spec: MakeSpec, data: Path) -> No
         run_plainly(make_spec(data))
 
 
-def test_the_same_file_packed_and_unpacked(make_spec: MakeSpec, data: Path) -> None:
+def test_the_same_file_compressed_and_uncompressed(make_spec: MakeSpec, data: Path) -> None:
     (data / "train.ft.txt").write_bytes(bz2.decompress((data / "train.ft.txt.bz2").read_bytes()))
-    with pytest.raises(DataError, match="packed and unpacked"):
+    with pytest.raises(DataError, match="compressed and uncompressed"):
         run_plainly(make_spec(data))
 
 
 def test_a_file_that_is_not_bz2(make_spec: MakeSpec, data: Path) -> None:
-    (data / "train.ft.txt.bz2").write_bytes(b"__label__1 plain text, not packed\n")
+    (data / "train.ft.txt.bz2").write_bytes(b"__label__1 plain text, not compressed\n")
     with pytest.raises(ArchiveError, match=r"train\.ft\.txt\.bz2: not valid bz2 data near byte 0"):
         run_plainly(make_spec(data))
 

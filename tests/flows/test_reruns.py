@@ -135,7 +135,7 @@ def test_nothing_changed(run: Run, first: Result) -> None:
 
 @pytest.mark.parametrize("storage", ["s3"], indirect=True)
 def test_on_another_machine_nothing_changed(run: Run, first: Result, storage: str) -> None:
-    """All that it knows of the first machine is under the URL. The model is at the URL, too."""
+    """All that it knows of the first machine is in the remote storage. So is the model."""
     second = run()
     assert ran(second) == []
     assert digests(second) == digests(first)
@@ -143,7 +143,7 @@ def test_on_another_machine_nothing_changed(run: Run, first: Result, storage: st
     assert second["promotion"]["champion"] == second["model"]
     third = run("train.epochs=2")
     assert ran(third) == ["train", "evaluate", "promote", "report"]
-    assert reason(third, "train") == "config train.epochs 1 -> 2"
+    assert reason(third, "train") == "setting train.epochs 1 -> 2"
     assert run(verify=True)["stages"][0]["state"] == "cached"
 
 
@@ -165,22 +165,22 @@ def wait_for_states(tries: int = 40) -> list[str]:
         (
             "train.epochs=2",
             ["train", "evaluate", "promote", "report"],
-            "config train.epochs 1 -> 2",
+            "setting train.epochs 1 -> 2",
         ),
         (
             "evaluate.threshold=0.6",
             ["evaluate", "promote", "report"],
-            "config evaluate.threshold (none) -> 0.6",
+            "setting evaluate.threshold (none) -> 0.6",
         ),
         (
             "vocabulary.min_count=1",
             ["vocabulary", "tensors", "train", "evaluate", "baseline", "promote", "report"],
-            "config vocabulary.min_count 2 -> 1",
+            "setting vocabulary.min_count 2 -> 1",
         ),
         (
             "promote.min_gain=0.5",
             ["promote", "report"],
-            "config promote.min_gain 0.0 -> 0.5; the champion changed",
+            "setting promote.min_gain 0.0 -> 0.5; the champion changed",
         ),
         ("train.max_loss=5.0", [], ""),
         ("run.workers=1", [], ""),
@@ -225,7 +225,7 @@ def test_a_new_file_leaves_the_others_alone(run: Run, first: Result, data: Path)
 
 
 @anywhere
-def test_the_same_reviews_packed_anew_stop_after_ingest(
+def test_the_same_reviews_compressed_again_stop_after_ingest(
     run: Run, first: Result, data: Path
 ) -> None:
     path = data / "train.ft.txt.bz2"
@@ -431,11 +431,11 @@ def test_plan_says_what_depends_on_what(run: Run, first: Result, plan: Plan) -> 
     assert {state for state, _ in plan().values()} == {"cached"}
     planned = plan("tokenize.lowercase=false")
     assert planned["ingest"] == ("cached", "nothing changed")
-    assert planned["tokenize"] == ("run", "config tokenize.lowercase True -> False")
+    assert planned["tokenize"] == ("run", "setting tokenize.lowercase True -> False")
     assert planned["vocabulary"] == ("maybe", "if the output of tokenize changes")
     assert planned["tensors"] == ("maybe", "if the output of tokenize or vocabulary changes")
     # The bundle carries the setting, so the model is made again whatever the tokens are.
-    assert planned["train"] == ("run", "config tokenize.lowercase True -> False")
+    assert planned["train"] == ("run", "setting tokenize.lowercase True -> False")
     assert planned["evaluate"] == ("maybe", "if the output of tokenize, tensors or train changes")
     assert plan(force=frozenset({"train"}))["train"] == ("run", "forced")
 

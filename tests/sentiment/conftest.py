@@ -10,7 +10,7 @@ from tests.support.bundles import Trained, train_small
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-# Models as small as here run faster on one thread, above all beside other work.
+# Models as small as here run faster on one thread, above all on a loaded machine.
 torch.set_num_threads(1)
 
 

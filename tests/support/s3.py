@@ -89,7 +89,7 @@ def environment(address: str) -> dict[str, str]:
 
 
 def upload(store: Store, url: str) -> None:
-    """Put what a store in a folder holds under a URL, as runs there would have."""
+    """Put what a store in a folder holds into remote storage, as runs there would have."""
     there = Store.at(url)
     there.prepare()
     assert there.objects is not None

@@ -121,15 +121,15 @@ def test_tables_that_may_be_anything_are_not_guessed(tmp_path: Path, names: list
         find_sources(tmp_path)
 
 
-def test_packed_and_unpacked_together_are_refused(tmp_path: Path) -> None:
+def test_compressed_and_uncompressed_together_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "train.ft.txt", "train.ft.txt.bz2")
-    with pytest.raises(DataError, match="packed and unpacked"):
+    with pytest.raises(DataError, match="compressed and uncompressed"):
         find_sources(tmp_path)
     touch(tmp_path / "parts", "part-1.csv", "part-1.csv.gz")
-    with pytest.raises(DataError, match="packed and unpacked"):
+    with pytest.raises(DataError, match="compressed and uncompressed"):
         find_sources(tmp_path / "parts")
     touch(tmp_path / "zip", "train.zip", "train.csv")  # whose ending the zip's name may not have
-    with pytest.raises(DataError, match="packed and unpacked"):
+    with pytest.raises(DataError, match="compressed and uncompressed"):
         find_sources(tmp_path / "zip")
 
 

@@ -73,7 +73,7 @@ def start() -> Iterator[Start]:
 
 
 def finish(process: Popen) -> str:
-    """Wait for the end of a training that succeeds; return what it wrote."""
+    """Wait for a training run to succeed; return what it wrote."""
     _, stderr = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, stderr
     return stderr

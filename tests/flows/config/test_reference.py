@@ -24,7 +24,7 @@ def shown(*arguments: str) -> list[str]:
 
 def test_the_page_in_the_docs_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), (
-        "renew it: sentiment settings --markdown > docs/settings.md"
+        "regenerate it: sentiment settings --markdown > docs/settings.md"
     )
 
 
@@ -49,6 +49,8 @@ def test_every_setting_says_what_it_is_for_and_what_it_takes() -> None:
     assert about["train.warmup"].takes == "number at least 0 and below 1"
     assert about["train.max_length"].takes == "whole number at least 1, or null"
     assert about["train.schedule"].takes == "constant | cosine"
+    assert about["ingest.columns"].takes == "list of strings"
+    assert about["ingest.labels.ignore"].takes == "list of booleans, numbers or strings"
     assert about["run.workers"].operational
     assert not about["train.epochs"].operational
 

@@ -117,7 +117,7 @@ def test_a_cause_arrives_with_its_error(client: Any, shards: Any, tmp_path: Path
 
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize("retries", [0, 1])
-def test_only_what_failed_in_passing_is_sent_again(
+def test_only_a_transient_failure_is_sent_again(
     retries: int,
     shards: tuple[RunSpec, list[Request]],
     scheduler: str,

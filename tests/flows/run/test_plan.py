@@ -198,7 +198,7 @@ def test_the_command_that_a_refusal_suggests_works(folder: Path) -> None:
     assert isinstance(refused.exception, StageError)
     problem, _, command = str(refused.exception).partition("Start at vocabulary instead: ")
     assert problem == (
-        "The stage vocabulary is not cached (config vocabulary.min_count 2 -> 3), and this run "
+        "The stage vocabulary is not cached (setting vocabulary.min_count 2 -> 3), and this run "
         "starts at train. "
     )
     program, name, *words = shlex.split(command)
@@ -234,14 +234,14 @@ def test_a_verdict_is_explained_by_what_the_user_changed(folder: Path, tmp_path:
     write_bz2(elsewhere / "train.ft.txt.bz2", good_lines(50, start=700))
     run(replace(spec_on(folder), data=elsewhere))
     lower = spec_on(folder, "promote.min_accuracy=0.1", preset=str(preset))
-    assert plan(lower)["promote"] == ("run", "config promote.min_accuracy 0.91 -> 0.1")
-    assert run(lower)["promote"] == ("completed", "config promote.min_accuracy 0.91 -> 0.1")
+    assert plan(lower)["promote"] == ("run", "setting promote.min_accuracy 0.91 -> 0.1")
+    assert run(lower)["promote"] == ("completed", "setting promote.min_accuracy 0.91 -> 0.1")
 
 
 def test_no_reason_shows_internals(folder: Path) -> None:
     """Of the stages whose requests hold what no preset does."""
     run(spec_on(folder))
-    shown = r"config (promote|evaluate)\.\w+ \S+ -> \S+|\w+'s output changed( and \d more)?"
+    shown = r"setting (promote|evaluate)\.\w+ \S+ -> \S+|\w+'s output changed( and \d more)?"
     for make, overrides in CHANGES:
         place = folder.parent / f"{make.__name__}{len(overrides)}"
         shutil.copytree(folder, place, dirs_exist_ok=True)
@@ -258,7 +258,7 @@ def test_a_change_of_the_kinds_of_files_is_put_into_words(folder: Path) -> None:
     reason = run(spec_on(folder), Selection(until="ingest"))["ingest"][1]
     assert reason == "the set of input files changed"
     limited = run(spec_on(folder, "ingest.train_limit=50"), Selection(until="ingest"))
-    assert limited["ingest"][1] == "config ingest.train_limit (none) -> 50"
+    assert limited["ingest"][1] == "setting ingest.train_limit (none) -> 50"
 
 
 def test_a_plan_writes_the_request_for_training_once_its_inputs_are_there(folder: Path) -> None:

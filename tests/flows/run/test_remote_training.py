@@ -285,6 +285,6 @@ def test_forced_trainings_are_not_shared(
 
 def test_a_worker_with_another_storage_says_so(place: str) -> None:
     with pytest.raises(
-        StageError, match=r"none\.json: not there\. This worker .* need one storage"
+        StageError, match=r"none\.json: not there\. This worker .* need the same storage"
     ):
         remote_training.train_request.fn("requests/none.json", place, "r")

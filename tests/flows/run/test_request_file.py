@@ -51,7 +51,7 @@ def test_other_code_or_settings_are_refused(file: Path) -> None:
 def test_what_is_no_request_is_an_error_that_names_the_file(tmp_path: Path, content: str) -> None:
     path = tmp_path / "request.json"
     path.write_text(content)
-    with pytest.raises(StageError, match=r"request\.json: not a training request"):
+    with pytest.raises(StageError, match=r"request\.json: not a training job"):
         read_request(path)
     with pytest.raises(StageError, match=r"none\.json: cannot be read \(No such file"):
         read_request(tmp_path / "none.json")
@@ -69,7 +69,7 @@ def test_without_the_files_it_says_that_storage_must_be_shared(
 def test_an_input_that_is_not_in_the_storage_has_to_be_copied(
     spec: RunSpec, file: Path, tmp_path: Path
 ) -> None:
-    """Such as a file of word vectors: a URL as the storage does not bring it."""
+    """Such as a file of word vectors: remote storage does not bring it."""
     vectors = Artifact("vectors.txt", str(tmp_path / "vectors.txt"), "0" * 64, 1, 0)
     request = read_request(file)
     asked = replace(request, inputs={**request.inputs, "vectors": (vectors,)})

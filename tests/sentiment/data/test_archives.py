@@ -1,4 +1,4 @@
-"""Lines from plain and packed files: all of them, or an error that names the byte."""
+"""Lines from plain and compressed files: all of them, or an error that names the byte."""
 
 import bz2
 import gzip

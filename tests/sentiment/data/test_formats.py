@@ -66,12 +66,15 @@ def test_a_zip_file_with_one_table_is_read(tmp_path: Path, members: dict[str, An
 @pytest.mark.parametrize(
     ("members", "shown"),
     [
-        ({"a.csv": TABLE, "b.csv": TABLE}, "holds 2 files, not one table: a.csv, b.csv. Unpack it"),
-        ({}, r"holds 0 files, not one table\. Unpack it"),
+        (
+            {"a.csv": TABLE, "b.csv": TABLE},
+            "holds 2 files, not one table: a.csv, b.csv. Extract it",
+        ),
+        ({}, r"holds 0 files, not one table\. Extract it"),
         ({f"{n}.csv": TABLE for n in range(99)}, r"holds 99 files.*: 0.csv, 1.csv,.*9.csv, \.\.\."),
         ({"a.parquet": b"PAR1"}, "compressed inside"),
         ({"a.xlsx": b"PK"}, "a spreadsheet"),
-        ({"a.csv.gz": gzip.compress(b"text\n")}, "packed with gzip"),
+        ({"a.csv.gz": gzip.compress(b"text\n")}, "compressed with gzip"),
         ({"a.csv": ""}, r"a\.csv in it is empty"),
     ],
 )
@@ -105,7 +108,7 @@ def test_a_member_with_a_password_is_refused(tmp_path: Path) -> None:
     content[6] |= 1  # the flag that says so, in the member's head and in the directory
     content[content.index(b"PK\1\2") + 8] |= 1
     (tmp_path / "a.zip").write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.zip: cannot be unpacked .*password"):
+    with pytest.raises(DataError, match=r"a\.zip: cannot be extracted .*password"):
         trained_on(tmp_path / "a.zip")
 
 
@@ -140,8 +143,8 @@ CONTENTS = {
     "a spreadsheet": lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + NOISE,
     "a document": lambda: b"%PDF-1.7\n" + NOISE,
     "an archive of several files": lambda: tar(""),
-    "packed with gzip": lambda: gzip.compress(NOISE),
-    "packed with xz": lambda: lzma.compress(NOISE),
+    "compressed with gzip": lambda: gzip.compress(NOISE),
+    "compressed with xz": lambda: lzma.compress(NOISE),
     "an image": lambda: b"\x89PNG\r\n\x1a\n" + NOISE,
     "a pickle": lambda: pickle.dumps({"text": ["Warm"]}),
     "a Parquet file": parquet,

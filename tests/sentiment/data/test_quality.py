@@ -51,7 +51,9 @@ def test_many_repeated_reviews_are_noticed() -> None:
         "test": {"rows": 48, "repeated": 40, "also_in": {}},
     }
     first, second = repeated_warnings(duplicates)
-    advice = ". ingest.duplicates=drop leaves out what its file has already."
-    assert first == f"1,355 of 1,626 training reviews (83.3%) repeat an earlier one{advice}"
+    advice = ". ingest.duplicates=drop leaves out duplicates within a file."
+    assert (
+        first == f"1,355 of 1,626 training reviews (83.3%) are duplicates of an earlier one{advice}"
+    )
     assert second.endswith(f"so the accuracy is less certain than its interval{advice}")
     assert repeated_warnings({"test": {"rows": 10, "repeated": 1, "also_in": {}}}) == []

@@ -1,4 +1,4 @@
-"""Settings of a training that cannot work are refused by name."""
+"""Training settings that cannot work are refused by name."""
 
 import math
 from typing import Any

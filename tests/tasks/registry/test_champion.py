@@ -117,7 +117,7 @@ def decided(store: Store, key: str, accuracy: float) -> Manifest:
     return bare("promote", key, stats=stats, config={"promote": LIMITS.output_settings()})
 
 
-# What is about files and links, whose damage is another matter under a URL.
+# What is about files and links, whose damage is another matter in remote storage.
 in_folder = pytest.mark.parametrize("place", ["folder"], indirect=True)
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints under a URL: what one machine began another one resumes."""
+"""Checkpoints in remote storage: what one machine began another one resumes."""
 
 import hashlib
 import os

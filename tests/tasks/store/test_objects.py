@@ -143,7 +143,7 @@ def test_a_server_that_ignores_conditions_does_not(
 
 @pytest.mark.parametrize("fault", ["503", "slow", "cut", "lost", "dead"])
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_fault_in_passing_changes_nothing(
+def test_a_transient_failure_changes_nothing(
     faulty: tuple[Objects, Objects, Faults], tmp_path: Path, fault: str, place: int
 ) -> None:
     through, direct, made = faulty

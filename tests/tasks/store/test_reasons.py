@@ -52,22 +52,22 @@ def test_a_removed_result(request_now: Request, before: Manifest) -> None:
 
 def test_a_setting_is_named_with_both_values(request_now: Request, before: Manifest) -> None:
     old = replace(before, config={"tokenize": {"urls": "article", "deep": {"n": 2}}})
-    assert differences(old, request_now) == ["config tokenize.urls article -> whole"]
+    assert differences(old, request_now) == ["setting tokenize.urls article -> whole"]
     nested = replace(before, config={"tokenize": {"urls": "whole", "deep": {"n": None}}})
-    assert differences(nested, request_now) == ["config tokenize.deep.n (none) -> 2"]
+    assert differences(nested, request_now) == ["setting tokenize.deep.n (none) -> 2"]
 
 
 def test_of_a_digest_its_start_is_shown(request_now: Request, before: Manifest) -> None:
     config = {"tokenize": {**request_now.ingredients["config"]["tokenize"], "urls": "ab" * 32}}
     (reason,) = differences(replace(before, config=config), request_now)
-    assert reason == "config tokenize.urls abababababab... -> whole"
+    assert reason == "setting tokenize.urls abababababab... -> whole"
 
 
 def test_a_list_or_a_long_value_is_not_shown(request_now: Request, before: Manifest) -> None:
     for value in ([{"name": "train", "rows": 8_000, "tokens": 500_000}], "word " * 20):
         config = {"tokenize": {**before.config["tokenize"], "urls": value}}
         assert differences(replace(before, config=config), request_now) == [
-            "config tokenize.urls changed"
+            "setting tokenize.urls changed"
         ]
 
 
@@ -76,7 +76,7 @@ def test_what_no_preset_holds_is_put_into_words(request_now: Request, before: Ma
     words = {
         "candidate": "the reviews changed",
         "candidate.digest": "the model changed",
-        "limit": "config tokenize.limit {was} -> {now}",
+        "limit": "setting tokenize.limit {was} -> {now}",
     }
     now = replace(request_now, settings=settings, words=words)
     assert now.key == replace(now, words={}).key
@@ -84,7 +84,7 @@ def test_what_no_preset_holds_is_put_into_words(request_now: Request, before: Ma
     assert differences(replace(before, config=old), now) == [
         "the model changed",
         "the reviews changed",
-        "config tokenize.limit (none) -> 5",
+        "setting tokenize.limit (none) -> 5",
     ]
     assert differences(replace(before, config=old), replace(now, words={})) == [
         "candidate changed",

@@ -1,4 +1,4 @@
-"""Results under a URL: published whole or not at all, and the same from every machine."""
+"""Results in remote storage: published whole or not at all, and the same from every machine."""
 
 import os
 import signal
@@ -135,7 +135,7 @@ def test_what_was_computed_and_not_published_is_published(here: Store, source: A
 def test_of_two_machines_with_other_bytes_one_wins_whole(
     here: Store, there: Store, source: Artifact
 ) -> None:
-    """As trainings on two GPUs may be. Both files are there; the manifest names one of them."""
+    """As those of two GPUs may be. Both files are there; the manifest names one of them."""
     stores = [here, there]
     for number, store in enumerate(stores):
         manifest = Store(store.root).build(request(source)).manifest

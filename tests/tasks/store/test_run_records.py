@@ -1,4 +1,4 @@
-"""Records of runs: those that cannot be read are passed over."""
+"""Records of runs: those that cannot be read are skipped."""
 
 import json
 from pathlib import Path
