@@ -17,7 +17,7 @@ from flows.cli.explain import explain
 from flows.cli.export import export
 from flows.cli.gc import gc
 from flows.cli.models import models
-from flows.cli.options import Command, Group, TextCommand, messages, output
+from flows.cli.options import Command, Group, StageCommand, TextCommand, messages, output
 from flows.cli.predict import predict
 from flows.cli.run import plan, run
 from flows.cli.sample import sample
@@ -84,9 +84,10 @@ def options(
     context.obj = debug
 
 
+KINDS = {run: StageCommand, plan: StageCommand, predict: TextCommand, explain: TextCommand}
 using = (sample, download, run, plan, tune, predict, explain, score, export, gc)
 for command in (*using, train_request, settings, up, down, deploy, doctor):
-    app.command(cls=TextCommand if command in (predict, explain) else Command)(command)
+    app.command(cls=KINDS.get(command, Command))(command)
 app.add_typer(models)
 
 

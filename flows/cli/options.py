@@ -50,6 +50,16 @@ class Group(Readable, TyperGroup):
     """Commands under one name."""
 
 
+class StageCommand(Command):
+    """A command with options that take a stage; its help lists the stages."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from flows.steps import STAGE_NAMES
+
+        self.epilog = f"Stages: {', '.join(STAGE_NAMES)}."
+        super().format_help(ctx, formatter)
+
+
 class TextCommand(Command):
     """A command that takes texts, which may begin with a dash as options do."""
 

@@ -67,8 +67,7 @@ def run(
 ) -> None:
     """Run the pipeline; rerun only what changed.
 
-    Stages: ingest, tokenize, vocabulary, tensors, train, evaluate, baseline, duplicates, promote,
-    report. `sentiment settings` lists what --set takes.
+    `sentiment settings` lists what --set takes.
     """
     first, last = stage_range(start, only, until)
     tables = table_overrides("ingest.", column, label_column, separator, encoding)
@@ -204,8 +203,7 @@ def plan(
 ) -> None:
     """Show what `run` would do with each stage, and why. Runs nothing.
 
-    Stages: ingest, tokenize, vocabulary, tensors, train, evaluate, baseline, duplicates, promote,
-    report. `sentiment settings` lists what --set takes.
+    `sentiment settings` lists what --set takes.
     """
     first, last = stage_range(start, only, until)
     tables = table_overrides("ingest.", column, label_column, separator, encoding)

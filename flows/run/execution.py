@@ -187,8 +187,8 @@ class Run:
         self.warn("duplicates", repeated_warnings(counted.stats))
 
 
-# What follows a stage, whether it ran or was cached. The accuracy gate comes last of all, after the
-# report: see ``Run.go``.
+# What follows a stage, whether it ran or was cached. Two things more do, in ``Run``: in Prefect,
+# ``artifacts.publish`` after each stage; and ``check_promotion`` (three gates) at the very end.
 AFTER: Mapping[str, tuple[Callable[[Run], None], ...]] = {
     "vocabulary": (Run.warn_of_language,),
     "tensors": (Run.warn_of_unknown,),

@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import psutil
 
+from flows.steps import STAGE_NAMES
 from sentiment.errors import ModelError, StorageError
 from sentiment.files import digest_file
 from sentiment.model.bundle import Bundle
@@ -30,10 +31,8 @@ from tests.support.reviews import good_lines
 from tests.support.runs import TINY
 from tests.support.servers import ROOT, TIMEOUT, command, run_sentiment
 
-# Their keys depend on nothing but code, reviews and settings; what comes later, on the champion.
-COMPARED = (
-    "ingest", "tokenize", "vocabulary", "tensors", "train", "evaluate", "baseline", "duplicates",
-)  # fmt: skip
+# Their keys depend on nothing but code, reviews and settings; from promote on, on the champion too.
+COMPARED = STAGE_NAMES[: STAGE_NAMES.index("promote")]
 SETTINGS = (*TINY, "train.epochs=8", "train.checkpoint_every=3")
 MARK = "SENTIMENT_CHAOS"  # in the environment of all processes of a round
 ENDS_WITHIN = 15  # seconds after a signal; 10 after kill -9
@@ -153,7 +152,7 @@ class Chaos:
             assert code in (130, 143), said
             return "stopped"
         assert code == 1 and "Error: " in last, f"{code}: {said}"
-        return "a plain error"
+        return "a clear error"
 
     def _recover(self) -> None:
         """Run to the end undisturbed; what is stored then is the truth."""
