@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -64,21 +65,29 @@ def rename_urls(tokenized: pa.ListArray) -> pa.ListArray:
 
 def expand_negations(tokenized: pa.ListArray) -> pa.ListArray:
     """Replace each ``n't`` by ``not``, and restore the verb before it (``ca`` becomes ``can``)."""
-    words = tokenized.values.dictionary.to_pylist()
+    words = tokenized.values.dictionary
+    lowered = pc.utf8_lower(words)
     codes = tokenized.values.indices.to_numpy().copy()
-    negated = np.array([word.lower() == "n't" for word in words], np.bool_)[codes]
+    negated = _equal(lowered, "n't")[codes]
     if not negated.any():
         return tokenized
-    number: dict[str, int] = {}
-    for word in (*words, "not", *VERBS.values()):
-        number.setdefault(word, len(number))
-    restored = np.array([number[VERBS.get(word.lower(), word)] for word in words], np.int32)
+    whole = pa.array(["not", *VERBS.values()], pa.string())
+    words = pa.concat_arrays([words, whole.filter(pc.is_null(pc.index_in(whole, words)))])
+    number = dict(zip(whole.to_pylist(), pc.index_in(whole, words).to_pylist(), strict=True))
+    restored = np.arange(len(words), dtype=np.int32)
+    for verb, form in VERBS.items():
+        restored[: len(lowered)][_equal(lowered, verb)] = number[form]
     followed = np.append(negated[1:], False)
     followed[tokenized.offsets.to_numpy()[1:-1] - 1] = False  # by the next text's first word
     codes[followed] = restored[codes[followed]]
     codes[negated] = number["not"]
-    coded = pa.DictionaryArray.from_arrays(codes, pa.array([*number], pa.string()))
+    coded = pa.DictionaryArray.from_arrays(codes, words)
     return pa.ListArray.from_arrays(tokenized.offsets, coded)
+
+
+def _equal(words: pa.StringArray, word: str) -> npt.NDArray[np.bool_]:
+    equal: npt.NDArray[np.bool_] = pc.equal(words, word).to_numpy(zero_copy_only=False)
+    return equal
 
 
 def tokenize_shard(
