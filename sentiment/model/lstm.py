@@ -66,9 +66,12 @@ class SentimentLSTM(nn.Module):
 
     def read(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Return the LSTM branch's logits for embedded words, (batch, steps, embedding size)."""
+        directions = [states]
         for depth, layer in enumerate(self.layers):
-            states = layer(self.layer_dropout(states) if depth else states, lengths)
-        pooled = pool(states, lengths, self.config.pooling, self.config.hidden_size)
+            if depth:
+                states = self.layer_dropout(in_order(directions, lengths))
+            directions = layer(states, lengths)
+        pooled = pool(directions, lengths, self.config.pooling)
         logits: Tensor = self.head(self.head_dropout(pooled)).squeeze(-1)
         return logits
 
@@ -82,36 +85,49 @@ class Layer(nn.Module):
         self.ahead = nn.LSTM(input_size, hidden_size, batch_first=True)
         self.back = nn.LSTM(input_size, hidden_size, batch_first=True) if bidirectional else None
 
-    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Map (batch, steps, input size) to (batch, steps, directions * hidden size)."""
-        forward: Tensor = self.ahead(inputs)[0]
-        if self.back is None:
-            return forward
-        backward = reverse(self.back(reverse(inputs, lengths))[0], lengths)
-        return torch.cat([forward, backward], dim=-1)
+    def forward(self, inputs: Tensor, lengths: Tensor) -> list[Tensor]:
+        """Map (batch, steps, input size) to each direction's (batch, steps, hidden size).
+
+        The backward direction's states are in the order in which it reads: the last word's first.
+        """
+        states = [self.ahead(inputs)[0]]
+        if self.back is not None:
+            states.append(self.back(reverse(inputs, lengths))[0])
+        return states
+
+
+def in_order(directions: list[Tensor], lengths: Tensor) -> Tensor:
+    """Return all directions' states in the words' order, (batch, steps, width)."""
+    ahead, *back = directions
+    return torch.cat([ahead, *(reverse(states, lengths) for states in back)], dim=-1)
 
 
 def reverse(states: Tensor, lengths: Tensor) -> Tensor:
     """Reverse each row within its length, leaving the padding in place."""
-    step = torch.arange(states.shape[1], device=states.device)
+    # Not len() or unpacking, which the export to ONNX would take for constants.
+    rows, steps = states.shape[0], states.shape[1]
+    step = torch.arange(steps, device=states.device)
     place = torch.where(step < lengths[:, None], lengths[:, None] - 1 - step, step)
-    return states.gather(1, place[:, :, None].expand_as(states))
+    first = steps * torch.arange(rows, device=states.device)
+    # Whole rows of the flat states: `gather` would take them number by number.
+    return states.flatten(0, 1)[(first[:, None] + place).flatten()].view_as(states)
 
 
-def pool(states: Tensor, lengths: Tensor, how: str, hidden_size: int) -> Tensor:
-    """Reduce (batch, steps, width) to (batch, width), or to twice the width for ``mean+max``.
+def pool(directions: list[Tensor], lengths: Tensor, how: str) -> Tensor:
+    """Reduce each direction's (batch, steps, hidden size) to (batch, width).
 
-    ``last`` takes each direction's state after its last word; the backward direction's (columns
-    from ``hidden_size`` on) is at step 0.
+    ``last`` takes each direction's state after the last word that it reads; ``mean`` and ``max``
+    are over the words. The width is the directions' hidden sizes, twice for ``mean+max``.
     """
     if how == "last":
-        rows = torch.arange(states.shape[0], device=states.device)
-        forward = states[rows, lengths - 1, :hidden_size]
-        return torch.cat([forward, states[:, 0, hidden_size:]], dim=-1)
-    inside = (torch.arange(states.shape[1], device=states.device) < lengths[:, None])[:, :, None]
+        rows = torch.arange(lengths.shape[0], device=lengths.device)
+        return torch.cat([states[rows, lengths - 1] for states in directions], dim=-1)
+    step = torch.arange(directions[0].shape[1], device=lengths.device)
+    inside = (step < lengths[:, None])[:, :, None]
     pooled = []
     if "mean" in how:
-        pooled.append(states.masked_fill(~inside, 0.0).sum(dim=1) / lengths[:, None])
+        pooled += [(states * inside).sum(dim=1) / lengths[:, None] for states in directions]
     if "max" in how:
-        pooled.append(states.masked_fill(~inside, float("-inf")).amax(dim=1))
+        padding = torch.where(inside, 0.0, float("-inf"))
+        pooled += [(states + padding).amax(dim=1) for states in directions]
     return torch.cat(pooled, dim=-1)

@@ -5,7 +5,7 @@ import torch
 
 from sentiment.explain.lstm_trace import trace
 from sentiment.model.config import ModelConfig
-from sentiment.model.lstm import SentimentLSTM, reverse
+from sentiment.model.lstm import SentimentLSTM, in_order, reverse
 
 
 @pytest.mark.parametrize(("layers", "bidirectional"), [(1, False), (1, True), (3, True)])
@@ -27,7 +27,7 @@ def test_the_traced_states_are_those_of_the_lstm(layers: int, bidirectional: boo
                 turned = reverse(states, lengths)
                 _, (_, first) = layer.back(turned)  # type: ignore[operator, union-attr]
                 torch.testing.assert_close(directions[1].cell[0], first[0, 0], rtol=0, atol=1e-5)
-            states = layer(states, lengths)
+            states = in_order(layer(states, lengths), lengths)
             found = torch.cat([steps.hidden for steps in directions], dim=1)
             torch.testing.assert_close(found, states[0], rtol=0, atol=1e-5)
             assert len(directions) == 1 + bidirectional
