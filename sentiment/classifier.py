@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from sentiment.errors import DataError, ModelError
 from sentiment.explain.explanation import Explanation, explain_text
 from sentiment.model.bundle import Bundle
 from sentiment.model.registry import OF_GENERATED, model_folder
-from sentiment.model.texts import Scores, score_texts, score_window
+from sentiment.model.texts import Scores, encode_texts, score_encoded, score_texts, score_windows
 
 LABELS = ("negative", "positive")
 
@@ -31,19 +31,34 @@ class Classifier:
     an array of NumPy or Arrow; only a few thousand are in memory at a time. Anything else raises
     DataError, which names the row. Several threads may share one classifier.
 
+    A ``fast`` classifier asks the LSTM only about texts on which the n-grams are in doubt. That may
+    change about one label in a thousand, and changes the probabilities of the others. It raises
+    ModelError for a model without an early exit.
+
     ``classes_`` are the labels in the order of the columns of ``predict_proba``.
     """
 
     classes_: npt.NDArray[np.str_] = np.array(LABELS)
 
-    def __init__(self, bundle: Bundle, device: str | torch.device = "cpu") -> None:
-        self._bundle = bundle
+    def __init__(
+        self, bundle: Bundle, device: str | torch.device = "cpu", *, fast: bool = False
+    ) -> None:
+        if fast and bundle.config.early_exit is None:
+            raise ModelError(
+                "This model has no early exit, so it cannot score fast. That takes an LSTM with "
+                "n-grams and 3,838 validation reviews or more. Leave out fast."
+            )
+        self._bundle, self._fast = bundle, fast
         self._device = torch.device(device)
         bundle.model.to(self._device)
 
     @classmethod
     def load(
-        cls, path: str | Path | None = None, device: str | torch.device = "cpu"
+        cls,
+        path: str | Path | None = None,
+        device: str | torch.device = "cpu",
+        *,
+        fast: bool = False,
     ) -> "Classifier":
         """Load a model bundle; raises ModelError if it is missing or damaged.
 
@@ -59,7 +74,7 @@ class Classifier:
                 "`tasks.registry.in_use.bundle_at(None, URL)`, which returns its folder here."
             )
         folder = model_folder(None if path is None else Path(path), Path(storage))
-        classifier = cls(Bundle.load(folder), device)
+        classifier = cls(Bundle.load(folder), device, fast=fast)
         if classifier.generated:
             warnings.warn(f"{folder}: {OF_GENERATED}", UserWarning, stacklevel=2)
         return classifier
@@ -82,7 +97,7 @@ class Classifier:
         DataError for what is not a text, and for a text with an unpaired surrogate, which is not
         valid Unicode.
         """
-        return score_texts(self._bundle, given_texts(texts), self._device)
+        return score_texts(self._bundle, given_texts(texts), self._device, fast=self._fast)
 
     def predict_proba(self, texts: Iterable[str]) -> npt.NDArray[np.float64]:
         """Return P(negative) and P(positive) of each text, shape (number of texts, 2)."""
@@ -101,7 +116,12 @@ class Classifier:
 
     def score(self, texts: Iterable[str]) -> Scores:
         """Return P(positive) and word counts of texts that fit in memory."""
-        return score_window(self._bundle, [*given_texts(texts)], self._device)
+        encoded = encode_texts(self._bundle, [*given_texts(texts)])
+        return score_encoded(self._bundle, encoded, self._device, fast=self._fast)
+
+    def score_windows(self, windows: Iterable[Sequence[str]]) -> Iterator[Scores]:
+        """Yield the scores of each window of texts, and read the next meanwhile."""
+        return score_windows(self._bundle, windows, self._device, fast=self._fast)
 
 
 def given_texts(texts: Iterable[Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentiment.evaluation.ablation import ablation
+from sentiment.evaluation.ablation import ablation, early_exit_effect
 from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.metrics import (
     accuracy_by_unknown,
@@ -73,7 +73,9 @@ def evaluate_model(
         )
         with arithmetic("float32", device):  # as a CPU would
             branches = score_branches(model, source, progress)
-        p = probabilities(combine(branches, model))
+        logits = combine(branches, model)
+        p = probabilities(logits)
+        fast = config.early_exit if threshold == config.threshold else None
         unscaled = probabilities(branches.sum(axis=1))
         metrics = {
             **measure(reviews.labels, p, reviews.words, threshold=threshold),
@@ -85,6 +87,8 @@ def evaluate_model(
             "branches": ablation(
                 branches, reviews.labels, model.branch_names, model.scale.tolist(), threshold
             ),
+            "early_exit": fast
+            and early_exit_effect(branches, logits, reviews.labels, fast, threshold),
             "ece_unscaled": calibration_bins(reviews.labels == 1, unscaled)["ece"],
         }
         predictions = pd.DataFrame({"row": reviews.rows, "label": reviews.labels, "probability": p})

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sentiment.model.measures import mcc
+from sentiment.model.measures import Z_95, mcc
 
-Z_95 = 1.959963984540054
 CLIP = 1e-7
 LENGTH_BINS: tuple[tuple[int, int | None], ...] = (
     (1, 25), (26, 50), (51, 75), (76, 100), (101, 150), (151, 200), (201, None),

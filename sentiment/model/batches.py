@@ -2,8 +2,9 @@
 
 import math
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -18,6 +19,7 @@ from sentiment.text.vocabulary import PAD
 
 Places: TypeAlias = npt.NDArray[np.int64]  # positions of reviews
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 POOL = 64  # batches whose reviews are sorted by length together
 
@@ -116,6 +118,18 @@ def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
         while (item := following.result()) is not None:
             following = thread.submit(next, items, None)
             yield item
+
+
+def one_behind(function: Callable[[Item], Result], items: Iterator[Item]) -> Iterator[Result]:
+    """Yield the function's results in order; a thread computes one while the next item is made."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            waiting.append(thread.submit(function, item))
+            if len(waiting) > 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def training_order(

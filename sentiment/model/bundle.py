@@ -10,11 +10,12 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
@@ -28,6 +29,7 @@ from sentiment.model.bundle_files import (
     write_checksums,
 )
 from sentiment.model.config import ModelConfig, TrainConfig
+from sentiment.model.inference import EarlyExit
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.model.profile import Profile
 from sentiment.settings import Settings
@@ -41,16 +43,24 @@ FORMAT = 3
 class BundleConfig(Settings):
     """The content of ``config.json``: how texts become ids, and how the model was trained.
 
-    From ``threshold`` on, a probability means positive. ``generated`` says whether the training
-    reviews were generated. Bundles of older versions have neither.
+    From ``threshold`` on, a probability means positive. ``early_exit`` is for fast scoring.
+    ``generated`` says whether the training reviews were generated. Bundles of older versions have
+    none of these.
     """
 
     format: int = FORMAT
     threshold: float = Field(0.5, gt=0, lt=1)
+    early_exit: EarlyExit | None = None
     generated: bool = False
     tokenize: TokenizeConfig
     tensors: TensorsConfig
     train: TrainConfig
+
+    @model_validator(mode="after")
+    def _early_exit_needs_two_branches(self) -> Self:
+        if self.early_exit is not None and len(self.train.model.branch_names) < 2:
+            raise ValueError("early_exit is for a model with an LSTM and n-grams")
+        return self
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,21 @@
 """Batched inference: the logits of many reviews, in batches of similar length."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from threading import Barrier, Lock
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from sentiment.model.batches import BatchSource, Places, scoring_order
+from sentiment.model.batches import Batch, BatchSource, Places, scoring_order
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.progress import Progress, silent
+from sentiment.settings import Settings
 
 BATCH_SIZE = 64
 WORKERS = 8  # each holds a batch's states, about 150 MiB with the longest reviews
@@ -21,11 +25,55 @@ BranchLogits = npt.NDArray[np.float64]
 _STARTING = Lock()
 
 
+class FastScores(NamedTuple):
+    """Logits, and which of them the n-grams alone gave; each (reviews,)."""
+
+    logits: npt.NDArray[np.float64]
+    exited: npt.NDArray[np.bool_]
+
+
+class EarlyExit(Settings):
+    """When the n-grams' answer is taken without the LSTM; fitted on the validation reviews.
+
+    An n-gram logit times ``scale`` is a calibrated logit. It is the answer where it is further than
+    ``limit`` from the threshold's logit.
+    """
+
+    scale: float
+    limit: float
+
+    def answer(self, ngrams: npt.NDArray[np.float64], threshold: float) -> FastScores:
+        """Return the calibrated logits of the n-grams, and which of them are the answer.
+
+        ``ngrams`` are their logits, shape (reviews,). ``threshold`` is the probability for which
+        the limit was fitted.
+        """
+        logits = self.scale * ngrams
+        return FastScores(logits, np.abs(logits - logit(threshold)) > self.limit)
+
+
 def score(
     model: SentimentLSTM, source: BatchSource, progress: Progress = silent
 ) -> npt.NDArray[np.float64]:
     """Return the logit of every review, in the reviews' order, shape (reviews,)."""
     return combine(score_branches(model, source, progress), model)
+
+
+def score_fast(
+    model: SentimentLSTM, source: BatchSource, early_exit: EarlyExit, threshold: float
+) -> FastScores:
+    """Return the logit of every review, of the LSTM only where the n-grams are in doubt."""
+    ngrams = model.ngrams
+    assert ngrams is not None
+    everywhere = np.arange(len(source))
+    alone = _score_batches(lambda b: ngrams(b.ids)[:, None], 1, model, source, everywhere)
+    logits, exited = early_exit.answer(alone[:, 0], threshold)
+    doubtful = everywhere[~exited]
+    lstm = _score_batches(
+        lambda b: model.lstm(b.ids, b.lengths)[:, None], 1, model, source, doubtful
+    )
+    logits[doubtful] = combine(np.hstack([lstm, alone[doubtful]]), model)
+    return FastScores(logits, exited)
 
 
 def combine(branches: npt.NDArray[np.float64], model: SentimentLSTM) -> npt.NDArray[np.float64]:
@@ -38,22 +86,36 @@ def score_branches(
     model: SentimentLSTM, source: BatchSource, progress: Progress = silent
 ) -> BranchLogits:
     """Return each branch's logits, in the reviews' order, shape (reviews, branches)."""
-    logits = np.empty((len(source), len(model.branch_names)), dtype=np.float64)
+    everywhere, columns = np.arange(len(source)), len(model.branch_names)
+    return _score_batches(
+        lambda b: model.branches(b.ids, b.lengths), columns, model, source, everywhere, progress
+    )
+
+
+def _score_batches(
+    logits_of: Callable[[Batch], Tensor],
+    columns: int,
+    model: SentimentLSTM,
+    source: BatchSource,
+    reviews: Places,
+    progress: Progress = silent,
+) -> BranchLogits:
+    """Return the logits, shape (reviews, columns), that ``logits_of`` finds for batches of them."""
+    logits = np.empty((len(reviews), columns), dtype=np.float64)
     was_training = model.training
     model.eval()
 
     def answer(places: Places) -> tuple[Places, BranchLogits]:
         with torch.inference_mode():
-            batch = source.take(places)
-            return places, model.branches(batch.ids, batch.lengths).double().cpu().numpy()
+            return places, logits_of(source.take(reviews[places])).double().cpu().numpy()
 
-    batches = list(scoring_order(source.lengths, BATCH_SIZE))
+    batches = list(scoring_order(source.lengths[reviews], BATCH_SIZE))
     on_cpu = next(model.parameters()).device.type == "cpu"
     done = 0
-    for places, branches in side_by_side(answer, batches) if on_cpu else map(answer, batches):
-        logits[places] = branches
+    for places, found in side_by_side(answer, batches) if on_cpu else map(answer, batches):
+        logits[places] = found
         done += len(places)
-        progress(done, len(source))
+        progress(done, len(reviews))
     model.train(was_training)
     return logits
 
@@ -97,6 +159,11 @@ def probabilities(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the logistic function of the logits, without overflow."""
     small = np.exp(-np.abs(logits))
     return np.where(logits >= 0, 1.0, small) / (1.0 + small)
+
+
+def logit(probability: float) -> float:
+    """Return the logit of a probability within (0, 1)."""
+    return math.log(probability / (1 - probability))
 
 
 def binary_cross_entropy(

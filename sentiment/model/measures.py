@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+Z_95 = 1.959963984540054  # the normal distribution is within it of 0 with 95 %
+
 Counts = npt.ArrayLike  # all of one shape
 Measure = npt.NDArray[np.float64]  # of the counts' shape
 

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 import torch
 
 from sentiment.errors import DataError
-from sentiment.model.batches import BatchSource
+from sentiment.model.batches import BatchSource, one_behind
 from sentiment.model.bundle import Bundle
-from sentiment.model.inference import probabilities, score
-from sentiment.text.tensors import encode_words
+from sentiment.model.inference import probabilities, score, score_fast
+from sentiment.text.tensors import EncodedReviews, encode_words
 from sentiment.text.tokenize import WORDS, tokenize_texts
 
 WINDOW = 4_096  # texts held as words at a time, among which batches of similar length are made
@@ -22,11 +22,15 @@ AT_ONCE = 1 << 19  # characters tokenized at a time, which takes several times t
 
 
 class Scores(NamedTuple):
-    """P(positive) of texts, their words, and the unknown words among them; each (texts,)."""
+    """P(positive) of texts, their words, the unknown words among them, and early exits.
+
+    ``exited`` says whether the n-grams alone answered; each has shape (texts,).
+    """
 
     probabilities: npt.NDArray[np.float64]
     words: npt.NDArray[np.int32]
     unknown: npt.NDArray[np.int32]
+    exited: npt.NDArray[np.bool_]
 
 
 def barely_known(scores: Scores) -> npt.NDArray[np.bool_]:
@@ -39,22 +43,36 @@ def barely_known(scores: Scores) -> npt.NDArray[np.bool_]:
 
 
 def score_texts(
-    bundle: Bundle, texts: Iterable[str], device: torch.device
+    bundle: Bundle, texts: Iterable[str], device: torch.device, *, fast: bool = False
 ) -> npt.NDArray[np.float64]:
-    """Return P(positive) of each text, shape (texts,), holding ``WINDOW`` texts at a time.
+    """Return P(positive) of each text, shape (texts,), holding few of ``WINDOW`` texts at a time.
 
-    The bundle's model must be on ``device``. Raises DataError as ``score_window`` does.
+    The bundle's model must be on ``device``; with ``fast`` the bundle must have an early exit.
+    Raises DataError as ``encode_texts`` does.
     """
-    scored: list[npt.NDArray[np.float64]] = []
-    for number, window in enumerate(_windows(texts)):
-        scored.append(score_window(bundle, window, device, number * WINDOW).probabilities)
-    return np.concatenate(scored) if scored else np.empty(0)
+    scored = score_windows(bundle, _windows(texts), device, fast=fast)
+    return np.concatenate([np.empty(0), *(scores.probabilities for scores in scored)])
 
 
-def score_window(
-    bundle: Bundle, texts: Sequence[str], device: torch.device, first: int = 0
-) -> Scores:
-    """Score texts that are all in memory; a text without a word counts as one unknown word.
+def score_windows(
+    bundle: Bundle, windows: Iterable[Sequence[str]], device: torch.device, *, fast: bool = False
+) -> Iterator[Scores]:
+    """Yield the scores of each window of texts; the next one is read while a thread scores."""
+
+    def encoded() -> Iterator[EncodedReviews]:
+        first = 0
+        for texts in windows:
+            yield encode_texts(bundle, texts, first)
+            first += len(texts)
+
+    def scored(reviews: EncodedReviews) -> Scores:
+        return score_encoded(bundle, reviews, device, fast=fast)
+
+    return one_behind(scored, encoded())
+
+
+def encode_texts(bundle: Bundle, texts: Sequence[str], first: int = 0) -> EncodedReviews:
+    """Encode texts that are all in memory; a text without a word counts as one unknown word.
 
     Raises DataError for a text with half of a surrogate pair, which is not valid Unicode; in the
     message the first text has the number ``first``.
@@ -68,20 +86,31 @@ def score_window(
     )
     if pc.min(pc.list_value_length(words)).as_py() == 0:
         words = pa.array([found or [""] for found in words.to_pylist()], WORDS)
-    encoded = encode_words(
+    return encode_words(
         words,
         bundle.vocabulary,
         config.tensors.max_length,
         labels=np.zeros(len(texts), np.uint8),
         rows=np.arange(len(texts)),
     )
+
+
+def score_encoded(
+    bundle: Bundle, reviews: EncodedReviews, device: torch.device, *, fast: bool = False
+) -> Scores:
+    """Score encoded texts."""
+    config = bundle.config
     source = BatchSource(
-        encoded,
+        reviews,
         padding=config.train.padding,
         max_length=config.tensors.max_length,
         device=device,
     )
-    return Scores(probabilities(score(bundle.model, source)), encoded.words, encoded.unknown)
+    if fast and config.early_exit is not None:
+        logits, exited = score_fast(bundle.model, source, config.early_exit, config.threshold)
+    else:
+        logits, exited = score(bundle.model, source), np.zeros(len(source), np.bool_)
+    return Scores(probabilities(logits), reviews.words, reviews.unknown, exited)
 
 
 def check_encodable(texts: Iterable[str], first: int = 0) -> None:

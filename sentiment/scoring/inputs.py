@@ -47,6 +47,11 @@ class ScoreConfig(TableConfig):
         description="A review with at least this probability is positive; the model's own "
         "threshold if null.",
     )
+    fast: bool = Field(
+        False,
+        description="Answer by the n-grams alone where they are sure. This changes at most about "
+        "one label in a thousand, and the probabilities of those reviews.",
+    )
     with_text: bool = Field(False, description="Also write the texts.")
     keep: tuple[str, ...] = Field((), description="Columns of a table to write beside the scores.")
     format: Literal["parquet", "csv", "jsonl"] = Field(

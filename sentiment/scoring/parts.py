@@ -9,7 +9,7 @@ import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from itertools import count, islice
+from itertools import count, islice, tee
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,6 +47,7 @@ class Tally(Settings):
     other_labels: int = 0
     barely_known: int = 0  # scored rows of which the model knows fewer than half of the words
     labels_found: dict[str, int] = Field({})
+    exited: int = 0  # scored rows that the n-grams alone answered
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(
@@ -62,6 +63,7 @@ class Tally(Settings):
             labels_found=dict(
                 (Counter(self.labels_found) + Counter(other.labels_found)).most_common(MOST_VALUES)
             ),
+            exited=self.exited + other.exited,
         )
 
     def summary(self) -> dict[str, Any]:
@@ -73,6 +75,7 @@ class Tally(Settings):
             "bad_rows": self.rows - scored,
             "bad_rows_by_reason": dict(sorted(self.reasons.items())),
             "barely_known": self.barely_known,
+            "exited": self.exited,
             "positive": self.profile.positive,
             "positive_share": self.profile.positive / scored if scored else None,
         }
@@ -122,8 +125,12 @@ class FileScoring:
             replacing(path) as unfinished,
             WRITERS[self._config.format](unfinished, schema) as writer,
         ):
-            for window in _windows(entries):
-                table, counted = self._score(window, row + tally.rows, schema)
+            windows, read = tee(_windows(entries))
+            scored = self._classifier.score_windows(
+                [entry.text for entry in window if entry.text is not None] for window in read
+            )
+            for scores, window in zip(scored, windows, strict=True):
+                table, counted = self._table(window, scores, row + tally.rows, schema)
                 writer.write_table(table)
                 tally += counted
                 self._advance(len(window))
@@ -144,10 +151,10 @@ class FileScoring:
                 "command again with --force."
             )
 
-    def _score(self, window: list[Entry], row: int, schema: pa.Schema) -> tuple[pa.Table, Tally]:
+    def _table(
+        self, window: list[Entry], scores: Scores, row: int, schema: pa.Schema
+    ) -> tuple[pa.Table, Tally]:
         places = np.array([n for n, entry in enumerate(window) if entry.text is not None], np.int64)
-        texts = [entry.text for entry in window if entry.text is not None]
-        scores = self._classifier.score(texts)
         wanted = self._config.threshold
         threshold = self._classifier.threshold if wanted is None else wanted
         predicted = scores.probabilities >= threshold
@@ -198,6 +205,7 @@ def _tally(
         other_labels=sum(entry.label == OTHER for entry in window),
         barely_known=int(barely_known(scores).sum()),
         labels_found=dict(found),
+        exited=int(scores.exited.sum()),
     )
 
 

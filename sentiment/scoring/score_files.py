@@ -52,7 +52,12 @@ def score_files(
     keep_freed_memory()
     bundle = Bundle.load(model)
     device = choose_device("auto")
-    classifier = Classifier(bundle, device)
+    classifier = Classifier(bundle, device, fast=config.fast)
+    if config.fast and config.threshold not in (None, bundle.config.threshold):
+        raise ConfigError(
+            f"fast scoring was fitted for the model's threshold {bundle.config.threshold:g}, so it "
+            f"cannot answer at {config.threshold:g}. Leave out either of them."
+        )
     started = time.monotonic()
     done = 0
 

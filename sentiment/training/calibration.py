@@ -4,11 +4,17 @@ Branches that were trained side by side are overconfident when their logits are 
 branch this is temperature scaling (Guo et al. 2017).
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
+from sentiment.model.inference import EarlyExit, logit
+from sentiment.model.measures import Z_95
+
 STEPS = 50
 CLOSE = 1e-10
+MOST_CHANGED = 0.001  # of the labels, by an early exit
 
 
 def fit_scale(
@@ -41,6 +47,32 @@ def fit_scale(
             break
         loss = tried
     return scale.tolist()
+
+
+def fit_early_exit(
+    branches: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.uint8],
+    scale: npt.NDArray[np.float64],
+    threshold: float,
+    weights: npt.NDArray[np.float64] | None = None,
+) -> EarlyExit | None:
+    """Return how sure the n-grams, the last branch, must be to answer without the LSTM.
+
+    The limit is the lowest at which so few validation labels change that at most ``MOST_CHANGED``
+    of all labels do (by the upper end of Wilson's 95 % interval). None if no limit can show this,
+    which takes 3,838 reviews or more. The other arguments are those of ``fit_scale`` and its
+    result.
+    """
+    allowed = len(labels) * MOST_CHANGED
+    allowed = math.floor(allowed - Z_95 * math.sqrt(allowed * (1 - MOST_CHANGED)))
+    if allowed < 0:
+        return None
+    (factor,) = fit_scale(branches[:, -1:], labels, weights)
+    alone, at = factor * branches[:, -1], logit(threshold)
+    distance = np.abs(alone - at)
+    changed = np.sort(distance[(alone >= at) != (branches @ scale >= at)])[::-1]
+    limit = float(changed[allowed]) if len(changed) > allowed else 0.0
+    return EarlyExit(scale=factor, limit=limit) if (distance > limit).any() else None
 
 
 def _loss(

@@ -26,8 +26,9 @@ from sentiment.model.bundle import Bundle
 from sentiment.model.bundle_files import bundle_digest
 from sentiment.model.inference import BATCH_SIZE
 from sentiment.model.registry import CHAMPION, CHAMPION_FORMAT, LATEST
-from sentiment.model.texts import Scores, score_window
-from tests.support.bundles import Trained, with_settings, write_random_bundle
+from sentiment.model.texts import encode_texts
+from sentiment.text.tensors import EncodedReviews
+from tests.support.bundles import Trained, with_early_exit, with_settings, write_random_bundle
 from tests.support.reviews import made_up_reviews, rows_of
 
 ROOT = Path(__file__).parents[2]
@@ -189,20 +190,38 @@ def test_a_stream_is_taken_a_window_at_a_time(
             most = max(most, held)
             yield text
 
-    real = score_window
+    real = encode_texts
 
-    def score(bundle: Bundle, window: list[str], device: torch.device, first: int) -> Scores:
+    def encode(bundle: Bundle, window: list[str], first: int) -> EncodedReviews:
         nonlocal held
         held -= len(window)
-        return real(bundle, window, device, first)
+        return real(bundle, window, first)
 
-    monkeypatch.setattr("sentiment.model.texts.score_window", score)
+    monkeypatch.setattr("sentiment.model.texts.encode_texts", encode)
     chances = classifier.probabilities(stream())
     assert most <= 16
     assert held == 0
     np.testing.assert_allclose(
         chances, np.tile(classifier.score(TEXTS).probabilities, 3), rtol=0, atol=1e-5
     )
+
+
+def test_a_fast_classifier_asks_the_lstm_only_where_the_ngrams_are_in_doubt(
+    trained: Trained, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match="no early exit"):
+        Classifier.load(trained.bundle, fast=True)
+    bundle = with_early_exit(tmp_path)
+    exact, fast = Classifier.load(bundle), Classifier.load(bundle, fast=True)
+    scores, expected = fast.score(TEXTS), exact.score(TEXTS).probabilities
+    assert 0 < scores.exited.sum() < len(TEXTS)
+    doubtful = ~scores.exited
+    np.testing.assert_allclose(
+        scores.probabilities[doubtful], expected[doubtful], rtol=0, atol=1e-5
+    )
+    assert (scores.probabilities[scores.exited] != expected[scores.exited]).any()
+    np.testing.assert_allclose(fast.probabilities(TEXTS), scores.probabilities, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(exact.score(TEXTS).exited, False)
 
 
 def test_threads_may_share_a_classifier(classifier: Classifier) -> None:

@@ -60,6 +60,11 @@ def write_random_bundle(folder: Path, **model: Any) -> Path:
     return folder
 
 
+def with_early_exit(folder: Path) -> Path:
+    """Write a bundle of random weights whose n-grams answer some texts alone."""
+    return with_settings(write_random_bundle(folder), early_exit={"scale": 1.0, "limit": 0.5})
+
+
 def with_settings(folder: Path, **changes: Any) -> Path:
     """Change settings of a bundle, such as its threshold; None removes one."""
     settings = json.loads((folder / CONFIG).read_bytes()) | changes

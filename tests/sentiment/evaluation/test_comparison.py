@@ -1,5 +1,6 @@
 """Comparisons of two classifiers beside plain enumeration."""
 
+import math
 from itertools import product
 
 import numpy as np
@@ -8,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import fisher_exact
 
-from sentiment.evaluation.ablation import ablation
+from sentiment.evaluation.ablation import ablation, early_exit_effect
 from sentiment.evaluation.comparison import compare, fisher, linear_would_do, mcnemar
 from sentiment.evaluation.metrics import measure
-from sentiment.model.inference import probabilities
+from sentiment.model.inference import EarlyExit, probabilities
 
 
 @pytest.mark.parametrize("trials", range(9))
@@ -128,3 +129,28 @@ def test_whether_answers_follow_labels_of_many_reviews() -> None:
     # By chance 50,000 would be right; 50,100 are 0.9 standard deviations more.
     near = dict(true_negative=50_050, false_positive=49_950, false_negative=49_950)
     assert fisher({**near, "true_positive": 50_050}) == pytest.approx(0.327, abs=0.002)
+
+
+@given(st.integers(1, 60), st.floats(0.1, 0.9), st.floats(0, 3), st.integers(0, 99))
+def test_the_effect_of_an_early_exit_is_that_of_a_plain_loop(
+    reviews: int, threshold: float, limit: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    branches, labels = rng.normal(0, 2, (reviews, 2)), rng.integers(0, 2, reviews).astype(np.uint8)
+    whole = branches.sum(axis=1)
+    effect = early_exit_effect(
+        branches, whole, labels, EarlyExit(scale=0.7, limit=limit), threshold
+    )
+    at = math.log(threshold / (1 - threshold))
+    answered = changed = correct = 0
+    for ngrams, logit, label in zip(branches[:, 1], whole, labels, strict=True):
+        sure = abs(0.7 * ngrams - at) > limit
+        answer = 0.7 * ngrams >= at if sure else logit >= at
+        answered += sure
+        changed += answer != (logit >= at)
+        correct += answer == (label == 1)
+    assert effect == {
+        "share": pytest.approx(answered / reviews),
+        "changed": changed,
+        "accuracy": pytest.approx(correct / reviews),
+    }

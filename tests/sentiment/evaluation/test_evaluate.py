@@ -74,7 +74,8 @@ def test_metrics_are_those_of_the_predictions(
         threshold=threshold,
     )
     unknown = metrics.pop("unknown_share")
-    added = {name: metrics.pop(name) for name in ("by_unknown", "branches", "ece_unscaled")}
+    names = ("by_unknown", "branches", "early_exit", "ece_unscaled")
+    added = {name: metrics.pop(name) for name in names}
     assert metrics == json.loads(json.dumps(expected))
     assert sum(each["rows"] for each in added["by_unknown"]) == metrics["rows"]
     assert [branch["name"] for branch in added["branches"]] == ["lstm"]

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentiment.errors import StorageError
-from sentiment.model.batches import POOL, BatchSource, one_ahead, scoring_order, training_order
+from sentiment.model.batches import (
+    POOL,
+    BatchSource,
+    one_ahead,
+    one_behind,
+    scoring_order,
+    training_order,
+)
 from sentiment.text.tensors import EncodedReviews, offsets_of, on_disk
 from sentiment.text.vocabulary import PAD
 
@@ -157,6 +165,29 @@ def test_a_fault_one_ahead_is_raised_in_its_turn() -> None:
     assert next(ahead) == 1
     with pytest.raises(OSError, match="gone"):
         next(ahead)
+
+
+def test_one_behind_makes_the_next_item_while_a_thread_is_at_work() -> None:
+    made, met = Event(), []
+
+    def items() -> Iterator[int]:
+        yield 1
+        made.set()
+        yield 2
+
+    def square(number: int) -> int:
+        met.append(made.wait(60))
+        return number**2
+
+    assert [*one_behind(square, items())] == [1, 4]
+    assert met == [True, True]
+
+
+def test_faults_one_behind_are_raised_in_their_turn() -> None:
+    behind = one_behind(lambda number: 6 // number, iter([2, 1, 0, 3]))
+    assert [next(behind), next(behind)] == [3, 6]
+    with pytest.raises(ZeroDivisionError):
+        next(behind)
 
 
 lengths = st.lists(st.integers(0, 50), min_size=1, max_size=90).map(np.array)

@@ -14,14 +14,19 @@ from hypothesis import strategies as st
 from sentiment.model import inference
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle
+from sentiment.model.config import ModelConfig, NgramsConfig
 from sentiment.model.inference import (
     BranchLogits,
+    EarlyExit,
     Places,
     binary_cross_entropy,
     probabilities,
+    score,
     score_branches,
+    score_fast,
     side_by_side,
 )
+from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.tensors import EncodedReviews
 from tests.support.bundles import TENSORS, Trained
 
@@ -55,6 +60,24 @@ def test_any_number_of_threads_gives_the_same_logits(
     np.testing.assert_array_equal(together, alone)
     assert told == [*range(7, len(source), 7), len(source)]
     assert model.training
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_fast_scores_are_the_ngrams_where_these_are_sure_and_exact_elsewhere(
+    source: BatchSource, share: float
+) -> None:
+    torch.manual_seed(1)
+    sizes = ModelConfig(embedding_size=6, hidden_size=5, ngrams=NgramsConfig(buckets=64))
+    model = SentimentLSTM(sizes, 5_000).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    exact, alone = score(model, source), 0.5 * score_branches(model, source)[:, 1]
+    distance = np.abs(alone - math.log(0.6 / 0.4))
+    limit = {0.0: distance.max(), 1.0: -1.0}.get(share, float(np.quantile(distance, 1 - share)))
+    logits, exited = score_fast(model, source, EarlyExit(scale=0.5, limit=limit), threshold=0.6)
+    assert exited.mean() == pytest.approx(share, abs=0.02)
+    np.testing.assert_array_equal(exited, distance > limit)
+    np.testing.assert_allclose(logits, np.where(exited, alone, exact), rtol=0, atol=1e-5)
 
 
 def test_batches_are_answered_at_the_same_time_and_told_in_order() -> None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.ui.score_summary import warnings_of
+from flows.ui.score_summary import score_rows, warnings_of
 from sentiment import Classifier
 from sentiment.errors import ArchiveError, ConfigError, DataError, ModelError, StorageError
 from sentiment.evaluation.metrics import measure
@@ -25,7 +25,7 @@ from sentiment.model.bundle_files import write_checksums
 from sentiment.scoring.inputs import ScoreConfig
 from sentiment.scoring.parts import SCORES, Tally
 from sentiment.scoring.score_files import score_files
-from tests.support.bundles import Trained, with_settings
+from tests.support.bundles import Trained, with_early_exit, with_settings
 from tests.support.reviews import as_line, contents, made_up_reviews
 
 if sys.version_info >= (3, 14):
@@ -419,3 +419,25 @@ def test_scores_of_a_model_of_generated_reviews_say_so(
         assert summary["generated"] is generated
         said = [line for line in warnings_of(summary) if "generated reviews" in line]
         assert len(said) == generated
+
+
+def test_fast_scores_say_how_many_reviews_the_ngrams_answered(source: Path, tmp_path: Path) -> None:
+    bundle = with_early_exit(tmp_path)
+    fast = SMALL.model_copy(update={"fast": True})
+    exact = score_files([source], tmp_path / "exact", model=bundle, config=SMALL)
+    summary = score_files([source], tmp_path / "fast", model=bundle, config=fast)
+    expected = Classifier.load(bundle, fast=True).score(TEXTS)
+    found = [row["probability"] for row in table(tmp_path / "fast" / source.name)]
+    np.testing.assert_allclose(found, expected.probabilities, rtol=0, atol=1e-5)
+    assert (exact["exited"], summary["exited"]) == (0, expected.exited.sum())
+    (row,) = [value for name, value in score_rows(summary) if name == "early exit"]
+    assert row.startswith(f"{expected.exited.sum()} (")
+    with pytest.raises(ConfigError, match="other settings"):
+        score_files([source], tmp_path / "exact", model=bundle, config=fast)
+
+
+def test_fast_scores_at_another_threshold_are_refused(source: Path, tmp_path: Path) -> None:
+    bundle = with_early_exit(tmp_path)
+    config = SMALL.model_copy(update={"fast": True, "threshold": 0.7})
+    with pytest.raises(ConfigError, match=r"fitted for the model's threshold 0\.5"):
+        score_files([source], tmp_path / "out", model=bundle, config=config)

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from sentiment.training.calibration import fit_scale
+from sentiment.evaluation.metrics import wilson_interval
+from sentiment.model.inference import logit
+from sentiment.training.calibration import fit_early_exit, fit_scale
 
 
 def drawn(reviews: int, scale: list[float], seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,3 +66,45 @@ def test_parts_without_a_mistake_get_finite_factors() -> None:
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
 def test_logits_that_are_no_numbers_change_nothing(wrong: float) -> None:
     assert fit_scale(np.array([[wrong, 1.0], [0.0, 2.0]]), np.array([0, 1], np.uint8)) == [1, 1]
+
+
+@given(
+    st.integers(3_838, 30_000),
+    st.floats(0.1, 3.0),
+    st.floats(0.2, 0.8),
+    st.integers(0, 99),
+)
+def test_an_early_exit_changes_as_few_labels_as_it_may(
+    reviews: int, doubt: float, threshold: float, seed: int
+) -> None:
+    """``doubt`` is how much the n-grams' logits differ from the sum of both branches."""
+    rng = np.random.default_rng(seed)
+    ngrams = rng.normal(0, 2, reviews)
+    branches = np.stack([rng.normal(0, doubt, reviews), ngrams], axis=1)
+    labels = (rng.random(reviews) < 1 / (1 + np.exp(-branches.sum(axis=1)))).astype(np.uint8)
+    scale = np.array([1.0, 1.0])
+    found = fit_early_exit(branches, labels, scale, threshold)
+    assert found is not None
+    alone, at = found.scale * ngrams, logit(threshold)
+    distance, other = np.abs(alone - at), (alone >= at) != (branches @ scale >= at)
+    changed = int((other & (distance > found.limit)).sum())
+    assert upper_end(changed, reviews) <= 0.001
+    assert (distance > found.limit).any()
+    if found.limit:  # one more would be too many
+        assert upper_end(int((other & (distance >= found.limit)).sum()), reviews) > 0.001
+
+
+def upper_end(successes: int, trials: int) -> float:
+    return wilson_interval(successes, trials)[1]
+
+
+def test_few_reviews_cannot_show_that_an_early_exit_changes_little() -> None:
+    branches, labels = drawn(3_838, [0.0, 1.0], seed=3)
+    assert fit_early_exit(branches, labels, np.array([0.0, 1.0]), 0.5) is not None
+    assert fit_early_exit(branches[1:], labels[1:], np.array([0.0, 1.0]), 0.5) is None
+
+
+def test_ngrams_that_say_nothing_give_no_early_exit() -> None:
+    branches, labels = drawn(4_000, [1.0, 0.0], seed=4)
+    branches[:, 1] = 0.3
+    assert fit_early_exit(branches, labels, np.ones(2), 0.5) is None
