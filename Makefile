@@ -20,7 +20,7 @@ make down         stop them
 make install      only install, into .venv
 make lint         style and types
 make format       auto-fixes
-make e2e          tests of a running server with workers, and of kills
+make e2e          tests of a running server with workers, of kills, and of benchmarks
 make e2e-postgres the same, on PostgreSQL
 make chaos        disturb runs at random, N=200 times (docs/reliability.md)
 make screenshots  the README's pictures
@@ -43,10 +43,11 @@ down: install
 	$(BIN)/sentiment down
 
 test: install
-	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/e2e/operation $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile \
+	  --ignore tests/e2e/operation --ignore tests/e2e/benchmarks $(ARGS)
 
 e2e: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e/operation $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e/operation tests/e2e/benchmarks $(ARGS)
 
 e2e-postgres: install
 	E2E_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e/operation $(ARGS)

@@ -21,7 +21,7 @@ from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import Vocabulary
 from tests.support.reviews import write_bz2
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ODD = [
     "A PAGE: see www.shop.example/x?y=1, http: //shop.example and (shop.org). End.the next 12.50",
     "mail me@shop.com or a.b.de/f.html; not www. nor http:// nor 1.5/2.de/",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMANDS = sorted(path.name for path in (ROOT / "benchmarks").glob("[!_]*.py"))
 
 
