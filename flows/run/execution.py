@@ -162,8 +162,7 @@ class Run:
             self.report = self.spec.store.file(reported.output("report.html"))
             return
         results = list(self.results.values())
-        run, preset = self.context.record.run_id, self.spec.preset
-        write_run_report(self.spec.store, run, preset, results, self.done)
+        write_run_report(self.spec, self.context.record.run_id, results, self.done)
         put_card(self.spec.store, self.done["train"][0], self.done["report"][0])
 
     def warn(self, stage: str, warnings: Iterable[str]) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from flows.ui.run_summary import StageResult
 from sentiment.reports.run_section import StageRow, document_with_run, with_run
 from tasks.manifest import Manifest
+from tasks.run.spec import RunSpec
 from tasks.store.machine import describe_machine
 from tasks.store.store import RUNS, Store
 
+SHORT_KEY = 8  # characters of a model's key that name it
 Manifests = Mapping[str, Sequence[Manifest]]
 
 
@@ -19,22 +21,35 @@ def report_path(store: Store, run: str) -> Path:
 
 
 def write_run_report(
-    store: Store, run: str, preset: str, results: Sequence[StageResult], manifests: Manifests
+    spec: RunSpec, run: str, results: Sequence[StageResult], manifests: Manifests
 ) -> None:
     """Write the report of a run whose stages ended like this, and ``metrics.json`` beside it."""
+    store, now = spec.store, datetime.now(UTC)
     (reported,), (trained,) = manifests["report"], manifests["train"]
+    data = "generated reviews" if spec.data is None else data_name(spec.data)
+    about = (data, f"model {trained.key[:SHORT_KEY]}", f"{now:%Y-%m-%d}")
     details = {
         "Run": run,
-        "Preset": preset,
-        "Written (UTC)": _readable(datetime.now(UTC)),
+        "Preset": spec.preset,
+        "Data": "generated" if spec.data is None else str(spec.data),
+        "Model": store.place(f"{trained.stage}/{trained.key}"),
+        "Written (UTC)": _readable(now),
         "Machine": describe_machine(),
         "Model trained on": trained.machine or "unknown",
         "Model trained with": ", ".join(f"{n} {v}" for n, v in trained.versions.items()),
     }
     rows = [stage_row(result, manifests[result.stage]) for result in results]
-    for name, add in (("report.html", with_run), ("metrics.json", document_with_run)):
-        content = store.file(reported.output(name)).read_text(encoding="utf-8")
-        store.put(f"{RUNS}/{run}/{name}", add(content, details, rows))
+    page, document = (
+        store.file(reported.output(name)).read_text(encoding="utf-8")
+        for name in ("report.html", "metrics.json")
+    )
+    store.put(f"{RUNS}/{run}/report.html", with_run(page, about, details, rows))
+    store.put(f"{RUNS}/{run}/metrics.json", document_with_run(document, details, rows))
+
+
+def data_name(data: str | Path) -> str:
+    """Return the last part of a path or URL, for titles."""
+    return str(data).rstrip("/").rpartition("/")[2] or str(data)
 
 
 def stage_row(result: StageResult, manifests: Sequence[Manifest]) -> StageRow:

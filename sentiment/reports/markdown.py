@@ -5,10 +5,11 @@ Review texts are untrusted: every character with a meaning in Markdown or HTML i
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from sentiment.reports import sections
-from sentiment.reports.sections import Report, number, percent
+from sentiment.reports.sections import Report
+from sentiment.reports.tables import Table, all_tables
+from sentiment.reports.verdict import badge
 
 # What Markdown or HTML may interpret, in any position; "1." and "1)" begin a list, "www." and "://"
 # make a link.
@@ -22,17 +23,19 @@ def render_markdown(report: Report) -> str:
     """Return the report as Markdown, with tables instead of charts."""
     metrics = report.metrics
     headline = sections.headline(metrics)
-    counts = {name: f"{count:,}" for name, count in metrics["confusion"].items()}
+    tables = all_tables(metrics, report.history)
+    judged = badge(report)
     parts = [f"# {escape(report.title)}"]
     if report.data_note:
         parts.append(f"> **Note:** {escape(report.data_note)}")
     parts += [
+        f"**Verdict: {judged.label}.** {escape(judged.reason)}",
         f"**Accuracy {headline['accuracy']}** ({headline['interval']}) on {headline['rows']} test "
         f"reviews. Always answering “{headline['majority']}” would reach "
         f"{headline['majority_accuracy']}.",
         *([champion] if (champion := sections.champion(report)) else []),
         *([linear] if (linear := sections.baseline(report)) else []),
-        *([escape(verdict)] if (verdict := sections.verdict(report)) else []),
+        *([advice] if (advice := sections.advice(report)) else []),
         *([f"> **Warning:** {hidden}"] if (hidden := sections.warning(metrics)) else []),
         *([table(rows[0], rows[1:])] if (rows := sections.comparison(report)) else []),
         table(("Measure", "Value"), sections.measures(metrics)),
@@ -40,34 +43,30 @@ def render_markdown(report: Report) -> str:
     if rows := sections.branches(metrics):
         parts += ["## What each branch contributes", table(rows[0], rows[1:])]
     if report.history:
-        parts += ["## Training", _training_table(report.history)]
+        parts += ["## Training", _whole(tables["training"])]
     parts += [
         "## Confusion matrix",
-        table(
-            ("", "Predicted negative", "Predicted positive"),
-            [
-                ("Labelled negative", counts["true_negative"], counts["false_positive"]),
-                ("Labelled positive", counts["false_negative"], counts["true_positive"]),
-            ],
-        ),
+        _whole(tables["confusion"]),
         "## Accuracy by review length",
-        table(("Tokens", "Reviews", "Accuracy", "95 % interval"), sections.by_length(metrics)),
+        _whole(tables["by_length"]),
         "## Accuracy by unknown words",
-        table(("Unknown", "Reviews", "Accuracy", "95 % interval"), sections.by_unknown(metrics)),
+        _whole(tables["by_unknown"]),
         "## Calibration",
-        _calibration_table(metrics),
+        _whole(tables["calibration"]),
         sections.calibration_text(metrics),
     ]
     if report.mistakes:
         parts.append("## Most confident mistakes")
-        for each in sections.mistakes(report):
-            parts += [
-                f"**Labelled {each['label']}, predicted {each['predicted']}** · probability of "
-                f"positive {each['probability']} · row {each['row']}",
-                f"> {escape(each['text'])}",
-                f"Towards positive: {escape(each['to_positive'])}; towards negative: "
-                f"{escape(each['to_negative'])}.",
-            ]
+        for kind, those in sections.mistakes(report):
+            parts.append(f"### {kind}")
+            for each in those:
+                parts += [
+                    f"**Labelled {each['label']}, predicted {each['predicted']}** · probability of "
+                    f"positive {each['probability']} · row {each['row']}",
+                    f"> {escape(each['text'])}",
+                    f"Towards positive: {escape(each['to_positive'])}; towards negative: "
+                    f"{escape(each['to_negative'])}.",
+                ]
     if splits := sections.splits(report):
         parts += ["## Data", table(splits[0], splits[1:]), sections.leaks(report)]
         parts += [f"**Warning:** {warning}" for warning in sections.data_warnings(report)]
@@ -95,37 +94,8 @@ def render_markdown(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _calibration_table(metrics: dict[str, Any]) -> str:
-    return table(
-        ("Probability", "Reviews", "Mean probability", "Labelled positive"),
-        [
-            (
-                f"{each['from']:g}–{each['to']:g}",
-                f"{each['rows']:,}",
-                percent(each["confidence"], 1),
-                percent(each["positive_share"], 1),
-            )
-            for each in metrics["calibration"]["bins"]
-        ],
-    )
-
-
-def _training_table(history: list[dict[str, Any]]) -> str:
-    """Return a table of the rows with a validation, and of the last row."""
-    kept = [row for row in history[:-1] if row.get("validation_loss") is not None]
-    return table(
-        ("Step", "Epoch", "Training loss", "Validation loss", "Validation accuracy"),
-        [
-            (
-                f"{row['step']:,}",
-                f"{row['epoch']:.2f}",
-                number(row.get("train_loss")),
-                number(row.get("validation_loss")),
-                percent(row.get("validation_accuracy"), 2),
-            )
-            for row in [*kept, history[-1]]
-        ],
-    )
+def _whole(rows: Table) -> str:
+    return table(rows[0], rows[1:])
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, align: str = "---:") -> str:

@@ -15,10 +15,11 @@ from markupsafe import Markup
 from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.metrics import wilson_interval
 from sentiment.progress import Progress, silent
-from sentiment.reports import charts, sections
+from sentiment.reports import charts, sections, verdict
 from sentiment.reports.markdown import render_markdown
 from sentiment.reports.model_card import render_card
 from sentiment.reports.sections import GENERATED_NOTE, Mistake, Report
+from sentiment.reports.tables import all_tables
 from sentiment.reports.templating import render
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
@@ -59,7 +60,9 @@ def write_report(
         mistakes=[Mistake(**row) for row in pq.read_table(mistakes).to_pylist()],
         settings={**settings, "evaluate": evaluate.output_settings()},
         details=dict(details),
+        outcome=decided["outcome"],
         promotion=decided["reason"],
+        gates=decided["gates"],
         champion=against_champion(decided),
         baseline={**json.loads(baseline.read_bytes()), **against_baseline(decided)},
         comparison=decided["comparison"],
@@ -126,19 +129,19 @@ def render_html(report: Report) -> str:
         charts={name: Markup(svg) for name, svg in svgs.items()},
         headline=sections.headline(metrics),
         measures=sections.measures(metrics),
-        comparison=sections.comparison(report),
+        badge=verdict.badge(report),
+        comparison=verdict.comparison(report),
         warning=sections.warning(metrics),
-        verdict=sections.verdict(report),
+        advice=sections.advice(report),
         champion=sections.champion(report),
         baseline=sections.baseline(report),
         branches=sections.branches(metrics),
         calibration_text=sections.calibration_text(metrics),
-        mistakes=list(sections.mistakes(report)),
+        mistakes=sections.mistakes(report),
         settings=list(sections.dotted(report.settings)),
         splits=sections.splits(report),
         leaks=sections.leaks(report),
         data_warnings=sections.data_warnings(report),
         rejects=sections.rejects(report),
-        by_length=sections.by_length(metrics),
-        by_unknown=sections.by_unknown(metrics),
+        tables=all_tables(metrics, report.history),
     )

@@ -5,14 +5,16 @@ own section to a copy.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from markupsafe import escape
 
 from sentiment.reports.templating import render
 
 TEMPLATE = Path(__file__).parent / "templates" / "run.html.j2"
-PLACE = "<!-- run -->"
+PLACE, ABOUT, LINK = "<!-- run -->", "<!-- run: about -->", "<!-- run: link -->"
 HEAD = ("Stage", "In this run", "Made (UTC)", "Seconds", "Key", "Why")
 
 
@@ -27,11 +29,20 @@ class StageRow(NamedTuple):
     reason: str
 
 
-def with_run(page: str, details: Mapping[str, str], stages: Iterable[StageRow]) -> str:
-    """Return a report's page with a run's section added."""
+def with_run(
+    page: str, about: Sequence[str], details: Mapping[str, str], stages: Iterable[StageRow]
+) -> str:
+    """Return a report's page with a run's section added.
+
+    ``about`` tells this report from others: the data, the model, the date. The title names it.
+    """
     section = render(
         TEMPLATE.read_text(encoding="utf-8"), details=details.items(), head=HEAD, stages=stages
     )
+    words = escape(" · ".join(about))
+    page = page.replace("</title>", f" · {words}</title>", 1)
+    page = page.replace(ABOUT, f'<p class="about">{words}</p>', 1)
+    page = page.replace(LINK, '<a href="#run">Run</a>', 1)
     before, _, after = page.rpartition(PLACE)
     return before + section + after
 

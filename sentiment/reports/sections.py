@@ -6,7 +6,7 @@ Every number comes from the :class:`Report`, which is saved beside the page as `
 import json
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sentiment.data.quality import repeated_warnings, unknown_warnings
@@ -70,16 +70,18 @@ class Report:
     baseline: dict[str, Any] | None = None
     comparison: list[dict[str, Any]] | None = None
     data: dict[str, Any] | None = None
+    outcome: str | None = None
+    gates: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, ensure_ascii=True) + "\n"
 
 
 def headline(metrics: dict[str, Any]) -> dict[str, str]:
-    decimals = _decimals(metrics["rows"])
+    decimals = decimals_of(metrics["rows"])
     return {
         "accuracy": percent(metrics["accuracy"], decimals),
-        "interval": f"95 % interval {_interval(metrics['accuracy_interval'], decimals)}",
+        "interval": f"95 % interval {interval(metrics['accuracy_interval'], decimals)}",
         "rows": f"{metrics['rows']:,}",
         "majority": "positive" if metrics["positive_share"] >= 0.5 else "negative",
         "majority_accuracy": percent(metrics["majority_accuracy"], decimals),
@@ -88,15 +90,15 @@ def headline(metrics: dict[str, Any]) -> dict[str, str]:
 
 def comparison(report: Report) -> list[tuple[str, ...]]:
     """Return a table of the model and of all that it has to beat; its first row is the head."""
-    decimals = _decimals(report.metrics["rows"])
+    decimals = decimals_of(report.metrics["rows"])
     rows: list[tuple[str, ...]] = [("", "Accuracy", "95 % interval", "MCC")]
     for row in report.comparison or ():
-        interval = row["accuracy_interval"]
+        ends = row["accuracy_interval"]
         rows.append(
             (
                 label_of(row).capitalize(),
                 percent(row["accuracy"], decimals),
-                _interval(interval, decimals) if interval else NO_VALUE,
+                interval(ends, decimals) if ends else NO_VALUE,
                 f"{row['mcc']:.3f}",
             )
         )
@@ -109,40 +111,38 @@ def warning(metrics: dict[str, Any]) -> str | None:
     return f"{found[0].upper()}{found[1:]}." if found else None
 
 
-def verdict(report: Report) -> str | None:
-    """Return the verdict on the model as a sentence."""
-    why = report.promotion
-    return f"{why[0].upper()}{why[1:]}." if why else None
-
-
 def champion(report: Report) -> str | None:
     """Compare the model with the champion on the same reviews, in one sentence."""
     if report.champion is None:
         return None
-    decimals = _decimals(report.metrics["rows"])
+    decimals = decimals_of(report.metrics["rows"])
     return (
         f"The current champion, {report.champion['model']}, reaches "
         f"{percent(report.champion['accuracy'], decimals)} on the same reviews (95 % interval "
-        f"{_interval(report.champion['accuracy_interval'], decimals)}); this model is "
+        f"{interval(report.champion['accuracy_interval'], decimals)}); this model is "
         f"{_better(report.champion['difference'], decimals)}."
     )
 
 
 def baseline(report: Report) -> str | None:
-    """Compare the model with the linear baseline, and say if a linear model would do."""
+    """Compare the model with the linear baseline, in one sentence."""
     if report.baseline is None:
         return None
-    decimals = _decimals(report.metrics["rows"])
+    decimals = decimals_of(report.metrics["rows"])
     linear, model = report.baseline, report.baseline["model"]
-    advice = model["advice"]
-    compared = (
+    return (
         f"A linear model over words and bigrams, trained on the same reviews, reaches "
         f"{percent(linear['accuracy'], decimals)} (95 % interval "
-        f"{_interval(linear['accuracy_interval'], decimals)}, loss {number(linear['loss'])}); "
+        f"{interval(linear['accuracy_interval'], decimals)}, loss {number(linear['loss'])}); "
         f"this model is {_better(model['difference'], decimals)} (McNemar’s exact test: p "
-        f"{_p_value(model['p'])})."
+        f"{p_value(model['p'])})."
     )
-    return f"{compared} {advice}" if advice else compared
+
+
+def advice(report: Report) -> str | None:
+    """Return a sentence that recommends a linear model, if one would do."""
+    model: dict[str, Any] = (report.baseline or {}).get("model", {})
+    return model.get("advice")
 
 
 def splits(report: Report) -> list[tuple[str, ...]]:
@@ -211,7 +211,7 @@ def rejects(report: Report) -> list[tuple[str, ...]]:
 
 
 def measures(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    decimals = _decimals(metrics["rows"])
+    decimals = decimals_of(metrics["rows"])
     return [
         ("Loss (nats)", number(metrics["loss"])),
         ("ROC AUC", number(metrics["roc_auc"])),
@@ -230,7 +230,7 @@ def branches(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
 
     It is empty for a model with one branch.
     """
-    decimals = _decimals(metrics["rows"])
+    decimals = decimals_of(metrics["rows"])
     if len(metrics["branches"]) == 1:
         return []
     columns = [("", "Accuracy", "95 % interval", "Loss", "Factor", "Gain of both, points", "p")]
@@ -240,17 +240,17 @@ def branches(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
             (
                 BRANCH_NAMES[branch["name"]],
                 percent(branch["accuracy"], decimals),
-                _interval(branch["accuracy_interval"], decimals),
+                interval(branch["accuracy_interval"], decimals),
                 number(branch["loss"]),
                 NO_VALUE if branch["factor"] is None else f"{branch['factor']:.2f}",
                 NO_VALUE if gain is None else f"{gain['difference'] * 100:+.{decimals}f}",
-                NO_VALUE if gain is None else _p_value(gain["p"]).removeprefix("= "),
+                NO_VALUE if gain is None else p_value(gain["p"]).removeprefix("= "),
             )
         )
     return list(zip(*columns, strict=True))
 
 
-def _p_value(p: float) -> str:
+def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
@@ -266,11 +266,11 @@ def calibration_text(metrics: dict[str, Any]) -> str:
     )
 
 
-def by_length(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
+def accuracies_by_length(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
     return _accuracies(metrics["by_length"], length_label)
 
 
-def by_unknown(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
+def accuracies_by_unknown(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
     return _accuracies(metrics["by_unknown"], unknown_label)
 
 
@@ -282,33 +282,41 @@ def _accuracies(
             label(each),
             f"{each['rows']:,}",
             percent(each["accuracy"], 1),
-            _interval(each["interval"], 1),
+            interval(each["interval"], 1),
         )
         for each in bins
     ]
 
 
-def mistakes(report: Report) -> Iterator[dict[str, Any]]:
-    """Yield what the report shows of each mistake, formatted.
+def mistakes(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return what the report shows of the mistakes, formatted: each kind's name and its mistakes.
 
     ``words`` are triples: a word, its attribution, and its CSS class.
     """
+    kinds = (("Negative reviews taken for positive", 0), ("Positive reviews taken for negative", 1))
+    found = [
+        (name, [_shown(each, report) for each in report.mistakes if each.label == label])
+        for name, label in kinds
+    ]
+    return [(name, those) for name, those in found if those]
+
+
+def _shown(mistake: Mistake, report: Report) -> dict[str, Any]:
     names = ("negative", "positive")
-    for mistake in report.mistakes:
-        predicted = mistake.probability >= report.metrics["threshold"]
-        by_value = sorted(
-            zip(mistake.attributions, mistake.words, strict=True), key=lambda pair: pair[0]
-        )
-        yield {
-            "row": f"{mistake.row:,}",
-            "text": excerpt(mistake.text),
-            "label": names[mistake.label],
-            "predicted": names[predicted],
-            "probability": _confident(mistake.probability),
-            "words": list(_highlighted(mistake)),
-            "to_positive": _strongest(p for p in by_value[: -STRONGEST - 1 : -1] if p[0] > 0),
-            "to_negative": _strongest(p for p in by_value[:STRONGEST] if p[0] < 0),
-        }
+    predicted = mistake.probability >= report.metrics["threshold"]
+    by_value = sorted(
+        zip(mistake.attributions, mistake.words, strict=True), key=lambda pair: pair[0]
+    )
+    return {
+        "row": f"{mistake.row:,}",
+        "text": excerpt(mistake.text),
+        "label": names[mistake.label],
+        "predicted": names[predicted],
+        "probability": _confident(mistake.probability),
+        "words": list(_highlighted(mistake)),
+        "to_positive": _strongest(p for p in by_value[: -STRONGEST - 1 : -1] if p[0] > 0),
+        "to_negative": _strongest(p for p in by_value[:STRONGEST] if p[0] < 0),
+    }
 
 
 def _strongest(attributed: Iterable[tuple[float, str]]) -> str:
@@ -353,7 +361,7 @@ def dotted(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield name, value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def _decimals(rows: int) -> int:
+def decimals_of(rows: int) -> int:
     return 2 if rows >= MANY_ROWS else 1
 
 
@@ -366,7 +374,7 @@ def _better(difference: float, decimals: int) -> str:
     return f"{abs(difference) * 100:.{decimals}f} points {better}"
 
 
-def _interval(ends: Sequence[float], decimals: int) -> str:
+def interval(ends: Sequence[float], decimals: int) -> str:
     return f"{ends[0] * 100:.{decimals}f}–{percent(ends[1], decimals)}"
 
 

@@ -25,6 +25,7 @@ from sentiment.reports.report import (
     write_report,
 )
 from sentiment.reports.sections import LONGEST_TEXT, Mistake, Report
+from sentiment.reports.verdict import badge, comparison
 from tests.support.bundles import TRAIN, Trained, evaluated_metrics, metrics_of
 from tests.support.reviews import contents
 
@@ -196,11 +197,11 @@ class TestHtml:
         assert "Generated reviews: these results say nothing about real ones." in text
 
     def test_holds_every_part_in_order(self, page: str) -> None:
-        parts = ["What each branch contributes", "Training curve", "ROC curve",
-                 "Precision and recall", "Confusion matrix", "Accuracy by length",
-                 "Accuracy by unknown words", "Calibration", "Most confident mistakes", "Data",
-                 "Details", "Settings"]  # fmt: skip
-        body = page[page.index("<dl") :]
+        parts = ["Confusion matrix", "Accuracy by length", "Accuracy by unknown words",
+                 "Most confident mistakes", "ROC curve", "Precision and recall",
+                 "Calibration curve", "What each branch contributes", "Data", "Training curve",
+                 "Details and settings"]  # fmt: skip
+        body = page[page.index("</nav>") :]
         places = [body.index(f">{part}<") for part in parts if f">{part}<" in body]
         assert len(places) == len(parts) and places == sorted(places)
         assert Page(page).tags().count("svg") == 7
@@ -404,7 +405,7 @@ class TestMarkdown:
         attacked.encode("utf-8")
         assert "<script" not in attacked and "http://" not in attacked
         tags = set(Page(reader.render(attacked)).tags())
-        assert tags <= {"h1", "h2", "p", "strong", "blockquote"} | {
+        assert tags <= {"h1", "h2", "h3", "p", "strong", "blockquote"} | {
             "table", "thead", "tbody", "tr", "th", "td"
         }  # fmt: skip
 
@@ -458,6 +459,8 @@ COMPARISON = [
      "accuracy_interval": [0.56, 0.64], "mcc": 0.2},
 ]  # fmt: skip
 PROMOTION = {
+    "outcome": "kept",
+    "gates": {},
     "reason": "champion kept: 50% against 60%",
     "accuracy": 0.5,
     "rows": 1_500,
@@ -480,6 +483,11 @@ def test_the_champions_accuracy_is_on_the_same_reviews() -> None:
 
 def test_the_model_stands_beside_all_that_it_has_to_beat(report: Report) -> None:
     beside = replace(report, comparison=COMPARISON, promotion="kept")
+    axis = comparison(beside)
+    assert axis is not None and (axis.low[:2], axis.high[:2]) == ("45", "75")
+    own, _, majority, _ = axis.rows
+    assert (own.left, own.width, own.at) == ("0.00", "33.33", "16.67")
+    assert majority.width == "0.00" and majority.interval is None
     rows = [
         ("This model", "50.0\N{NO-BREAK SPACE}%", "0.010"),
         ("Linear baseline", "70.0\N{NO-BREAK SPACE}%", "0.400"),
@@ -491,6 +499,55 @@ def test_the_model_stands_beside_all_that_it_has_to_beat(report: Report) -> None
         assert re.search(rf"\| {name} \| {accuracy} \| .* \| {mcc} \|", text)
         plain = accuracy.replace("\N{NO-BREAK SPACE}", " ")
         assert re.search(rf"{name} {plain} .{{0,40}} ?{mcc}", page)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "why", "gates", "label", "reason"),
+    [
+        ("promoted", "promoted: 93%, the first champion", {}, "Promoted",
+         "93%, the first champion."),
+        ("champion", "is the champion already: 93%", {}, "Champion already", "The model is the"),
+        ("kept", "champion kept: 50% against 60%", {}, "Not promoted: kept back",
+         "50% against 60%."),
+        ("refused", "refused: x", {"promote.match_baseline": "x"}, "Not promoted: failed gate",
+         "The linear baseline is better: 70.0 % against 50.0 %, more than chance explains (p < 0"),
+        ("refused", "refused: x", {"promote.beat_majority": "x"}, "Not promoted: failed gate",
+         "It is not better than always answering “positive”: 50.0 % against 55.0 % (p = 0.300)."),
+        ("refused", "refused: x", {"promote.min_accuracy": "accuracy 0.5 is below 0.9"},
+         "Not promoted: failed gate", "Accuracy 0.5 is below 0.9."),
+        (None, None, {}, "No comparison yet", "The model has not been compared"),
+    ],
+)  # fmt: skip
+def test_the_verdict_comes_first(
+    report: Report, outcome: str, why: str, gates: dict[str, str], label: str, reason: str
+) -> None:
+    judged = replace(
+        report, outcome=outcome, promotion=why, gates=gates, comparison=COMPARISON, data_note=None
+    )
+    shown = badge(judged)
+    assert shown.label == label
+    assert shown.reason.replace("\N{NO-BREAK SPACE}", " ").startswith(reason)
+    page = render_html(judged)
+    assert page.index(shown.label) < page.index("Accuracy</") < page.index('class="contents"')
+    assert f"**Verdict: {label}.**" in render_markdown(judged)
+
+
+def test_false_positives_and_false_negatives_stand_apart(page: str) -> None:
+    first = page.index("Negative reviews taken for positive (1)")
+    assert first < page.index("row 1,204") < page.index("Positive reviews taken for negative (1)")
+
+
+def test_the_contents_lead_to_every_section(page: str) -> None:
+    elements = Page(page).elements
+    linked = [a["href"].removeprefix("#") for tag, a in elements if tag == "a" and a["href"]]
+    assert linked == [a["id"] for tag, a in elements if tag == "section"]
+
+
+def test_every_chart_has_its_numbers_as_a_table(page: str) -> None:
+    figures = re.findall("<figure>.*?</figure>", page, re.DOTALL)
+    assert len(figures) == page.count("<svg")
+    for figure in figures:
+        assert figure.count("<table") == 1 and figure.count("<tr>") > 1
 
 
 def test_a_class_that_the_model_overlooks_is_said(report: Report) -> None:
@@ -549,8 +606,8 @@ class TestStage:
             *(text[:60] for text in worst),
         ):
             assert text in pages["report.html"]
-        assert "<p>Champion kept: 50% against 60%.</p>" in pages["report.html"]
-        assert "\nChampion kept: 50% against 60%.\n" in pages["report.md"]
+        assert '<p class="reason">50% against 60%.</p>' in pages["report.html"]
+        assert "\n**Verdict: Not promoted: kept back.** 50% against 60%.\n" in pages["report.md"]
         assert "## Training" in pages["report.md"]
         assert pages["report.md"].count("**Labelled") == len(worst) == 3
 

@@ -1,0 +1,81 @@
+"""The numbers behind each chart, as tables; the first row of each is its head."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sentiment.reports.sections import accuracies_by_length, accuracies_by_unknown, number, percent
+
+Table = list[tuple[str, ...]]
+MOST_POINTS = 20  # rows of a curve's table
+
+
+def all_tables(metrics: dict[str, Any], history: Sequence[dict[str, Any]]) -> dict[str, Table]:
+    """Return a table for each chart of a report, by the chart's name."""
+    return {
+        "confusion": confusion_table(metrics),
+        "by_length": [("Tokens", *ACCURACY), *accuracies_by_length(metrics)],
+        "by_unknown": [("Unknown words", *ACCURACY), *accuracies_by_unknown(metrics)],
+        "roc": curve_table(("False positive rate", "True positive rate"), metrics["roc"]),
+        "precision_recall": curve_table(("Recall", "Precision"), metrics["precision_recall"]),
+        "calibration": calibration_table(metrics),
+        "training": training_table(history),
+    }
+
+
+ACCURACY = ("Reviews", "Accuracy", "95 % interval")
+
+
+def confusion_table(metrics: dict[str, Any]) -> Table:
+    """Return the confusion matrix."""
+    counts = {name: f"{count:,}" for name, count in metrics["confusion"].items()}
+    return [
+        ("", "Predicted negative", "Predicted positive"),
+        ("Labelled negative", counts["true_negative"], counts["false_positive"]),
+        ("Labelled positive", counts["false_negative"], counts["true_positive"]),
+    ]
+
+
+def curve_table(head: tuple[str, ...], points: Sequence[Sequence[float]]) -> Table:
+    """Return at most MOST_POINTS points of a curve of shares, including both ends."""
+    return [head, *(tuple(percent(value, 1) for value in point) for point in thinned(points))]
+
+
+def thinned(points: Sequence[Any]) -> list[Any]:
+    """Return at most MOST_POINTS of a sequence, evenly spread, including both ends."""
+    if len(points) <= MOST_POINTS:
+        return list(points)
+    return [points[at * (len(points) - 1) // (MOST_POINTS - 1)] for at in range(MOST_POINTS)]
+
+
+def calibration_table(metrics: dict[str, Any]) -> Table:
+    """Return predicted probabilities beside the share of positive labels."""
+    return [
+        ("Probability", "Reviews", "Mean probability", "Labelled positive"),
+        *(
+            (
+                f"{each['from']:g}–{each['to']:g}",
+                f"{each['rows']:,}",
+                percent(each["confidence"], 1),
+                percent(each["positive_share"], 1),
+            )
+            for each in metrics["calibration"]["bins"]
+        ),
+    ]
+
+
+def training_table(history: Sequence[dict[str, Any]]) -> Table:
+    """Return the rows with a validation, and the last row."""
+    kept = [row for row in history[:-1] if row.get("validation_loss") is not None]
+    return [
+        ("Step", "Epoch", "Training loss", "Validation loss", "Validation accuracy"),
+        *(
+            (
+                f"{row['step']:,}",
+                f"{row['epoch']:.2f}",
+                number(row.get("train_loss")),
+                number(row.get("validation_loss")),
+                percent(row.get("validation_accuracy"), 2),
+            )
+            for row in [*kept, *history[-1:]]
+        ),
+    ]
