@@ -56,11 +56,13 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
         )
     inputs = {
         "metrics": evaluated.output("metrics.json"),
+        "predictions": evaluated.output("predictions.parquet"),
         "mistakes": evaluated.output("mistakes.parquet"),
         "history": trained.output("history.parquet"),
         "config": trained.output("config.json"),
         "promotion": decided.output("promotion.json"),
         "baseline": baseline.output("baseline.json"),
+        "baseline_predictions": baseline.output("predictions.parquet"),
         "duplicates": duplicates.output("duplicates.json"),
     }
     settings = {

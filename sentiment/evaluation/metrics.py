@@ -81,7 +81,7 @@ def measure(
         **metrics_from_counts(counts),
         "threshold": float(threshold),
         "loss": cross_entropy(positive, scores),
-        **_ranking(positive, scores),
+        **ranking(positive, scores),
         "by_length": _by_length(right, lengths),
         "calibration": calibration_bins(positive, scores),
     }
@@ -181,7 +181,7 @@ def cross_entropy(positive: Flags, scores: Floats) -> float:
     return _mean(-np.log(np.where(positive, clipped, 1 - clipped)))
 
 
-def _ranking(positive: Flags, scores: Floats) -> dict[str, Any]:
+def ranking(positive: Flags, scores: Floats) -> dict[str, Any]:
     """Return both curves and the areas under them, which depend only on the scores' order.
 
     Rows with equal scores enter together, so ties are neither rewarded nor punished.

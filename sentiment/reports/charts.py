@@ -118,11 +118,16 @@ def training_chart(history: Sequence[dict[str, Any]]) -> str:
         return as_svg(figure, "training-curve", "Training: loss and accuracy over the epochs")
 
 
-def roc_chart(metrics: dict[str, Any]) -> str:
-    """Draw the true positive rate against the false positive rate."""
+def roc_chart(metrics: dict[str, Any], linear: dict[str, Any] | None = None) -> str:
+    """Draw the true positive rate against the false positive rate.
+
+    ``linear`` holds the curves of the linear baseline.
+    """
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], "--", color=INK, alpha=0.5, linewidth=0.9, label="chance")
+        if linear is not None:
+            axes.plot(*zip(*linear["roc"], strict=True), ":", color=ORANGE, label="linear baseline")
         axes.plot(*zip(*metrics["roc"], strict=True), color=BLUE, label="model")
         counts = metrics["confusion"]
         negatives = counts["false_positive"] + counts["true_negative"]
@@ -137,12 +142,16 @@ def roc_chart(metrics: dict[str, Any]) -> str:
     )
 
 
-def precision_recall_chart(metrics: dict[str, Any]) -> str:
-    """Draw precision against recall."""
+def precision_recall_chart(metrics: dict[str, Any], linear: dict[str, Any] | None = None) -> str:
+    """Draw precision against recall. ``linear`` holds the curves of the linear baseline."""
 
     def draw(axes: Axes) -> None:
         share, points = metrics["positive_share"], metrics["precision_recall"]
         axes.axhline(share, ls="--", color=INK, alpha=0.5, lw=0.9, label="chance")
+        if linear is not None:
+            other = linear["precision_recall"]
+            recall, precision = zip(*[(0.0, other[0][1]), *other], strict=True)
+            axes.step(recall, precision, ":", where="pre", color=ORANGE, label="linear baseline")
         recall, precision = zip(*[(0.0, points[0][1]), *points], strict=True)
         axes.step(recall, precision, where="pre", color=BLUE, label="model")
         if metrics["precision"] is not None:

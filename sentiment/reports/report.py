@@ -13,13 +13,14 @@ import pyarrow.parquet as pq
 from markupsafe import Markup
 
 from sentiment.evaluation.config import EvaluateConfig
+from sentiment.evaluation.decisions import decide_by_scores
 from sentiment.evaluation.metrics import wilson_interval
 from sentiment.progress import Progress, silent
-from sentiment.reports import charts, sections, verdict
+from sentiment.reports import charts, decision_charts, sections, verdict
 from sentiment.reports.markdown import render_markdown
 from sentiment.reports.model_card import render_card
 from sentiment.reports.sections import GENERATED_NOTE, Mistake, Report
-from sentiment.reports.tables import all_tables
+from sentiment.reports.tables import all_tables, score_tables
 from sentiment.reports.templating import render
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
@@ -27,11 +28,13 @@ TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
 
 def write_report(
     metrics: Path,
+    predictions: Path,
     mistakes: Path,
     history: Path,
     config: Path,
     promotion: Path,
     baseline: Path,
+    baseline_predictions: Path,
     duplicates: Path,
     *,
     evaluate: EvaluateConfig,
@@ -52,10 +55,18 @@ def write_report(
     settings = json.loads(config.read_bytes())
     del settings["format"]
     decided = json.loads(promotion.read_bytes())
+    measured, answers = json.loads(metrics.read_bytes()), pq.read_table(predictions)
+    scores = decide_by_scores(
+        answers["label"].to_numpy(),
+        answers["probability"].to_numpy(),
+        pq.read_table(baseline_predictions)["logit"].to_numpy(),
+        threshold=measured["threshold"],
+        measure=settings["train"]["threshold"],
+    )
     report = Report(
         title=title,
         data_note=GENERATED_NOTE if generated else None,
-        metrics=json.loads(metrics.read_bytes()),
+        metrics=measured,
         history=pq.read_table(history).to_pylist(),
         mistakes=[Mistake(**row) for row in pq.read_table(mistakes).to_pylist()],
         settings={**settings, "evaluate": evaluate.output_settings()},
@@ -63,6 +74,7 @@ def write_report(
         outcome=decided["outcome"],
         promotion=decided["reason"],
         gates=decided["gates"],
+        scores=scores,
         champion=against_champion(decided),
         baseline={**json.loads(baseline.read_bytes()), **against_baseline(decided)},
         comparison=decided["comparison"],
@@ -111,14 +123,23 @@ def _accuracy(correct: int, rows: int) -> dict[str, Any]:
 def render_html(report: Report) -> str:
     """Return the report as one HTML page that needs no other file, script or connection."""
     metrics = report.metrics
+    scores, threshold = report.scores, metrics["threshold"]
+    # Without both classes there is no curve.
+    linear = scores["linear"] if scores and scores["linear"]["roc"] else None
     svgs = {
-        "roc": charts.roc_chart(metrics),
-        "precision_recall": charts.precision_recall_chart(metrics),
+        "roc": charts.roc_chart(metrics, linear),
+        "precision_recall": charts.precision_recall_chart(metrics, linear),
         "confusion": charts.confusion_chart(metrics),
         "by_length": charts.accuracy_by_length_chart(metrics),
         "by_unknown": charts.accuracy_by_unknown_chart(metrics),
         "calibration": charts.calibration_chart(metrics),
     }
+    tables = all_tables(metrics, report.history)
+    if scores is not None:
+        svgs["histogram"] = decision_charts.histogram_chart(scores, threshold)
+        svgs["threshold"] = decision_charts.threshold_chart(scores, threshold)
+        svgs["answered"] = decision_charts.answered_chart(scores)
+        tables |= score_tables(scores)
     if report.history:
         svgs["training"] = charts.training_chart(report.history)
     return render(
@@ -143,5 +164,7 @@ def render_html(report: Report) -> str:
         leaks=sections.leaks(report),
         data_warnings=sections.data_warnings(report),
         rejects=sections.rejects(report),
-        tables=all_tables(metrics, report.history),
+        tables=tables,
+        threshold_text=sections.threshold_text(report),
+        people_text=sections.people_text(report),
     )

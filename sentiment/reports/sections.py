@@ -23,6 +23,12 @@ STRONGEST = 3  # words listed for each direction
 
 # With at least this many reviews, the second decimal of a percentage is more than noise.
 MANY_ROWS = 10_000
+MEASURE_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "f1": "F1",
+    "mcc": "MCC",
+}
 BRANCH_NAMES = {"lstm": "LSTM", "ngrams": "n-grams", TOGETHER: "both"}
 # Marks that would change the text direction, even after the quote.
 _DIRECTION_MARKS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -55,7 +61,8 @@ class Report:
     model and, under ``model``, the comparison with it; ``comparison`` is that of
     :func:`sentiment.evaluation.promotion.compare_all`; ``data`` holds the statistics of
     :func:`tasks.data_quality.data_quality` and, under ``duplicates``, those of
-    :func:`sentiment.data.duplicates.count_duplicates`.
+    :func:`sentiment.data.duplicates.count_duplicates`. ``scores`` is the result of
+    :func:`sentiment.evaluation.decisions.decide_by_scores`.
     """
 
     title: str
@@ -72,6 +79,7 @@ class Report:
     data: dict[str, Any] | None = None
     outcome: str | None = None
     gates: dict[str, str] = field(default_factory=dict)
+    scores: dict[str, Any] | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, ensure_ascii=True) + "\n"
@@ -263,6 +271,34 @@ def calibration_text(metrics: dict[str, Any]) -> str:
         "distance between predicted probability and share of positive labels, weighted by the "
         f"number of reviews. The {scaled} scaled by {' and '.join(factors)}, as fitted on the "
         f"validation reviews; without scaling the error would be {number(metrics['ece_unscaled'])}."
+    )
+
+
+def threshold_text(report: Report) -> str:
+    """Say which threshold is in use, and which has the highest measure on the test reviews."""
+    if report.scores is None:
+        return ""
+    name = MEASURE_NAMES[report.scores["measure"]]
+    return (
+        f"The threshold in use is {report.metrics['threshold']:.3g}. On these test reviews {name} "
+        f"is highest at {report.scores['suggested']:.3g}; to have a threshold chosen by it on the "
+        f"validation reviews, set train.threshold={report.scores['measure']}."
+    )
+
+
+def people_text(report: Report) -> str:
+    """Say which scores to hand to people, and what that gains."""
+    if report.scores is None:
+        return ""
+    decimals = decimals_of(report.metrics["rows"])
+    rows, halved = report.scores["answered"]["rows"], report.scores["answered"]["halved"]
+    if halved is None:
+        return "Handing the doubtful reviews to people would not halve the share of wrong answers."
+    return (
+        f"If people read the {percent(1 - halved['answered'], 0)} of the reviews with scores from "
+        f"{halved['low']:.2f} to {halved['high']:.2f}, the model is right in "
+        f"{percent(halved['accuracy'], decimals)} of the others, instead of "
+        f"{percent(rows[0]['accuracy'], decimals)} of all: at most half as many are wrong."
     )
 
 

@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sentiment.reports.sections import accuracies_by_length, accuracies_by_unknown, number, percent
+from sentiment.reports.sections import (
+    MEASURE_NAMES,
+    NO_VALUE,
+    accuracies_by_length,
+    accuracies_by_unknown,
+    interval,
+    number,
+    percent,
+)
 
 Table = list[tuple[str, ...]]
 MOST_POINTS = 20  # rows of a curve's table
@@ -79,3 +87,50 @@ def training_table(history: Sequence[dict[str, Any]]) -> Table:
             for row in [*kept, *history[-1:]]
         ),
     ]
+
+
+def score_tables(scores: dict[str, Any]) -> dict[str, Table]:
+    """Return the tables of the charts that are drawn from a report's ``scores``."""
+    return {
+        "histogram": [
+            ("Probability", "Labelled negative", "Labelled positive"),
+            *(
+                (
+                    f"{each['from']:g}–{each['to']:g}",
+                    f"{each['negative']:,}",
+                    f"{each['positive']:,}",
+                )
+                for each in scores["histogram"]
+            ),
+        ],
+        "threshold": [
+            ("Threshold", "Precision", "Recall", MEASURE_NAMES[scores["measure"]]),
+            *(
+                (
+                    f"{row['threshold']:.2f}",
+                    percent(row["precision"], 1),
+                    percent(row["recall"], 1),
+                    f"{row['value']:.3f}",
+                )
+                for row in scores["thresholds"][4::5]
+            ),
+        ],
+        "answered": [
+            ("Answered", "Accuracy", "95 % interval", "Scores for people"),
+            *(
+                (
+                    percent(row["answered"], 0),
+                    percent(row["accuracy"], 1),
+                    interval(row["interval"], 1),
+                    NO_VALUE if row["low"] is None else f"{row['low']:.2f}–{row['high']:.2f}",
+                )
+                for row in scores["answered"]["rows"]
+            ),
+        ],
+        "linear_roc": curve_table(
+            ("False positive rate", "True positive rate"), scores["linear"]["roc"]
+        ),
+        "linear_precision_recall": curve_table(
+            ("Recall", "Precision"), scores["linear"]["precision_recall"]
+        ),
+    }

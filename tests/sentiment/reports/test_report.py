@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from sentiment.evaluation.baseline import train_baseline
 from sentiment.evaluation.comparison import linear_would_do
 from sentiment.evaluation.config import EvaluateConfig
+from sentiment.evaluation.decisions import decide_by_scores
 from sentiment.evaluation.evaluate import evaluate_model
 from sentiment.evaluation.metrics import wilson_interval
+from sentiment.model.inference import probabilities
 from sentiment.reports.markdown import render_markdown
 from sentiment.reports.model_card import render_card
 from sentiment.reports.report import (
@@ -532,6 +534,28 @@ def test_the_verdict_comes_first(
     assert f"**Verdict: {label}.**" in render_markdown(judged)
 
 
+def with_scores(report: Report, rows: int = 400) -> Report:
+    random = np.random.default_rng(3)
+    labels = (random.random(rows) < 0.5).astype(np.uint8)
+    logits = random.normal(np.where(labels, 1.0, -1.0), 1.0)
+    scores = decide_by_scores(
+        labels, probabilities(logits), logits / 2, threshold=0.5, measure="f1"
+    )
+    return replace(report, scores=scores)
+
+
+def test_the_scores_say_where_the_threshold_goes_and_what_people_read(report: Report) -> None:
+    page = render_html(with_scores(report))
+    assert page.count("<svg") == render_html(report).count("<svg") + 3
+    assert page.count("linear baseline</text>") == 2  # in both curves
+    assert "set train.threshold=f1" in page
+    assert "If people read the " in page
+    for figure in re.findall("<figure>.*?</figure>", page, re.DOTALL):
+        assert figure.count("<table") >= 1
+    again = from_json(with_scores(report).to_json())
+    assert render_html(again) == page
+
+
 def test_false_positives_and_false_negatives_stand_apart(page: str) -> None:
     first = page.index("Negative reviews taken for positive (1)")
     assert first < page.index("row 1,204") < page.index("Positive reviews taken for negative (1)")
@@ -576,11 +600,13 @@ class TestStage:
         duplicates.write_text(json.dumps(DATA["duplicates"]))
         write_report(
             evaluated / "metrics.json",
+            evaluated / "predictions.parquet",
             evaluated / "mistakes.parquet",
             trained.bundle / "history.parquet",
             trained.bundle / "config.json",
             promotion,
             out.with_suffix(".linear") / "baseline.json",
+            out.with_suffix(".linear") / "predictions.parquet",
             duplicates,
             evaluate=EvaluateConfig(mistakes=3),
             title="Lamps and tents",
