@@ -5,12 +5,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.ui.run_summary import StageResult
-from sentiment.reports.run_section import StageRow, document_with_run, with_run
+from sentiment.reports.run_section import PastModel, StageRow, document_with_run, with_run
 from tasks.manifest import Manifest
 from tasks.run.spec import RunSpec
 from tasks.store.machine import describe_machine
+from tasks.store.run_records import read_runs
 from tasks.store.store import RUNS, Store
 
+MOST_PAST = 30  # models
 SHORT_KEY = 8  # characters of a model's key that name it
 Manifests = Mapping[str, Sequence[Manifest]]
 
@@ -39,12 +41,42 @@ def write_run_report(
         "Model trained with": ", ".join(f"{n} {v}" for n, v in trained.versions.items()),
     }
     rows = [stage_row(result, manifests[result.stage]) for result in results]
+    past = past_models(store, manifests["promote"][0])
     page, document = (
         store.file(reported.output(name)).read_text(encoding="utf-8")
         for name in ("report.html", "metrics.json")
     )
-    store.put(f"{RUNS}/{run}/report.html", with_run(page, about, details, rows))
-    store.put(f"{RUNS}/{run}/metrics.json", document_with_run(document, details, rows))
+    store.put(f"{RUNS}/{run}/report.html", with_run(page, about, details, rows, past))
+    store.put(f"{RUNS}/{run}/metrics.json", document_with_run(document, details, rows, past))
+
+
+def past_models(store: Store, decided: Manifest) -> list[PastModel]:
+    """Return the models that runs have judged on the same test reviews, the oldest first.
+
+    A model counts once, from its first run on. At most MOST_PAST are returned, the newest.
+    """
+    tests = decided.stats["candidate"]["tests"]
+    asked = [
+        (run, key)
+        for run in read_runs(store)
+        for key in run["stages"].get("promote", {}).get("results", {}).values()
+    ]
+    known = store.read_all("promote", {key for _, key in asked})
+    found: dict[str, PastModel] = {}
+    for run, key in asked:  # newest first, so that the first run of a model stays
+        stats = known[key].stats if key in known else {}
+        if not stats or stats["candidate"]["tests"] != tests:
+            continue
+        model, before = stats["candidate"]["digest"], found.pop(stats["candidate"]["digest"], None)
+        (own,) = (row for row in stats["comparison"] if row["name"] == "model")
+        found[model] = PastModel(
+            when=_readable(datetime.fromisoformat(run["started"])),
+            key=run["stages"].get("train", {}).get("results", {}).get("model", "")[:SHORT_KEY],
+            accuracy=own["accuracy"],
+            interval=tuple(own["accuracy_interval"]),
+            promoted=stats["outcome"] == "promoted" or (before is not None and before.promoted),
+        )
+    return list(found.values())[:MOST_PAST][::-1]
 
 
 def data_name(data: str | Path) -> str:
