@@ -2,7 +2,7 @@
 
 from tasks.data_quality import data_quality
 from tasks.run.spec import Done, RunSpec
-from tasks.stage import Request, Stage
+from tasks.stage import Inputs, Request, Stage, reviews_of
 
 STAGE = Stage(
     "report",
@@ -54,10 +54,11 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
             f"for {covered['words']:.1%} of the vocabulary, {covered['tokens']:.1%} of the "
             "training tokens"
         )
-    inputs = {
+    inputs: Inputs = {
         "metrics": evaluated.output("metrics.json"),
         "predictions": evaluated.output("predictions.parquet"),
         "mistakes": evaluated.output("mistakes.parquet"),
+        "test_reviews": reviews_of("test", done["ingest"]),
         "history": trained.output("history.parquet"),
         "config": trained.output("config.json"),
         "promotion": decided.output("promotion.json"),

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.ui.run_summary import StageResult
+from sentiment.evaluation.label_errors import SUSPECTS
 from sentiment.reports.run_section import PastModel, StageRow, document_with_run, with_run
 from tasks.manifest import Manifest
 from tasks.run.spec import RunSpec
@@ -46,6 +47,8 @@ def write_run_report(
         store.file(reported.output(name)).read_text(encoding="utf-8")
         for name in ("report.html", "metrics.json")
     )
+    suspects = store.file(reported.output(SUSPECTS)).read_bytes().decode()
+    store.put(f"{RUNS}/{run}/{SUSPECTS}", suspects)
     store.put(f"{RUNS}/{run}/report.html", with_run(page, about, details, rows, past))
     store.put(f"{RUNS}/{run}/metrics.json", document_with_run(document, details, rows, past))
 

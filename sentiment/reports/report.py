@@ -5,7 +5,7 @@ running anything.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.decisions import decide_by_scores
+from sentiment.evaluation.label_errors import SUSPECTS, suspected_labels, write_suspects
 from sentiment.evaluation.metrics import wilson_interval
 from sentiment.progress import Progress, silent
 from sentiment.reports import charts, decision_charts, sections, verdict
@@ -30,6 +31,7 @@ def write_report(
     metrics: Path,
     predictions: Path,
     mistakes: Path,
+    test_reviews: Sequence[Path],
     history: Path,
     config: Path,
     promotion: Path,
@@ -47,6 +49,9 @@ def write_report(
 ) -> dict[str, Any]:
     """Write ``report.html``, ``report.md``, the model card ``README.md`` and ``metrics.json``.
 
+    Beside them it lists the test reviews whose labels are suspected, in ``suspected-labels.csv``.
+    ``predictions`` has a row for each review of the shards ``test_reviews``, in order.
+
     ``metrics.json`` holds everything that the report shows. ``config`` is the bundle's
     ``config.json``, ``promotion`` the output of stage ``promote``. ``quality`` holds the
     statistics of the data; ``generated`` says whether the reviews are generated. Returns an empty
@@ -63,6 +68,9 @@ def write_report(
         threshold=measured["threshold"],
         measure=settings["train"]["threshold"],
     )
+    suspects = suspected_labels(answers["label"].to_numpy(), answers["probability"].to_numpy())
+    measured["suspected_labels"] = len(suspects)
+    write_suspects(out / SUSPECTS, suspects, answers, test_reviews)
     report = Report(
         title=title,
         data_note=GENERATED_NOTE if generated else None,
@@ -150,6 +158,7 @@ def render_html(report: Report) -> str:
         charts={name: Markup(svg) for name, svg in svgs.items()},
         headline=sections.headline(metrics),
         measures=sections.measures(metrics),
+        suspects_text=sections.suspects_text(report),
         badge=verdict.badge(report),
         comparison=verdict.comparison(report),
         warning=sections.warning(metrics),

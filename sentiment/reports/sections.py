@@ -274,6 +274,17 @@ def calibration_text(metrics: dict[str, Any]) -> str:
     )
 
 
+def suspects_text(report: Report) -> str:
+    """Say how many labels may be wrong, and where they are listed."""
+    count = report.metrics.get("suspected_labels")
+    if not count:
+        return "The model suspects no label to be wrong."
+    return (
+        f"The labels of {count:,} test reviews may be wrong, if the model can be trusted: "
+        "suspected-labels.csv beside this page lists them, the most suspicious first."
+    )
+
+
 def threshold_text(report: Report) -> str:
     """Say which threshold is in use, and which has the highest measure on the test reviews."""
     if report.scores is None:

@@ -602,6 +602,7 @@ class TestStage:
             evaluated / "metrics.json",
             evaluated / "predictions.parquet",
             evaluated / "mistakes.parquet",
+            trained.test_reviews,
             trained.bundle / "history.parquet",
             trained.bundle / "config.json",
             promotion,
@@ -621,7 +622,8 @@ class TestStage:
         self, trained: Trained, evaluated: Path, tmp_path: Path
     ) -> None:
         pages = self.write(trained, evaluated, tmp_path)
-        assert set(pages) == {"report.html", "metrics.json", "report.md", "README.md"}
+        written = {"report.html", "metrics.json", "report.md", "README.md", "suspected-labels.csv"}
+        assert set(pages) == written
         worst = pq.read_table(evaluated / "mistakes.parquet")["text"].to_pylist()
         for text in (
             "Lamps and tents",
@@ -641,7 +643,9 @@ class TestStage:
     def test_only_reports_on_generated_reviews_say_so(
         self, trained: Trained, evaluated: Path, tmp_path: Path, generated: bool
     ) -> None:
-        for page in self.write(trained, evaluated, tmp_path, generated).values():
+        pages = self.write(trained, evaluated, tmp_path, generated)
+        del pages["suspected-labels.csv"]  # a list for people who saw the report
+        for page in pages.values():
             assert (GENERATED_NOTE in page) is generated
 
     def test_equal_inputs_give_equal_bytes(
