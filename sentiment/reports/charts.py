@@ -26,7 +26,7 @@ BLUE, ORANGE = "#3a7fc4", "#d06a0c"
 # Replaced by the page's text colour when the SVG is written; no series uses it.
 INK = "#010203"
 
-WIDE, TALL, HALF = (5.4, 3.5), (5.4, 4.2), (4.2, 3.4)  # inches; times 72 in the viewBox
+WIDE, TALL, HALF = (5.4, 3.5), (5.4, 4.2), (4.2, 3.1)  # inches; times 72 in the viewBox
 
 _STYLE: Any = {  # matplotlib's own type lists every possible key
     "svg.fonttype": "none",
