@@ -24,7 +24,7 @@ def show(table: Table) -> None:
         output.print(table)
     else:
         table.box = None
-        output.print(table, width=10_000)
+        Console(highlight=False, width=10_000).print(table)
 
 
 class Readable:

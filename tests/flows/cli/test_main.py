@@ -3,9 +3,11 @@
 from importlib.metadata import version
 
 import pytest
+from rich.table import Table
 from typer.testing import CliRunner
 
 from flows.cli.main import app
+from flows.cli.options import show
 from flows.steps import STAGE_NAMES
 
 
@@ -42,3 +44,10 @@ def test_a_text_that_begins_with_a_dash_is_told_from_an_option() -> None:
     assert done.exit_code == 2
     assert "No such option: --terrible. If it is a text," in done.stderr
     assert "If it is a text," not in CliRunner().invoke(app, ["predict", "--model"]).stderr
+
+
+def test_in_a_pipe_a_table_has_a_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("words")
+    table.add_row("word " * 100)
+    show(table)
+    assert len(capsys.readouterr().out.splitlines()) == 2
