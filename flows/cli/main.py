@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli.compare import compare
 from flows.cli.doctor import doctor
 from flows.cli.download import download
 from flows.cli.explain import explain
@@ -85,7 +86,7 @@ def options(
 
 
 KINDS = {run: StageCommand, plan: StageCommand, predict: TextCommand, explain: TextCommand}
-using = (sample, download, run, plan, tune, predict, explain, score, export, gc)
+using = (sample, download, run, plan, tune, predict, explain, score, export, compare, gc)
 for command in (*using, train_request, settings, up, down, deploy, doctor):
     app.command(cls=KINDS.get(command, Command))(command)
 app.add_typer(models)
