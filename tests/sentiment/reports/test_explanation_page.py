@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from sentiment.explain.explanation import Activity, Explanation
-from sentiment.reports.explanation_page import printable_words, render_explanation, strengths
+from sentiment.reports.explanation_page import (
+    contributions,
+    printable_words,
+    render_explanation,
+    strengths,
+)
 
 
 def example(words: tuple[str, ...] = ("a", "lovely", "lamp"), *, both: bool = True) -> Explanation:
@@ -33,7 +38,7 @@ def test_the_page_has_words_sum_and_values() -> None:
     assert "Positive: P(positive) 0.900" in page
     assert "add up to +0.00. The logit is +2.20" in page
     assert "+2.30 in all" in page
-    assert page.count("<tr>") == 4
+    assert page.count("<tr>") == 6 + 3 * 4  # bars and their sum; words, and both directions
     assert re.search(r'<span class="unknown">lovely</span>', page)
     assert page.count("rgb(58 127 196 /") == page.count("rgb(208 106 12 /") == 1
     assert "reading backward" in page and "reading backward" not in render_explanation(
@@ -53,7 +58,7 @@ def test_words_that_are_markup_are_shown_as_they_are() -> None:
     words = ("<script>alert(0)</script>", "a&b", "$x^0$", "-->", "{{0}}")
     page = render_explanation(example(words))
     assert "<script" not in page
-    assert page.count("&lt;script&gt;") == 3  # text, chart, table
+    assert page.count("&lt;script&gt;") == 7  # text, bars, two charts, three tables
     assert "$x^0$" in page and "{{0}}" in page
     assert "default-src 'none'" in page
 
@@ -68,8 +73,8 @@ def test_words_of_any_writing_can_be_drawn() -> None:
 
 def test_a_long_text_has_numbers_in_place_of_words_on_the_axis() -> None:
     page = render_explanation(example(tuple(f"word-{n}" for n in range(80))))
-    assert page.count("word-7<") == 2  # in the text and in the table
-    assert render_explanation(example(tuple(f"word-{n}" for n in range(40)))).count("word-7<") == 3
+    assert page.count("word-7<") == 4  # in the text and in the tables
+    assert render_explanation(example(tuple(f"word-{n}" for n in range(20)))).count("word-7<") == 7
 
 
 def test_words_that_the_model_does_not_read_are_counted() -> None:
@@ -84,6 +89,33 @@ def test_strengths_are_shares_of_the_strongest() -> None:
 
 def test_a_model_without_an_lstm_has_no_gates() -> None:
     page = render_explanation(replace(example(both=False), forward=None))
-    assert "P(positive)" in page and page.count("<tr>") == 4
+    assert "P(positive)" in page and page.count("<svg") == 1
     assert "Gates" not in page and "gate" not in page and "cell" not in page
-    assert page.count("<td>") == 3 * 2
+
+
+def test_bars_are_sums_of_equal_words_with_the_strongest_first() -> None:
+    words = ("good", "bad", "good", "so")
+    found = replace(example(words), attributions=np.array([1.0, -3.0, 0.5, 0.0]))
+    bars, others = contributions(found, words)
+    assert [(bar["word"], bar["adds"], bar["width"]) for bar in bars] == [
+        ("bad", -3.0, 50.0),
+        ("good", 1.5, 25.0),
+        ("so", 0.0, 0.0),
+    ]
+    assert others is None
+
+
+def test_weak_words_of_a_long_text_share_a_row() -> None:
+    words = tuple(f"word-{n}" for n in range(40))
+    bars, others = contributions(example(words), words)
+    assert others is not None and others["count"] + len(bars) == 40
+    total = others["adds"] + sum(bar["adds"] for bar in bars)
+    assert total == pytest.approx(example(words).attributions.sum())
+    assert "25 other words" in render_explanation(example(words))
+
+
+def test_gates_are_folded_away_with_a_sentence_on_how_to_read_them() -> None:
+    page = render_explanation(example())
+    folded = page[page.index("Gates and cell at each word") :]
+    assert page.count("<svg") == 2 and folded.count("<svg") == 1
+    assert "How to read it" in folded
