@@ -228,7 +228,8 @@ class _Search:
             "data": str(self._spec.data or "generated reviews"),
             **{f"trials {state}": str(n) for state, n in counted(trials).items()},
         }
-        page = render_study(name, trials, importances(self._study), details)
+        log = {path for path, dimension in self._spec.config.tune.items() if dimension.log}
+        page = render_study(name, trials, importances(self._study), details, log)
         write_atomically(report, page)
         best = best_of(trials)
         if best is None:

@@ -9,8 +9,10 @@ import pytest
 from sentiment.reports.study_page import (
     StudyTrial,
     best_of,
+    curves_chart,
     history_chart,
     importance_chart,
+    parallel_chart,
     render_study,
     slice_charts,
 )
@@ -57,7 +59,7 @@ def test_the_page_needs_nothing_else_and_escapes() -> None:
     assert not re.search(r'(src|href)="(?!#|data:)', page)
     assert "<script" not in page
     assert "loss is &lt;nan&gt;" in page and "&lt;b&gt;" in page
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 4
     assert "number 3: validation loss" in page
     assert page == render_study("mine", TRIALS, {"train.learning_rate": 0.8}, {"preset": "<b>"})
     identifiers = re.findall(r' id="([^"]+)"', page)
@@ -79,14 +81,51 @@ def test_charts_are_valid_and_name_every_setting(trials: list[StudyTrial]) -> No
 
 
 @pytest.mark.parametrize(
-    ("values", "ticks"),
+    ("values", "log", "ticks"),
     [
-        ((1, 2, 3, 4), ["1", "2", "3", "4"]),
-        ((0.0003, 0.002, 0.6), ["0.001", "0.01", "0.1"]),
-        ((0.001, 0.004, 0.01), ["0.001", "0.002", "0.005", "0.01"]),
+        ((1, 2, 3, 4), False, ["1", "2", "3", "4"]),
+        ((0.0003, 0.002, 0.6), True, ["0.001", "0.01", "0.1"]),
+        ((0.001, 0.004, 0.01), True, ["0.001", "0.002", "0.005", "0.01"]),
+        ((0.0021, 0.003, 0.0041), True, ["0.0024", "0.003", "0.0036", "0.0042"]),
+        ((0.001, 0.2, 0.5), False, ["0.00", "0.15", "0.30", "0.45"]),  # whatever the range
     ],
 )
-def test_ticks_are_few_and_round(values: tuple[float, ...], ticks: list[str]) -> None:
+def test_ticks_are_few_and_round_on_the_scale_that_is_declared(
+    values: tuple[float, ...], log: bool, ticks: list[str]
+) -> None:
     trials = [trial(n, 0.1 * n, values={"x": value}) for n, value in enumerate(values, 1)]
-    shown = re.findall(r">([0-9.]+)</text>", slice_charts(trials, ("x",)))
+    drawn = slice_charts(trials, ("x",), log=("x",) if log else ())
+    shown = re.findall(r">([0-9.]+)</text>", drawn)
     assert shown[: len(ticks) + 1] == [*ticks, "0.10"]  # then those of the losses
+
+
+def circles(drawn: str) -> list[tuple[float, float]]:
+    """Return where the marks of a chart are."""
+    return [
+        (float(x), float(y)) for x, y in re.findall(r'<use [^>]*x="([^"]+)" y="([^"]+)"', drawn)
+    ]
+
+
+@pytest.mark.parametrize(("log", "middle"), [((), 0.1), (("x",), 0.5)])
+def test_parallel_axes_have_the_scale_that_is_declared(log: tuple[str, ...], middle: float) -> None:
+    trials = [trial(n, 0.5, values={"x": x}) for n, x in ((1, 0.01), (2, 0.1), (3, 1.0))]
+    xs = sorted({x for x, _ in circles(parallel_chart(trials, ("x",), log))})
+    places = [(x - xs[0]) / (xs[-1] - xs[0]) for x in xs]  # equal losses are in the middle
+    assert places == pytest.approx(sorted({0, middle, 0.5, 1}), abs=0.011)
+
+
+def test_parallel_axes_name_choices_and_leave_out_what_a_trial_does_not_have() -> None:
+    trials = [trial(1, 0.5, values={"x": "keep"}), trial(2, 0.4, values={"x": "expand", "y": 3})]
+    drawn = parallel_chart(trials, ("x", "y"))
+    ET.fromstring(drawn)
+    assert ">keep<" in drawn and ">expand<" in drawn and ">validation loss<" in drawn
+    ET.fromstring(parallel_chart(trials[:1], ("x", "y")))
+
+
+def test_learning_curves_are_drawn_where_there_is_more_than_one_validation() -> None:
+    assert "Learning curves" not in render_study("mine", TRIALS, {}, {})
+    trials = [trial(1, 0.4, losses=[0.6, 0.4]), trial(2, 0.7, "pruned", losses=[0.7])]
+    page = render_study("mine", trials, {}, {})
+    assert "Learning curves" in page
+    assert re.search(r'scope="row"[^>]*>2, pruned</th><td>0.7000</td><td>—</td>', page)
+    ET.fromstring(curves_chart(trials))
