@@ -1,0 +1,209 @@
+"""The pages beside the report in a browser: nothing overflows, is hard to read, or lacks words.
+
+The pages lie in frames as wide as a phone, a tablet and a laptop. A script around them measures
+them, since their own policy runs none.
+"""
+
+import html
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sentiment.evaluation.comparison import compare
+from sentiment.evaluation.side_by_side import Answers, differences, figures
+from sentiment.explain.explanation import Activity, Explanation
+from sentiment.reports.compare_page import render_comparison
+from sentiment.reports.comparison import Comparison, Disagreement
+from sentiment.reports.explanation_page import render_explanation
+from sentiment.reports.study_page import StudyTrial, render_study
+from tools.screenshots import browse, chromium
+
+pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium here")
+
+WIDTHS = (390, 768, 1280)
+LEAST_CONTRAST = 4.5
+LIGHT, DARK = "--blink-settings=preferredColorScheme=1", "--blink-settings=preferredColorScheme=0"
+MEASURE = """
+const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+function rgba(colour) {
+  canvas.clearRect(0, 0, 1, 1);
+  canvas.fillStyle = colour;
+  canvas.fillRect(0, 0, 1, 1);
+  const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+  return [r, g, b, a / 255];
+}
+const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3]));
+function light(colour) {
+  const [r, g, b] = colour.slice(0, 3).map(c => c / 255).map(
+    c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+function contrast(one, other) {
+  const [low, high] = [light(one), light(other)].sort((a, b) => a - b);
+  return (high + 0.05) / (low + 0.05);
+}
+function ground(element) {
+  if (!element) return [255, 255, 255];
+  return over(rgba(getComputedStyle(element).backgroundColor), ground(element.parentElement));
+}
+function measure(frame) {
+  const page = frame.contentDocument, width = frame.clientWidth, wrong = [];
+  page.querySelectorAll("details").forEach(each => { each.open = true; });
+  if (page.documentElement.scrollWidth > width) wrong.push("the page scrolls sideways");
+  for (const each of page.body.querySelectorAll("*")) {
+    const right = each.getBoundingClientRect().right;
+    if (right > width + 1 && !each.closest(".wide"))
+      wrong.push(`${each.tagName} is cut at ${right}`);
+    if (each.matches(".wide") && each.scrollWidth > width && each.tabIndex < 0)
+      wrong.push("a table cannot be scrolled by keys");
+  }
+  for (const each of page.querySelectorAll("svg, img")) {
+    const says = each.getAttribute("alt") || each.querySelector("title")?.textContent;
+    if (!says) wrong.push(`${each.tagName} has no text`);
+  }
+  const walker = page.createTreeWalker(page.body, NodeFilter.SHOW_TEXT);
+  let texts = 0;
+  while (walker.nextNode()) {
+    const text = walker.currentNode.data.trim(), element = walker.currentNode.parentElement;
+    if (!text || element.closest("style, title, defs")) continue;
+    texts += 1;
+    const style = getComputedStyle(element), behind = ground(element);
+    const colour = rgba(element.closest("svg") ? style.fill : style.color);
+    let visible = 1;
+    for (let at = element; at; at = at.parentElement) visible *= getComputedStyle(at).opacity;
+    const ratio = contrast(over([...colour.slice(0, 3), colour[3] * visible], behind), behind);
+    if (ratio < LEAST) wrong.push(`contrast ${ratio.toFixed(2)} of ${text}`);
+  }
+  const dark = light(ground(page.body)) < 0.5;
+  return {page: frame.title, width, dark, texts, wrong};
+}
+addEventListener("load", () => {
+  const found = [...document.querySelectorAll("iframe")].map(measure);
+  document.getElementById("found").textContent = JSON.stringify(found);
+});
+"""
+
+
+def measured(pages: Mapping[str, str], folder: Path, scheme: str) -> list[dict[str, Any]]:
+    """Return what is wrong with each page at each width, as the browser shows it."""
+    frames = [
+        f'<iframe title="{name}" srcdoc="{html.escape(page)}" '
+        f'style="width: {width}px; height: 900px; border: 0"></iframe>'
+        for name, page in pages.items()
+        for width in WIDTHS
+    ]
+    script = MEASURE.replace("LEAST", str(LEAST_CONTRAST))
+    around = (
+        '<!DOCTYPE html><html><head><meta charset="utf-8"><meta name="color-scheme" '
+        f'content="light dark"><script>{script}</script></head><body><pre id="found"></pre>'
+    )
+    path = folder / "pages.html"
+    path.write_text(around + "".join(frames), encoding="utf-8")
+    shown = browse(path.as_uri(), "--dump-dom", scheme)
+    found = re.search(r'<pre id="found">(.*?)</pre>', shown, re.DOTALL)
+    assert found is not None
+    answer: list[dict[str, Any]] = json.loads(html.unescape(found[1]))
+    assert len(answer) == len(pages) * len(WIDTHS)
+    return answer
+
+
+def comparison_page() -> str:
+    random = np.random.default_rng(1)
+    labels = (random.random(300) < 0.5).astype(np.uint8)
+    one, two = (
+        Answers(labels, np.clip(labels * 0.4 + random.random(300) * 0.6, 0, 1), 0.5)
+        for _ in range(2)
+    )
+    review = Disagreement(1, 0.9, 0.1, "so good that " * 30 + "unbreakable" * 20)
+    return render_comparison(
+        Comparison(
+            names=("champion", "storage/train/" + "0123456789abcdef" * 4),
+            about=({"data": "/a/" + "long-folder" * 9}, {"model": "0123456789abcdef"}),
+            settings={
+                "train.model.ngrams.learning_rate": (0.03, None),
+                "x.labels": ({}, ["a"] * 9),
+            },
+            unknown={"ingest": "champion"},
+            rows=(300, 300),
+            thresholds=(0.5, 0.5),
+            figures=(figures(one), figures(two)),
+            difference=differences(one, two),
+            test=compare(two.right, one.right),
+            only_a=[review],
+            only_b=[review],
+        )
+    )
+
+
+def explanation_page() -> str:
+    words = (
+        "a",
+        "lovely",
+        "pneumonoultramicroscopicsilicovolcanoconiosis" * 3,
+        "लैंप",
+        *"broke!",
+    ) * 3
+    column = np.linspace(0, 1, len(words))
+    activity = Activity(column, column, column, 5 * column)
+    return render_explanation(
+        Explanation(
+            words=words,
+            known=tuple(len(word) < 40 for word in words),
+            left_out=7,
+            probability=0.9,
+            logit=2.2,
+            baseline=-0.1,
+            attributions=np.linspace(-1, 1, len(words)),
+            running=column,
+            forward=activity,
+            backward=activity,
+        )
+    )
+
+
+def study_page() -> str:
+    trials = [
+        StudyTrial(
+            number=number,
+            state=("complete", "pruned", "failed")[number % 3],
+            loss=None if number % 3 == 2 else 0.7 / number,
+            accuracy=0.9,
+            seconds=12.0,
+            values={"train.model.ngrams.learning_rate": 0.001 * number, "tokenize.x": "keep"},
+            losses=[] if number % 3 == 2 else [0.9 / number, 0.7 / number],
+            note="the loss is not a number " * 5 if number % 3 == 2 else "",
+        )
+        for number in range(1, 10)
+    ]
+    importances = {"train.model.ngrams.learning_rate": 0.9, "tokenize.x": 0.1}
+    details = {"data": "/a/" + "long-folder" * 9}
+    return render_study("mine-tuned", trials, importances, details, log=[*importances][:1])
+
+
+@pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])
+def test_pages_can_be_read_on_a_phone_a_tablet_and_a_laptop(scheme: str, tmp_path: Path) -> None:
+    pages = {
+        "comparison": comparison_page(),
+        "explanation": explanation_page(),
+        "study": study_page(),
+    }
+    for found in measured(pages, tmp_path, scheme):
+        assert found["wrong"] == [], (found["page"], found["width"])
+        assert found["texts"] > 50
+        assert found["dark"] == (scheme == DARK)
+
+
+def test_a_page_with_every_fault_is_found_out(tmp_path: Path) -> None:
+    faulty = (
+        '<body style="background: #fff"><svg></svg><div style="width: 1400px">so wide</div>'
+        '<p style="color: #888">so <i style="opacity: 0.5">pale</i></p>'
+    )
+    for found in measured({"faulty": faulty}, tmp_path, LIGHT):
+        told = " ".join(found["wrong"])
+        for fault in ("scrolls sideways", "DIV is cut", "svg has no text", "of so", "of pale"):
+            assert fault in told
