@@ -15,6 +15,7 @@ from sentiment.reports.charts import BLUE, INK, ORANGE, WIDE, as_svg, house_styl
 from sentiment.reports.pages import render_page
 
 COLUMNS, CELL = 2, (2.7, 2.3)  # of the grid of settings; a cell in inches
+LOSS = "validation loss"  # the last of the parallel axes
 LANE = 0.75  # inches of an axis of the parallel coordinates
 
 
@@ -155,7 +156,7 @@ def parallel_chart(
     complete = _with_loss(trials, "complete")
     better = sorted(complete, key=lambda trial: trial.loss or 0.0, reverse=True)
     lanes = [(path, [t.values.get(path) for t in complete], path in log) for path in paths]
-    lanes.append(("validation loss", [t.loss for t in complete], False))
+    lanes.append((LOSS, [t.loss for t in complete], False))
     with house_style("study-parallel"):
         figure = Figure(figsize=(WIDE[0], 0.4 + LANE * len(lanes)), layout="constrained")
         axes = figure.subplots()
@@ -171,7 +172,8 @@ def parallel_chart(
                 ]
             )
             axes.plot([0, 1], [lane, lane], color=INK, alpha=0.35, linewidth=0.8)
-            axes.text(0, lane - 0.16, path, va="bottom", weight="bold", size=8)
+            end, side = (1, "right") if path == LOSS else (0, "left")  # away from the best
+            axes.text(end, lane - 0.16, path, va="bottom", ha=side, weight="bold", size=8)
             for at, text in ticks:
                 align = "left" if at < 0.05 else "right" if at > 0.95 else "center"
                 axes.text(at, lane + 0.1, text, va="top", ha=align, size=8)
@@ -194,7 +196,7 @@ def parallel_chart(
 
 
 def _has(trial: StudyTrial, path: str) -> bool:
-    return path in trial.values or path == "validation loss"
+    return path in trial.values or path == LOSS
 
 
 def _lane(

@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sentiment.errors import ModelError, StorageError
+from sentiment.model.registry import LATEST
 from tasks.manifest import Manifest
+from tasks.registry.champion import promote_by_hand
 from tasks.registry.compared import compare_models
 from tasks.registry.sides import find_side
 from tasks.run.spec import RunSpec
@@ -96,6 +98,20 @@ def test_a_bundle_from_elsewhere_has_settings_alone(
     assert compared.settings == {}
     both = compare_models(spec.store, trained.key, str(copied), 3)
     assert both.test is not None and both.test["gained"] == both.test["lost"] == 0
+
+
+def test_a_side_is_found_by_each_of_its_names(make_spec: MakeSpec, data: Path, place: str) -> None:
+    spec = make_spec(data, storage=place)
+    trained = recorded(spec, RUNS[0])["train"][0]
+    model = f"train/{trained.key}"
+    promote_by_hand(spec.store, model, None, who="me", why="a test", name="shoes")
+    spec.store.point(LATEST, model)
+    names = ("shoes", "latest", trained.key[:6], model, RUNS[0], RUNS[0][:15], f"x/{RUNS[0]}/")
+    for name in names:
+        found = find_side(Store.at(place), name)
+        assert (found.name, found.trained) == (name, trained)
+        assert found.run is not None and found.run["run"] == RUNS[0]
+        assert len(found.evaluated) == 1
 
 
 def test_what_cannot_be_found_is_named(make_spec: MakeSpec, data: Path) -> None:
