@@ -1,12 +1,12 @@
 """What to decide by a model's scores: where the threshold goes, and which reviews people read."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sentiment.evaluation.metrics import Flags, Floats, ranking, wilson_interval
-from sentiment.model.inference import probabilities
 from sentiment.model.measures import MEASURES, best_threshold
 
 HISTOGRAM_BINS = 20
@@ -18,16 +18,16 @@ FALLBACK = "mcc"  # the measure by which models are promoted
 def decide_by_scores(
     labels: npt.NDArray[np.uint8],
     scores: Floats,
-    linear_logits: Floats,
+    others: Mapping[str, Floats],
     *,
     threshold: float,
     measure: str | float,
 ) -> dict[str, Any]:
     """Return what a report shows of the scores, as a JSON object.
 
-    ``labels`` (n,) are 0 or 1, ``scores`` (n,) the model's probabilities of 1, ``linear_logits``
-    (n,) the linear baseline's logits. ``measure`` is the setting ``train.threshold``; for a number
-    the measure is MCC.
+    ``labels`` (n,) are 0 or 1, ``scores`` (n,) the model's probabilities of 1, ``others`` those of
+    other models by their names. ``measure`` is the setting ``train.threshold``; for a number the
+    measure is MCC.
     """
     positive = labels == 1
     named = measure if isinstance(measure, str) else FALLBACK
@@ -37,7 +37,7 @@ def decide_by_scores(
         "thresholds": by_threshold(positive, scores, named),
         "suggested": best_threshold(named, labels, scores),
         "answered": by_share_answered(positive, scores, threshold),
-        "linear": ranking(positive, probabilities(linear_logits)),
+        "others": {name: ranking(positive, found) for name, found in others.items()},
     }
 
 

@@ -7,7 +7,7 @@ page (``currentColor``), so it works on light and dark backgrounds.
 import io
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 from threading import Lock
@@ -25,6 +25,8 @@ from sentiment.evaluation.metrics import length_label, unknown_label
 BLUE, ORANGE = "#3a7fc4", "#d06a0c"
 # Replaced by the page's text colour when the SVG is written; no series uses it.
 INK = "#010203"
+Curves = Mapping[str, dict[str, Any]]
+OTHERS: tuple[Any, ...] = ({"ls": ":", "color": ORANGE}, {"ls": "-.", "color": INK, "lw": 1.1})
 
 WIDE, TALL, HALF = (5.4, 3.5), (5.4, 4.2), (4.2, 3.1)  # inches; times 72 in the viewBox
 
@@ -118,16 +120,16 @@ def training_chart(history: Sequence[dict[str, Any]]) -> str:
         return as_svg(figure, "training-curve", "Training: loss and accuracy over the epochs")
 
 
-def roc_chart(metrics: dict[str, Any], linear: dict[str, Any] | None = None) -> str:
+def roc_chart(metrics: dict[str, Any], others: Curves | None = None) -> str:
     """Draw the true positive rate against the false positive rate.
 
-    ``linear`` holds the curves of the linear baseline.
+    ``others`` holds the curves of other models by their names.
     """
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], "--", color=INK, alpha=0.5, linewidth=0.9, label="chance")
-        if linear is not None:
-            axes.plot(*zip(*linear["roc"], strict=True), ":", color=ORANGE, label="linear baseline")
+        for (name, other), style in zip((others or {}).items(), OTHERS, strict=False):
+            axes.plot(*zip(*other["roc"], strict=True), **style, label=name)
         axes.plot(*zip(*metrics["roc"], strict=True), color=BLUE, label="model")
         counts = metrics["confusion"]
         negatives = counts["false_positive"] + counts["true_negative"]
@@ -142,18 +144,15 @@ def roc_chart(metrics: dict[str, Any], linear: dict[str, Any] | None = None) -> 
     )
 
 
-def precision_recall_chart(metrics: dict[str, Any], linear: dict[str, Any] | None = None) -> str:
-    """Draw precision against recall. ``linear`` holds the curves of the linear baseline."""
+def precision_recall_chart(metrics: dict[str, Any], others: Curves | None = None) -> str:
+    """Draw precision against recall. ``others`` holds other models' curves by their names."""
 
     def draw(axes: Axes) -> None:
         share, points = metrics["positive_share"], metrics["precision_recall"]
         axes.axhline(share, ls="--", color=INK, alpha=0.5, lw=0.9, label="chance")
-        if linear is not None:
-            other = linear["precision_recall"]
-            recall, precision = zip(*[(0.0, other[0][1]), *other], strict=True)
-            axes.step(recall, precision, ":", where="pre", color=ORANGE, label="linear baseline")
-        recall, precision = zip(*[(0.0, points[0][1]), *points], strict=True)
-        axes.step(recall, precision, where="pre", color=BLUE, label="model")
+        for (name, other), style in zip((others or {}).items(), OTHERS, strict=False):
+            _stairs(axes, other["precision_recall"], **style, label=name)
+        _stairs(axes, points, color=BLUE, label="model")
         if metrics["precision"] is not None:
             _mark_threshold(axes, metrics, metrics["recall"], metrics["precision"])
 
@@ -166,6 +165,11 @@ def precision_recall_chart(metrics: dict[str, Any], linear: dict[str, Any] | Non
         labels=("Recall", "Precision"),
         draw=draw if metrics["precision_recall"] else None,
     )
+
+
+def _stairs(axes: Axes, points: Sequence[Sequence[float]], **style: Any) -> None:
+    recall, precision = zip(*[(0.0, points[0][1]), *points], strict=True)
+    axes.step(recall, precision, where="pre", **style)
 
 
 def confusion_chart(metrics: dict[str, Any]) -> str:

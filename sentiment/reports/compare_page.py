@@ -5,6 +5,7 @@ running anything.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from markupsafe import Markup
 from matplotlib.figure import Figure as Drawing
@@ -25,6 +26,7 @@ from sentiment.reports.comparison import (
 from sentiment.reports.pages import render_page
 from sentiment.reports.sections import excerpt
 
+TEMPLATE = Path(__file__).parent / "templates" / "compare.html.j2"
 WIDTH = 4.6  # inches of the chart; its letters can be read on a phone
 
 
@@ -33,7 +35,7 @@ def render_comparison(compared: Comparison) -> str:
     rows = figure_rows(compared)
     chart = difference_chart(compared.difference) if compared.difference else None
     return render_page(
-        "compare.html.j2",
+        TEMPLATE.read_text(encoding="utf-8"),
         compared=compared,
         verdict=verdict(compared),
         about=about_rows(compared),

@@ -10,6 +10,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -20,6 +21,7 @@ from sentiment.explain.explanation import Activity, Explanation
 from sentiment.reports.charts import BLUE, INK, ORANGE, as_svg, house_style
 from sentiment.reports.pages import render_page
 
+TEMPLATE = Path(__file__).parent / "templates" / "explanation.html.j2"
 FAINTEST = 0.01  # of the strongest attribution; weaker words are not coloured
 MOST_BARS = 15
 WIDTH = 5.4  # inches of a chart; its letters can be read on a phone
@@ -41,7 +43,7 @@ def render_explanation(explanation: Explanation) -> str:
     )
     gates = gates_chart(directions, words) if directions else None
     return render_page(
-        "explanation.html.j2",
+        TEMPLATE.read_text(encoding="utf-8"),
         explanation=explanation,
         words=words,
         strengths=strengths(explanation),

@@ -16,15 +16,17 @@ from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.decisions import decide_by_scores
 from sentiment.evaluation.label_errors import SUSPECTS, suspected_labels, write_suspects
 from sentiment.evaluation.metrics import wilson_interval
+from sentiment.model.inference import probabilities
 from sentiment.progress import Progress, silent
 from sentiment.reports import charts, decision_charts, sections, verdict
 from sentiment.reports.markdown import render_markdown
 from sentiment.reports.model_card import render_card
+from sentiment.reports.pages import render_page
 from sentiment.reports.sections import GENERATED_NOTE, Mistake, Report
-from sentiment.reports.tables import all_tables, score_tables
-from sentiment.reports.templating import render
+from sentiment.reports.tables import all_tables, curve_tables, score_tables
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
+LINEAR = "linear baseline"
 
 
 def write_report(
@@ -64,7 +66,7 @@ def write_report(
     scores = decide_by_scores(
         answers["label"].to_numpy(),
         answers["probability"].to_numpy(),
-        pq.read_table(baseline_predictions)["logit"].to_numpy(),
+        {LINEAR: probabilities(pq.read_table(baseline_predictions)["logit"].to_numpy())},
         threshold=measured["threshold"],
         measure=settings["train"]["threshold"],
     )
@@ -133,10 +135,10 @@ def render_html(report: Report) -> str:
     metrics = report.metrics
     scores, threshold = report.scores, metrics["threshold"]
     # Without both classes there is no curve.
-    linear = scores["linear"] if scores and scores["linear"]["roc"] else None
+    others = scores["others"] if scores and metrics["roc"] else {}
     svgs = {
-        "roc": charts.roc_chart(metrics, linear),
-        "precision_recall": charts.precision_recall_chart(metrics, linear),
+        "roc": charts.roc_chart(metrics, others),
+        "precision_recall": charts.precision_recall_chart(metrics, others),
         "confusion": charts.confusion_chart(metrics),
         "by_length": charts.accuracy_by_length_chart(metrics),
         "by_unknown": charts.accuracy_by_unknown_chart(metrics),
@@ -150,7 +152,7 @@ def render_html(report: Report) -> str:
         tables |= score_tables(scores)
     if report.history:
         svgs["training"] = charts.training_chart(report.history)
-    return render(
+    return render_page(
         TEMPLATE.read_text(encoding="utf-8"),
         report=report,
         metrics=metrics,
@@ -174,6 +176,7 @@ def render_html(report: Report) -> str:
         data_warnings=sections.data_warnings(report),
         rejects=sections.rejects(report),
         tables=tables,
+        others=curve_tables(others),
         threshold_text=sections.threshold_text(report),
         people_text=sections.people_text(report),
     )

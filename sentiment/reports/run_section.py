@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sentiment.reports.charts import BLUE, ORANGE, WIDE, as_svg, house_style
+from sentiment.reports.pages import render_page
 from sentiment.reports.sections import interval, percent
-from sentiment.reports.templating import render
 
 TEMPLATE = Path(__file__).parent / "templates" / "run.html.j2"
 PLACE, ABOUT, LINK = "<!-- run -->", "<!-- run: about -->", "<!-- run: link -->"
@@ -57,21 +57,23 @@ def with_run(
     ``past`` are the models of the runs on the same test reviews so far, the oldest first; drawn if
     there are several.
     """
-    section = render(
+    section = render_page(
         TEMPLATE.read_text(encoding="utf-8"),
         details=details.items(),
         head=HEAD,
-        past_head=PAST_HEAD,
         stages=stages,
         past=[
-            (
-                model.when,
-                model.key,
-                percent(model.accuracy, 2),
-                interval(model.interval, 2),
-                "yes" if model.promoted else "no",
-            )
-            for model in past
+            PAST_HEAD,
+            *(
+                (
+                    model.when,
+                    model.key,
+                    percent(model.accuracy, 2),
+                    interval(model.interval, 2),
+                    "yes" if model.promoted else "no",
+                )
+                for model in past
+            ),
         ],
         chart=Markup(past_chart(past)) if len(past) > 1 else None,  # numbers and our own words
     )

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -14,6 +15,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from sentiment.reports.charts import BLUE, INK, ORANGE, WIDE, as_svg, house_style
 from sentiment.reports.pages import render_page
 
+TEMPLATE = Path(__file__).parent / "templates" / "study.html.j2"
 COLUMNS, CELL = 2, (2.7, 2.3)  # of the grid of settings; a cell in inches
 LOSS = "validation loss"  # the last of the parallel axes
 LANE = 0.75  # inches of an axis of the parallel coordinates
@@ -69,7 +71,7 @@ def render_study(
         svgs["importances"] = importance_chart(importances)
     ranked = sorted(importances, key=lambda path: -importances[path])
     return render_page(
-        "study.html.j2",
+        TEMPLATE.read_text(encoding="utf-8"),
         name=name,
         best=best,
         trials=trials,

@@ -1,6 +1,6 @@
 """The numbers behind each chart, as tables; the first row of each is its head."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sentiment.reports.sections import (
@@ -23,13 +23,16 @@ def all_tables(metrics: dict[str, Any], history: Sequence[dict[str, Any]]) -> di
         "confusion": confusion_table(metrics),
         "by_length": [("Tokens", *ACCURACY), *accuracies_by_length(metrics)],
         "by_unknown": [("Unknown words", *ACCURACY), *accuracies_by_unknown(metrics)],
-        "roc": curve_table(("False positive rate", "True positive rate"), metrics["roc"]),
-        "precision_recall": curve_table(("Recall", "Precision"), metrics["precision_recall"]),
+        **{name: curve_table(head, metrics[name]) for name, head in CURVES.items()},
         "calibration": calibration_table(metrics),
         "training": training_table(history),
     }
 
 
+CURVES = {
+    "roc": ("False positive rate", "True positive rate"),
+    "precision_recall": ("Recall", "Precision"),
+}
 ACCURACY = ("Reviews", "Accuracy", "95 % interval")
 
 
@@ -89,6 +92,16 @@ def training_table(history: Sequence[dict[str, Any]]) -> Table:
     ]
 
 
+def curve_tables(others: Mapping[str, dict[str, Any]]) -> dict[str, list[tuple[str, Table]]]:
+    """Return the tables of other models' curves, with the models' names, by the chart's name."""
+    return {
+        chart: [
+            (name.capitalize(), curve_table(head, curves[chart])) for name, curves in others.items()
+        ]
+        for chart, head in CURVES.items()
+    }
+
+
 def score_tables(scores: dict[str, Any]) -> dict[str, Table]:
     """Return the tables of the charts that are drawn from a report's ``scores``."""
     return {
@@ -127,10 +140,4 @@ def score_tables(scores: dict[str, Any]) -> dict[str, Table]:
                 for row in scores["answered"]["rows"]
             ),
         ],
-        "linear_roc": curve_table(
-            ("False positive rate", "True positive rate"), scores["linear"]["roc"]
-        ),
-        "linear_precision_recall": curve_table(
-            ("Recall", "Precision"), scores["linear"]["precision_recall"]
-        ),
     }

@@ -47,5 +47,5 @@ def test_the_document_has_the_metrics_of_all_stages(
 def test_of_the_templates_only_its_own_counts_for_the_report() -> None:
     code = STAGE.code
     assert [file for file in code if file.endswith(".j2")] == [
-        "sentiment/reports/templates/report.html.j2"
+        f"sentiment/reports/templates/{name}.html.j2" for name in ("page", "parts", "report")
     ]

@@ -1,13 +1,13 @@
-"""The pages beside the report in a browser: nothing overflows, is hard to read, or lacks words.
+"""The HTML pages in a browser, light and dark: nothing is cut off, hard to read or without words.
 
-The pages lie in frames as wide as a phone, a tablet and a laptop. A script around them measures
-them, since their own policy runs none.
+A page lies in frames as wide as a phone, a tablet and a laptop. A script around them measures it,
+since its own policy runs none.
 """
 
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,16 @@ from sentiment.reports.compare_page import render_comparison
 from sentiment.reports.comparison import Comparison, Disagreement
 from sentiment.reports.explanation_page import render_explanation
 from sentiment.reports.study_page import StudyTrial, render_study
+from tests.support.runs import TINY
+from tests.support.servers import run_sentiment
 from tools.screenshots import browse, chromium
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium here")
 
 WIDTHS = (390, 768, 1280)
 LEAST_CONTRAST = 4.5
-LIGHT, DARK = "--blink-settings=preferredColorScheme=1", "--blink-settings=preferredColorScheme=0"
+TALLEST = 6_000  # pixels of the report at the largest width, with all lists folded
+SCHEMES = {"dark": 0, "light": 1}  # Chromium's numbers
 MEASURE = """
 const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
 function rgba(colour) {
@@ -53,6 +56,9 @@ function ground(element) {
 }
 function measure(frame) {
   const page = frame.contentDocument, width = frame.clientWidth, wrong = [];
+  const folded = page.documentElement;
+  if (folded.scrollWidth > width) wrong.push("the folded page scrolls sideways");
+  const height = folded.scrollHeight;
   page.querySelectorAll("details").forEach(each => { each.open = true; });
   if (page.documentElement.scrollWidth > width) wrong.push("the page scrolls sideways");
   for (const each of page.body.querySelectorAll("*")) {
@@ -80,7 +86,7 @@ function measure(frame) {
     if (ratio < LEAST) wrong.push(`contrast ${ratio.toFixed(2)} of ${text}`);
   }
   const dark = light(ground(page.body)) < 0.5;
-  return {page: frame.title, width, dark, texts, wrong};
+  return {width, height, dark, texts, wrong};
 }
 addEventListener("load", () => {
   const found = [...document.querySelectorAll("iframe")].map(measure);
@@ -89,12 +95,11 @@ addEventListener("load", () => {
 """
 
 
-def measured(pages: Mapping[str, str], folder: Path, scheme: str) -> list[dict[str, Any]]:
-    """Return what is wrong with each page at each width, as the browser shows it."""
+def measured(page: str, folder: Path, scheme: str = "light") -> list[dict[str, Any]]:
+    """Return what is wrong with a page at each width, as the browser shows it."""
     frames = [
-        f'<iframe title="{name}" srcdoc="{html.escape(page)}" '
+        f'<iframe srcdoc="{html.escape(page)}" '
         f'style="width: {width}px; height: 900px; border: 0"></iframe>'
-        for name, page in pages.items()
         for width in WIDTHS
     ]
     script = MEASURE.replace("LEAST", str(LEAST_CONTRAST))
@@ -102,14 +107,27 @@ def measured(pages: Mapping[str, str], folder: Path, scheme: str) -> list[dict[s
         '<!DOCTYPE html><html><head><meta charset="utf-8"><meta name="color-scheme" '
         f'content="light dark"><script>{script}</script></head><body><pre id="found"></pre>'
     )
-    path = folder / "pages.html"
+    path = folder / "frames.html"
     path.write_text(around + "".join(frames), encoding="utf-8")
-    shown = browse(path.as_uri(), "--dump-dom", scheme)
+    colours = f"--blink-settings=preferredColorScheme={SCHEMES[scheme]}"
+    shown = browse(path.as_uri(), "--dump-dom", colours)
     found = re.search(r'<pre id="found">(.*?)</pre>', shown, re.DOTALL)
     assert found is not None
     answer: list[dict[str, Any]] = json.loads(html.unescape(found[1]))
-    assert len(answer) == len(pages) * len(WIDTHS)
+    assert tuple(each["width"] for each in answer) == WIDTHS
     return answer
+
+
+@pytest.fixture(scope="module")
+def report_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the report of the second of two runs, which draws both models."""
+    storage = str(tmp_path_factory.mktemp("report") / "storage")
+    settings = [option for setting in TINY for option in ("--set", setting)]
+    for seed in (1, 2):
+        own = (*settings, "--set", f"train.seed={seed}")
+        done = run_sentiment("run", "--json", "--storage", storage, *own)
+        assert done.returncode == 0, done.stderr
+    return Path(json.loads(done.stdout)["report"]).read_text(encoding="utf-8")
 
 
 def comparison_page() -> str:
@@ -185,17 +203,27 @@ def study_page() -> str:
     return render_study("mine-tuned", trials, importances, details, log=[*importances][:1])
 
 
-@pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])
-def test_pages_can_be_read_on_a_phone_a_tablet_and_a_laptop(scheme: str, tmp_path: Path) -> None:
-    pages = {
-        "comparison": comparison_page(),
-        "explanation": explanation_page(),
-        "study": study_page(),
-    }
-    for found in measured(pages, tmp_path, scheme):
-        assert found["wrong"] == [], (found["page"], found["width"])
+PAGES: dict[str, Callable[[], str]] = {
+    "comparison": comparison_page,
+    "explanation": explanation_page,
+    "study": study_page,
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("name", ["report", *PAGES])
+def test_a_page_can_be_read_on_a_phone_a_tablet_and_a_laptop(
+    name: str, scheme: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    page = PAGES[name]() if name in PAGES else request.getfixturevalue("report_page")
+    for found in measured(page, tmp_path, scheme):
+        assert found["wrong"] == [], found["width"]
         assert found["texts"] > 50
-        assert found["dark"] == (scheme == DARK)
+        assert found["dark"] == (scheme == "dark")
+
+
+def test_the_folded_report_is_not_endless(report_page: str, tmp_path: Path) -> None:
+    assert measured(report_page, tmp_path)[-1]["height"] < TALLEST
 
 
 def test_a_page_with_every_fault_is_found_out(tmp_path: Path) -> None:
@@ -203,7 +231,7 @@ def test_a_page_with_every_fault_is_found_out(tmp_path: Path) -> None:
         '<body style="background: #fff"><svg></svg><div style="width: 1400px">so wide</div>'
         '<p style="color: #888">so <i style="opacity: 0.5">pale</i></p>'
     )
-    for found in measured({"faulty": faulty}, tmp_path, LIGHT):
+    for found in measured(faulty, tmp_path):
         told = " ".join(found["wrong"])
         for fault in ("scrolls sideways", "DIV is cut", "svg has no text", "of so", "of pale"):
             assert fault in told

@@ -27,7 +27,7 @@ def cells(page: str) -> list[list[str]]:
 def test_the_section_stands_where_the_page_has_its_place_for_it() -> None:
     page = f"<main>\n<p>&lt;!-- run --&gt;</p>\n{PLACE}\n</main>"
     whole = with_run(page, [], {"Preset": "a<b"}, [ROW])
-    assert whole.startswith("<main>\n<p>&lt;!-- run --&gt;</p>\n<style>")
+    assert whole.startswith("<main>\n<p>&lt;!-- run --&gt;</p>\n<section")
     assert whole.endswith("</section>\n</main>")
     assert "a&lt;b" in whole
     assert cells(whole)[0] == ["Preset", "a<b"]

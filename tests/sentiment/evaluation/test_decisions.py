@@ -70,9 +70,9 @@ def test_without_mistakes_nothing_is_halved() -> None:
 
 def test_a_fixed_threshold_is_judged_by_mcc() -> None:
     logits = np.zeros(len(LABELS))
-    found = decide_by_scores(LABELS, SCORES, logits, threshold=0.5, measure=0.5)
+    found = decide_by_scores(LABELS, SCORES, {"other": logits}, threshold=0.5, measure=0.5)
     assert found["measure"] == "mcc"
     best = max(row["value"] for row in found["thresholds"])
     at = oracle.matthews_corrcoef(LABELS, found["suggested"] <= SCORES)
     assert at >= best - 1e-12
-    assert found["linear"]["roc_auc"] == 0.5
+    assert found["others"]["other"]["roc_auc"] == 0.5

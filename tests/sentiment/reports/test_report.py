@@ -538,9 +538,8 @@ def with_scores(report: Report, rows: int = 400) -> Report:
     random = np.random.default_rng(3)
     labels = (random.random(rows) < 0.5).astype(np.uint8)
     logits = random.normal(np.where(labels, 1.0, -1.0), 1.0)
-    scores = decide_by_scores(
-        labels, probabilities(logits), logits / 2, threshold=0.5, measure="f1"
-    )
+    others = {"linear baseline": probabilities(logits / 2)}
+    scores = decide_by_scores(labels, probabilities(logits), others, threshold=0.5, measure="f1")
     return replace(report, scores=scores)
 
 

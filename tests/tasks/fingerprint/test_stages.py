@@ -72,14 +72,15 @@ def test_every_stage_is_followed_name_by_name(stage: str) -> None:
     assert not [name for name in definitions if name.endswith(":*")]
 
 
-def test_of_the_templates_only_the_reports_own_counts() -> None:
+def test_of_the_templates_only_the_reports_own_count() -> None:
     found = {
         name
         for function in FUNCTIONS.values()
         for name in fingerprint(function).definitions
         if ":" not in name
     }
-    assert found == {"sentiment/reports/templates/report.html.j2"}
+    names = ("page", "parts", "report")
+    assert found == {f"sentiment/reports/templates/{name}.html.j2" for name in names}
 
 
 @pytest.mark.parametrize(
