@@ -11,6 +11,10 @@ INPUTS = "inputs"  # folder of copies of remote input files
 SHORT = 16  # hex digits of a digest in a path
 
 
+class UnknownOutputError(LookupError):
+    """A result has no file of this name."""
+
+
 @dataclass(frozen=True)
 class Artifact:
     """A file that a stage wrote, or an input file.
@@ -67,8 +71,11 @@ class Manifest:
     machine: str = ""
 
     def output(self, name: str) -> Artifact:
-        """Return the output of this name."""
-        return next(artifact for artifact in self.outputs if artifact.name == name)
+        """Return the output of this name; raises UnknownOutputError if other code wrote none."""
+        for artifact in self.outputs:
+            if artifact.name == name:
+                return artifact
+        raise UnknownOutputError(f"{self.stage}/{self.key} has no {name}: other code wrote it")
 
     def to_json(self) -> str:
         """Return the manifest as JSON, with a digest of all of it."""

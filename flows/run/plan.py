@@ -11,7 +11,7 @@ from flows.run.decision import FORCED, Decision, Selection, decide
 from flows.steps import STAGE_NAMES, STAGES, drive
 from sentiment.errors import StageError
 from tasks import champion, ingest, promote, sample, train
-from tasks.manifest import Manifest
+from tasks.manifest import Manifest, UnknownOutputError
 from tasks.registry.champion import is_settled
 from tasks.run.config import PipelineConfig
 from tasks.run.spec import Done, RunSpec
@@ -106,7 +106,7 @@ def look_ahead(
 
     try:
         drive(spec, look_up, until=selection.until)
-    except _UnknownError:
+    except (_UnknownError, UnknownOutputError):  # or an earlier result of other code
         plan += _unknown(spec, plan, selection)
     return Outlook(spec, plan, done)
 
@@ -168,7 +168,8 @@ def _unknown(spec: RunSpec, plan: Sequence[Planned], selection: Selection) -> li
     states: dict[str, str] = {p.stage: p.state for p in plan}
     rest = []
     for stage in (module.STAGE for module in STAGES):
-        measures = stage is champion.STAGE and champion.registry_of(spec).champion is not None
+        may_measure = stage is champion.STAGE and promote.STAGE.name not in states
+        measures = may_measure and champion.registry_of(spec).champion is not None
         if stage.name not in states and (stage.listed or measures):
             waits = [name for name in stage.reads if states.get(name, "cached") != "cached"]
             if stage.name in selection.force:

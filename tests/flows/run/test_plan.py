@@ -261,6 +261,17 @@ def test_a_change_of_the_kinds_of_files_is_put_into_words(folder: Path) -> None:
     assert limited["ingest"][1] == "setting ingest.train_limit (none) -> 50"
 
 
+def test_a_result_of_older_code_that_lacks_a_file_is_made_again(folder: Path) -> None:
+    for path in (folder / "storage" / "evaluate").glob("*/manifest.json"):
+        manifest = Manifest.from_json(path.read_text())
+        older = tuple(each for each in manifest.outputs if each.name != "suspects.parquet")
+        path.write_text(replace(manifest, outputs=older, code={"evaluate.py:x": "0"}).to_json())
+    spec = spec_on(folder, "evaluate.mistakes=3")
+    planned = {name: state for name, (state, _) in plan(spec).items() if state != "cached"}
+    assert planned == {"evaluate": "run", "promote": "maybe", "report": "maybe"}
+    assert run(spec)["report"][0] == "completed"
+
+
 def test_a_plan_writes_the_request_for_training_once_its_inputs_are_there(folder: Path) -> None:
     spec, file = spec_on(folder, "train.seed=9", "train.processes=3"), folder / "request.json"
     words = ("plan", *options(spec), "--train-request", str(file))
