@@ -3,14 +3,19 @@
 Not listed as a stage: mostly there is nothing to measure, and then there is no request.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 
+from sentiment.errors import ModelError
 from sentiment.evaluation.promotion import Candidate, Incumbent
-from tasks.manifest import digest_json
+from sentiment.model.bundle_files import SUMS
+from tasks.manifest import Artifact, Manifest, digest_json
 from tasks.registry.champion import Registry, bundle_of, digest_of, read_registry
 from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage, reviews_of
+from tasks.store.run_records import read_run
 
+PREDICTIONS = "predictions.parquet"
 THRESHOLD = "setting evaluate.threshold {was} -> {now}"
 STAGE = Stage(
     "champion",
@@ -83,6 +88,43 @@ def incumbent_of(spec: RunSpec, registry: Registry, candidate: Candidate) -> Inc
         mcc=measured.mcc if measured and same else None,
         generated=measured is not None and measured.generated,
     )
+
+
+def answers_of_champion(spec: RunSpec, done: Done) -> tuple[Artifact, ...]:
+    """Return the predictions of the champion that the model was compared with, if there are any.
+
+    They are for the same test reviews: measured by this stage, or by the evaluation of the run that
+    promoted or trained the champion.
+    """
+    (decided,) = done["promote"]
+    met = decided.stats["champion"]
+    if met is None or met["digest"] == decided.stats["candidate"]["digest"]:
+        return ()
+    tests = [shard.sha256 for shard in reviews_of("test", done["ingest"])]
+    measured = [*done.get("champion", ()), *_evaluations(spec, met["model"], met["digest"])]
+    return tuple(
+        result.output(PREDICTIONS)
+        for result in measured
+        if bundle_measured(result) == met["digest"]
+        and [file["sha256"] for file in result.inputs["test_reviews"]] == tests
+    )[:1]
+
+
+def _evaluations(spec: RunSpec, model: str, digest: str) -> Iterator[Manifest]:
+    """Yield the evaluations of the runs that promoted or trained a model."""
+    runs = [entry.run for entry in registry_of(spec).entries if entry.digest == digest]
+    with suppress(ModelError):
+        runs.append(bundle_of(spec.store, model).run)
+    for run in dict.fromkeys(filter(None, runs)):
+        record = read_run(spec.store, run)
+        if record is not None and "evaluate" in record["stages"]:
+            keys = [*record["stages"]["evaluate"]["results"].values()]
+            yield from spec.store.read_all("evaluate", keys).values()
+
+
+def bundle_measured(measured: Manifest) -> str:
+    """Return the digest of the bundle that was measured."""
+    return next(file["sha256"] for file in measured.inputs["bundle"] if file["name"] == SUMS)
 
 
 def needs_measuring(incumbent: Incumbent, candidate: Candidate) -> bool:

@@ -1,8 +1,13 @@
 """Stage ``promote``: one request, from what was measured of model, baseline and champion."""
 
-from sentiment.model.bundle_files import SUMS
-from tasks.champion import THRESHOLD, candidate_of, incumbent_of, needs_measuring, registry_of
-from tasks.manifest import Manifest
+from tasks.champion import (
+    THRESHOLD,
+    bundle_measured,
+    candidate_of,
+    incumbent_of,
+    needs_measuring,
+    registry_of,
+)
 from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage
 
@@ -28,7 +33,7 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
     incumbent = incumbent_of(spec, registry, candidate)
     if incumbent is not None and needs_measuring(incumbent, candidate):
         # If the champion has changed since, decide as if there were none: apply_verdict rejects it.
-        measured = [m for m in done.get("champion", ()) if _measured_digest(m) == incumbent.digest]
+        measured = [m for m in done.get("champion", ()) if bundle_measured(m) == incumbent.digest]
         incumbent = (
             incumbent.model_copy(
                 update={name: measured[0].stats[name] for name in ("accuracy", "mcc")}
@@ -48,8 +53,3 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
         "baseline_predictions": baseline.output("predictions.parquet"),
     }
     return [Request(STAGE, "verdict", inputs, settings, WORDS)]
-
-
-def _measured_digest(measured: Manifest) -> str:
-    """Return the digest of the bundle that was measured."""
-    return next(file["sha256"] for file in measured.inputs["bundle"] if file["name"] == SUMS)

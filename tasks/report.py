@@ -1,8 +1,9 @@
 """Stage ``report``: one request, from what the stages before it found."""
 
+from tasks.champion import answers_of_champion
 from tasks.data_quality import data_quality
 from tasks.run.spec import Done, RunSpec
-from tasks.stage import Inputs, Request, Stage, reviews_of
+from tasks.stage import Inputs, Request, Stage
 
 STAGE = Stage(
     "report",
@@ -58,12 +59,13 @@ def requests(spec: RunSpec, done: Done) -> list[Request]:
         "metrics": evaluated.output("metrics.json"),
         "predictions": evaluated.output("predictions.parquet"),
         "mistakes": evaluated.output("mistakes.parquet"),
-        "test_reviews": reviews_of("test", done["ingest"]),
+        "suspects": evaluated.output("suspects.parquet"),
         "history": trained.output("history.parquet"),
         "config": trained.output("config.json"),
         "promotion": decided.output("promotion.json"),
         "baseline": baseline.output("baseline.json"),
         "baseline_predictions": baseline.output("predictions.parquet"),
+        "champion_predictions": answers_of_champion(spec, done),
         "duplicates": duplicates.output("duplicates.json"),
     }
     settings = {

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from flows.ui.run_summary import StageResult
 from sentiment.evaluation.label_errors import SUSPECTS
+from sentiment.evaluation.metrics import wilson_interval
 from sentiment.reports.run_section import PastModel, StageRow, document_with_run, with_run
 from tasks.manifest import Manifest
 from tasks.run.spec import RunSpec
@@ -13,7 +15,7 @@ from tasks.store.machine import describe_machine
 from tasks.store.run_records import read_runs
 from tasks.store.store import RUNS, Store
 
-MOST_PAST = 30  # models
+MOST_RUNS, MOST_PAST = 100, 30  # records that are read; models that are shown
 SHORT_KEY = 8  # characters of a model's key that name it
 Manifests = Mapping[str, Sequence[Manifest]]
 
@@ -54,29 +56,30 @@ def write_run_report(
 
 
 def past_models(store: Store, decided: Manifest) -> list[PastModel]:
-    """Return the models that runs have judged on the same test reviews, the oldest first.
+    """Return the models that the last runs have judged on the same test reviews, oldest first.
 
-    A model counts once, from its first run on. At most MOST_PAST are returned, the newest.
+    A model counts once, from its first run on. At most MOST_PAST are returned, the newest, of at
+    most MOST_RUNS runs.
     """
     tests = decided.stats["candidate"]["tests"]
     asked = [
         (run, key)
-        for run in read_runs(store)
+        for run in islice(read_runs(store), MOST_RUNS)
         for key in run["stages"].get("promote", {}).get("results", {}).values()
     ]
     known = store.read_all("promote", {key for _, key in asked})
     found: dict[str, PastModel] = {}
     for run, key in asked:  # newest first, so that the first run of a model stays
         stats = known[key].stats if key in known else {}
-        if not stats or stats["candidate"]["tests"] != tests:
+        candidate = stats.get("candidate", {})
+        if candidate.get("tests") != tests:
             continue
-        model, before = stats["candidate"]["digest"], found.pop(stats["candidate"]["digest"], None)
-        (own,) = (row for row in stats["comparison"] if row["name"] == "model")
-        found[model] = PastModel(
+        before = found.pop(candidate["digest"], None)
+        found[candidate["digest"]] = PastModel(
             when=_readable(datetime.fromisoformat(run["started"])),
             key=run["stages"].get("train", {}).get("results", {}).get("model", "")[:SHORT_KEY],
-            accuracy=own["accuracy"],
-            interval=tuple(own["accuracy_interval"]),
+            accuracy=stats["accuracy"],
+            interval=wilson_interval(round(stats["accuracy"] * stats["rows"]), stats["rows"]),
             promoted=stats["outcome"] == "promoted" or (before is not None and before.promoted),
         )
     return list(found.values())[:MOST_PAST][::-1]

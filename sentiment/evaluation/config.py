@@ -15,4 +15,6 @@ class EvaluateConfig(Settings):
         description="A review with at least this probability is positive; the model's own "
         "threshold if null.",
     )
-    mistakes: int = Field(20, ge=0, description="Number of most confident mistakes in the report.")
+    mistakes: int = Field(
+        20, ge=0, description="Number of most confident mistakes in the report, of both kinds."
+    )

@@ -1,4 +1,4 @@
-"""Stage ``evaluate``: a model's metrics on the test reviews, and its worst mistakes."""
+"""Stage ``evaluate``: a model's metrics on the test reviews, and which of them people may read."""
 
 import json
 from collections import Counter
@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sentiment.evaluation.ablation import ablation, early_exit_effect
 from sentiment.evaluation.config import EvaluateConfig
+from sentiment.evaluation.label_errors import MOST_SUSPECTS, suspected_labels
 from sentiment.evaluation.metrics import (
     accuracy_by_unknown,
     calibration_bins,
@@ -21,6 +23,7 @@ from sentiment.evaluation.metrics import (
     measure,
 )
 from sentiment.explain.attribution import word_attributions
+from sentiment.explain.strongest_ngrams import strongest_ngrams
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle
 from sentiment.model.devices import arithmetic, choose_device
@@ -41,6 +44,7 @@ MISTAKES = pa.schema(
         ("attributions", pa.list_(pa.float32())),  # see sentiment.explain.attribution
     ]
 )
+SUSPECTS = pa.schema([field for field in MISTAKES if field.name not in ("words", "attributions")])
 
 
 def evaluate_model(
@@ -53,7 +57,9 @@ def evaluate_model(
     out: Path,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Write ``metrics.json``, ``predictions.parquet`` and ``mistakes.parquet``.
+    """Write ``metrics.json``, ``predictions.parquet``, ``mistakes.parquet``, ``suspects.parquet``.
+
+    The suspects are the reviews whose labels are probably wrong, with their texts.
 
     ``bundle`` lists the files of one model bundle; test tensors, tokens and reviews are shards in
     the same order. Returns the main metrics and the type of the device.
@@ -90,20 +96,24 @@ def evaluate_model(
             "early_exit": fast
             and early_exit_effect(branches, logits, reviews.labels, fast, threshold),
             "ece_unscaled": calibration_bins(reviews.labels == 1, unscaled)["ece"],
+            "ngrams": None
+            if model.ngrams is None
+            else strongest_ngrams(model.ngrams, float(model.scale[-1]), loaded.vocabulary, source),
         }
         predictions = pd.DataFrame({"row": reviews.rows, "label": reviews.labels, "probability": p})
-        pq.write_table(
-            pa.Table.from_pandas(predictions, preserve_index=False).replace_schema_metadata(),
-            out / "predictions.parquet",
-            compression="zstd",
-        )
+        _write(pa.Table.from_pandas(predictions, preserve_index=False), out / "predictions.parquet")
+        suspects = suspected_labels(reviews.labels, p)
+        metrics["suspected_labels"] = len(suspects)
+        listed = with_texts(predictions, predictions.index[suspects[:MOST_SUSPECTS]], test_reviews)
+        table = pa.Table.from_pandas(listed, SUSPECTS, preserve_index=False)
+        _write(table, out / "suspects.parquet")
         worst = worst_mistakes(predictions, test_reviews, threshold, evaluate.mistakes)
         attributions = [_attributions(model, source, place) for place in worst.index]
         tokens = column_at(test_tokens, "tokens", worst.index)
         words = [found[: len(read)] for found, read in zip(tokens, attributions, strict=True)]
         columns = {**worst.to_dict("list"), "words": words, "attributions": attributions}
         mistakes = pa.table([pa.array(columns[f.name], f.type) for f in MISTAKES], schema=MISTAKES)
-        pq.write_table(mistakes, out / "mistakes.parquet", compression="zstd")
+        _write(mistakes, out / "mistakes.parquet")
         return metrics
 
     metrics = on_disk(test_tensors, out, measured)
@@ -122,19 +132,23 @@ def measure_bundle(
 ) -> dict[str, Any]:
     """Measure a bundle on review texts; write ``accuracy.json`` and return its content.
 
-    Without a threshold, at the bundle's own.
+    Without a threshold, at the bundle's own. Also writes ``predictions.parquet``, the probabilities
+    in the reviews' order.
     """
     device = choose_device("auto")
     loaded = Bundle.load(bundle[0].parent)
     loaded.model.to(device)
     threshold = loaded.config.threshold if threshold is None else threshold
     counts: Counter[str] = Counter()
+    answers: list[npt.NDArray[np.float64]] = []
     for shard in test_reviews:
         reviews = pq.read_table(shard, columns=["label", "text"])
         with arithmetic("float32", device):
             p = score_texts(loaded, reviews["text"].to_pylist(), device)
+        answers.append(p)
         counts.update(confusion_counts(reviews["label"].to_numpy() == 1, p >= threshold))
         progress(counts.total())
+    _write(pa.table({"probability": np.concatenate(answers)}), out / "predictions.parquet")
     rows, correct = counts.total(), counts["true_positive"] + counts["true_negative"]
     measured = {"rows": rows, "accuracy": correct / rows, "mcc": mcc_of(counts)}
     (out / "accuracy.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
@@ -146,14 +160,22 @@ def worst_mistakes(
 ) -> pd.DataFrame:
     """Return the wrong predictions furthest from the threshold, worst first, with their texts.
 
-    At ``most`` that many.
-
-    ``predictions`` has a row for each review of the shards ``test_reviews``, in order; the result
-    keeps their index.
+    At ``most`` that many: as many of each label, unless there are too few of one. ``predictions``
+    has a row for each review of the shards ``test_reviews``, in order; the result keeps their
+    index.
     """
     wrong = (predictions["probability"] >= threshold) != (predictions["label"] == 1)
     distance = (predictions["probability"] - threshold).abs()
-    places = distance[wrong].sort_values(ascending=False, kind="stable").index[:most]
+    order = distance[wrong].sort_values(ascending=False, kind="stable").index
+    rank = predictions.loc[order].groupby("label").cumcount()  # among those of the same label
+    kept = rank.sort_values(kind="stable").index[:most]
+    return with_texts(predictions, order[order.isin(kept)], test_reviews)
+
+
+def with_texts(
+    predictions: pd.DataFrame, places: pd.Index, test_reviews: Sequence[Path]
+) -> pd.DataFrame:
+    """Return the predictions at some places of the index, with the reviews' texts."""
     return predictions.loc[places].assign(text=column_at(test_reviews, "text", places))
 
 
@@ -170,6 +192,10 @@ def column_at(shards: Sequence[Path], column: str, places: Iterable[int]) -> lis
             values.update({place: found[place - start].as_py() for place in inside})
         start = end
     return [values[place] for place in wanted]
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    pq.write_table(table.replace_schema_metadata(), path, compression="zstd")
 
 
 def _attributions(model: SentimentLSTM, source: BatchSource, place: int) -> list[float]:

@@ -1,17 +1,16 @@
 """Labels that are probably wrong, by confident learning (Northcutt et al. 2021)."""
 
 import csv
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sentiment.evaluation.metrics import Floats
 
 SUSPECTS = "suspected-labels.csv"
+MOST_SUSPECTS = 1_000  # are listed: more than people look at
 COLUMNS = ("row", "label", "probability", "text")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute such a cell
 
@@ -32,29 +31,15 @@ def suspected_labels(labels: npt.NDArray[np.uint8], scores: Floats) -> npt.NDArr
     return suspected[np.argsort(-other[suspected], kind="stable")]
 
 
-def write_suspects(
-    path: Path, suspects: npt.NDArray[np.int64], answers: pa.Table, test_reviews: Sequence[Path]
-) -> None:
-    """Write row, label, probability of positive and text of the suspected reviews as CSV in UTF-8.
+def write_suspects(path: Path, suspects: pa.Table) -> None:
+    """Write reviews (row, label, probability of positive, text) as CSV in UTF-8.
 
-    ``suspects`` are places in ``answers``, which has a row for each review of the shards
-    ``test_reviews``, in order. A text that a spreadsheet would take for a formula gets an
-    apostrophe in front.
+    A text that a spreadsheet would take for a formula gets an apostrophe in front.
     """
-    texts = pa.chunked_array(
-        [
-            chunk
-            for shard in test_reviews
-            for chunk in pq.read_table(shard, columns=["text"])["text"].chunks
-        ],
-        pa.string(),
-    )
-    chosen = answers.take(suspects).to_pylist()
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
-        for place, answer in zip(suspects.tolist(), chosen, strict=True):
-            text = texts[place].as_py()
+        for row in suspects.select(COLUMNS).to_pylist():
+            text = row["text"]
             shown = f"'{text}" if text.startswith(FORMULA) else text
-            probability = f"{answer['probability']:.6f}"
-            table.writerow((answer["row"], answer["label"], probability, shown))
+            table.writerow((row["row"], row["label"], f"{row['probability']:.6f}", shown))

@@ -51,6 +51,12 @@ def render_markdown(report: Report) -> str:
         _whole(tables["by_length"]),
         "## Accuracy by unknown words",
         _whole(tables["by_unknown"]),
+        "## Words and n-grams that push most",
+        sections.strongest_text(metrics),
+        *(
+            table((head, "Weight", "Reviews"), [(escape(text), *rest) for text, *rest in rows])
+            for head, rows in sections.strongest(metrics)
+        ),
         "## Calibration",
         _whole(tables["calibration"]),
         sections.calibration_text(metrics),

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from sentiment.evaluation.config import EvaluateConfig
 from sentiment.evaluation.decisions import decide_by_scores
-from sentiment.evaluation.label_errors import SUSPECTS, suspected_labels, write_suspects
+from sentiment.evaluation.label_errors import SUSPECTS, write_suspects
 from sentiment.evaluation.metrics import wilson_interval
 from sentiment.model.inference import probabilities
 from sentiment.progress import Progress, silent
@@ -26,19 +26,20 @@ from sentiment.reports.sections import GENERATED_NOTE, Mistake, Report
 from sentiment.reports.tables import all_tables, curve_tables, score_tables
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
-LINEAR = "linear baseline"
+LINEAR, CHAMPION = "linear baseline", "champion so far"
 
 
 def write_report(
     metrics: Path,
     predictions: Path,
     mistakes: Path,
-    test_reviews: Sequence[Path],
+    suspects: Path,
     history: Path,
     config: Path,
     promotion: Path,
     baseline: Path,
     baseline_predictions: Path,
+    champion_predictions: Sequence[Path],
     duplicates: Path,
     *,
     evaluate: EvaluateConfig,
@@ -52,7 +53,7 @@ def write_report(
     """Write ``report.html``, ``report.md``, the model card ``README.md`` and ``metrics.json``.
 
     Beside them it lists the test reviews whose labels are suspected, in ``suspected-labels.csv``.
-    ``predictions`` has a row for each review of the shards ``test_reviews``, in order.
+    All predictions are of the same reviews, in order; of the champion there may be none.
 
     ``metrics.json`` holds everything that the report shows. ``config`` is the bundle's
     ``config.json``, ``promotion`` the output of stage ``promote``. ``quality`` holds the
@@ -63,16 +64,17 @@ def write_report(
     del settings["format"]
     decided = json.loads(promotion.read_bytes())
     measured, answers = json.loads(metrics.read_bytes()), pq.read_table(predictions)
+    others = {LINEAR: probabilities(pq.read_table(baseline_predictions)["logit"].to_numpy())}
+    for path in champion_predictions:  # at most one
+        others[CHAMPION] = pq.read_table(path)["probability"].to_numpy()
     scores = decide_by_scores(
         answers["label"].to_numpy(),
         answers["probability"].to_numpy(),
-        {LINEAR: probabilities(pq.read_table(baseline_predictions)["logit"].to_numpy())},
+        others,
         threshold=measured["threshold"],
         measure=settings["train"]["threshold"],
     )
-    suspects = suspected_labels(answers["label"].to_numpy(), answers["probability"].to_numpy())
-    measured["suspected_labels"] = len(suspects)
-    write_suspects(out / SUSPECTS, suspects, answers, test_reviews)
+    write_suspects(out / SUSPECTS, pq.read_table(suspects))
     report = Report(
         title=title,
         data_note=GENERATED_NOTE if generated else None,
@@ -170,6 +172,8 @@ def render_html(report: Report) -> str:
         branches=sections.branches(metrics),
         calibration_text=sections.calibration_text(metrics),
         mistakes=sections.mistakes(report),
+        strongest=sections.strongest(metrics),
+        strongest_text=sections.strongest_text(metrics),
         settings=list(sections.dotted(report.settings)),
         splits=sections.splits(report),
         leaks=sections.leaks(report),

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sentiment.reports.charts import BLUE, ORANGE, WIDE, as_svg, house_style
+from sentiment.reports.charts import BLUE, HALF, ORANGE, as_svg, house_style
 from sentiment.reports.pages import render_page
 from sentiment.reports.sections import interval, percent
 
@@ -88,7 +88,7 @@ def with_run(
 def past_chart(past: Sequence[PastModel]) -> str:
     """Draw the accuracy of each model with its interval, the oldest first."""
     with house_style("past"):
-        figure = Figure(figsize=(WIDE[0], 2.6), layout="constrained")
+        figure = Figure(figsize=HALF, layout="constrained")
         axes = figure.subplots()
         for promoted, mark, colour, label in (
             (True, "o", BLUE, "promoted"),

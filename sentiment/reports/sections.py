@@ -11,8 +11,10 @@ from typing import Any
 
 from sentiment.data.quality import repeated_warnings, unknown_warnings
 from sentiment.evaluation.ablation import TOGETHER
+from sentiment.evaluation.label_errors import MOST_SUSPECTS
 from sentiment.evaluation.metrics import length_label, overlooked, unknown_label
 from sentiment.evaluation.promotion import label_of
+from sentiment.explain.strongest_ngrams import LEAST_REVIEWS
 from sentiment.settings import flatten
 
 LONGEST_TEXT = 600  # characters shown of a review
@@ -29,6 +31,10 @@ MEASURE_NAMES = {
     "f1": "F1",
     "mcc": "MCC",
 }
+MISTAKES = (
+    ("false_positive", "False positives: {count} negative reviews taken for positive"),
+    ("false_negative", "False negatives: {count} positive reviews taken for negative"),
+)
 BRANCH_NAMES = {"lstm": "LSTM", "ngrams": "n-grams", TOGETHER: "both"}
 # Marks that would change the text direction, even after the quote.
 _DIRECTION_MARKS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -125,7 +131,7 @@ def champion(report: Report) -> str | None:
         return None
     decimals = decimals_of(report.metrics["rows"])
     return (
-        f"The current champion, {report.champion['model']}, reaches "
+        f"The champion so far, {report.champion['model']}, reaches "
         f"{percent(report.champion['accuracy'], decimals)} on the same reviews (95 % interval "
         f"{interval(report.champion['accuracy_interval'], decimals)}); this model is "
         f"{_better(report.champion['difference'], decimals)}."
@@ -276,12 +282,43 @@ def calibration_text(metrics: dict[str, Any]) -> str:
 
 def suspects_text(report: Report) -> str:
     """Say how many labels may be wrong, and where they are listed."""
-    count = report.metrics.get("suspected_labels")
+    count = report.metrics["suspected_labels"]
     if not count:
         return "The model suspects no label to be wrong."
     return (
         f"The labels of {count:,} test reviews may be wrong, if the model can be trusted: "
-        "suspected-labels.csv beside this page lists them, the most suspicious first."
+        "suspected-labels.csv beside this page lists them, the most suspicious first"
+        f"{f', up to {MOST_SUSPECTS:,}' if count > MOST_SUSPECTS else ''}."
+    )
+
+
+def strongest(metrics: dict[str, Any]) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """Return the n-grams that push most in each direction: text, weight, number of reviews.
+
+    They are untrusted texts. The list is empty for a model without n-grams.
+    """
+    return [
+        (
+            name.capitalize(),
+            [
+                (excerpt(row["text"]), f"{row['weight']:+.1f}", f"{row['reviews']:,}")
+                for row in rows
+            ],
+        )
+        for name, rows in (metrics["ngrams"] or {}).items()
+    ]
+
+
+def strongest_text(metrics: dict[str, Any]) -> str:
+    """Say what the weights of the n-grams are, or why there are none."""
+    if metrics["ngrams"] is None:
+        return (
+            "This model has no n-gram branch (train.model.ngrams), so no word has a weight of its "
+            "own. The mistakes show the effect of each word in its text."
+        )
+    return (
+        "Weight in the n-gram branch, before it is divided by the review’s norm; of words and "
+        f"n-grams in at least {LEAST_REVIEWS} test reviews."
     )
 
 
@@ -336,15 +373,16 @@ def _accuracies(
 
 
 def mistakes(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return what the report shows of the mistakes, formatted: each kind's name and its mistakes.
+    """Return what the report shows of the mistakes, formatted: each kind, counted, with its texts.
 
     ``words`` are triples: a word, its attribution, and its CSS class.
     """
-    kinds = (("Negative reviews taken for positive", 0), ("Positive reviews taken for negative", 1))
-    found = [
-        (name, [_shown(each, report) for each in report.mistakes if each.label == label])
-        for name, label in kinds
-    ]
+    found = []
+    for label, (name, kind) in enumerate(MISTAKES):
+        those = [_shown(each, report) for each in report.mistakes if each.label == label]
+        count = report.metrics["confusion"][name]
+        some = f", the {len(those):,} most confident" if len(those) < count else ""
+        found.append((f"{kind.format(count=f'{count:,}')}{some}", those))
     return [(name, those) for name, those in found if those]
 
 

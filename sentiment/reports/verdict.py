@@ -55,9 +55,32 @@ def badge(report: Report) -> Badge:
     reason = report.promotion.partition(": ")[2] or report.promotion
     if report.outcome == "champion":
         reason = "The model is the champion already."
+    if report.outcome in ("promoted", "kept"):
+        reason = _beside_champion(report, reason)
     if report.outcome == "refused" and report.gates:
         reason = " ".join(_plain(report, gate, why) for gate, why in report.gates.items())
     return Badge(*LABELS[report.outcome], _sentence(reason))
+
+
+def _beside_champion(report: Report, reason: str) -> str:
+    """Return why a model was promoted or kept back, for readers who do not know the figures."""
+    rows = {row["name"]: row for row in report.comparison or ()}
+    if reason.endswith(", the first champion"):
+        return f"It is the first champion, with {reason.partition(',')[0]}"
+    if "champion" not in rows or not reason[:1].isdigit():  # the reason is not about figures
+        return reason
+    own, other = rows["model"], rows["champion"]
+    decimals = decimals_of(report.metrics["rows"])
+    figures = (
+        f"{percent(own['accuracy'], decimals)} against {percent(other['accuracy'], decimals)} (MCC "
+        f"{own['mcc']:.3f} against {other['mcc']:.3f})"
+    )
+    if report.outcome == "promoted":
+        return f"It is better than the champion so far: {figures}"
+    if own["mcc"] <= other["mcc"]:
+        worse = "worse" if own["mcc"] < other["mcc"] else "no better"
+        return f"It is {worse} than the champion so far: {figures}"
+    return reason  # the gain is too small
 
 
 def _plain(report: Report, gate: str, why: str) -> str:

@@ -17,6 +17,7 @@ from sentiment.errors import StorageError
 from sentiment.files import parse_json
 from tasks.manifest import Manifest
 from tasks.store.atomic import writing_to
+from tasks.store.objects import Seen
 from tasks.store.store import LOCKS, RUNS, Store
 
 LOCK = "run.lock"
@@ -127,13 +128,25 @@ def is_held(lock: Path) -> bool:
 
 def read_runs(store: Store) -> Iterator[dict[str, Any]]:
     """Yield the records of all runs, newest first; unreadable ones are skipped."""
-    for seen in store.newest(RUNS, "run.json"):
-        try:
-            content = parse_json(seen.content)
-            _Record.model_validate(content, strict=True)
-        except ValueError:
-            continue
-        yield content
+    return (run for run in map(_parse, store.newest(RUNS, "run.json")) if run is not None)
+
+
+def read_run(store: Store, run_id: str) -> dict[str, Any] | None:
+    """Return the record of a run; None if there is none that can be read."""
+    try:
+        seen = store.get(f"{RUNS}/{run_id}/run.json")
+    except OSError:
+        return None
+    return seen and _parse(seen)
+
+
+def _parse(seen: Seen) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = parse_json(seen.content)
+        _Record.model_validate(content, strict=True)
+    except ValueError:
+        return None
+    return content
 
 
 @contextmanager

@@ -101,7 +101,24 @@ def test_first_better_worse(make_spec: MakeSpec, data: Path, worse: tuple[RunSpe
         f"champion kept: {low['accuracy']:.2%} against {high['accuracy']:.2%} "
         f"(MCC {low['mcc']:.3f} against {high['mcc']:.3f}), worse"
     )
-    assert verdict(again)["reason"].removeprefix("champion") in report_of(spec.store, again)
+    assert "It is worse than the champion so far: " in report_of(spec.store, again)
+
+
+def test_the_report_draws_the_champion_by_its_own_answers(
+    make_spec: MakeSpec, data: Path, worse: tuple[RunSpec, Done]
+) -> None:
+    spec, first = worse
+    unknown = run(make_spec(data, *LEARNING), until="report")
+    for done in (first, unknown):  # the first met no champion; of the other's no run is recorded
+        assert done["report"][0].inputs["champion_predictions"] == []
+    roll_back(spec.store, who="me", why="to promote it again")
+    record = RunRecord(spec.store, "a run")
+    record.stage("evaluate", {"metrics": first["evaluate"][0].key})
+    record.finish("completed")
+    done = run(make_spec(data, *LEARNING, "train.seed=5"), until="report")
+    (asked,) = done["report"][0].inputs["champion_predictions"]
+    assert asked["sha256"] == first["evaluate"][0].output("predictions.parquet").sha256
+    assert report_of(spec.store, done).count("champion so far</text>") == 2  # in both curves
 
 
 def test_nothing_new_is_all_cached(

@@ -191,6 +191,12 @@ def evaluated_metrics(rows: int, seed: int, *, branches: int = 2) -> dict[str, A
     return metrics_of(labels, logits, random.integers(1, 250, rows), random.random(rows) ** 8)
 
 
+NGRAMS = {
+    "positive": [{"text": "at first", "weight": 2.5, "reviews": 31}],
+    "negative": [{"text": "not <b>good", "weight": -3.25, "reviews": 1_204}],
+}
+
+
 def metrics_of(
     labels: npt.NDArray[np.uint8],
     logits: npt.NDArray[np.float64],
@@ -206,4 +212,6 @@ def metrics_of(
         "by_unknown": accuracy_by_unknown((chances >= 0.5) == (labels == 1), unknown),
         "branches": ablation(logits, labels, ("lstm", "ngrams")[: len(factors)], factors),
         "ece_unscaled": 0.123,
+        "ngrams": None if logits.shape[1] == 1 else NGRAMS,
+        "suspected_labels": 3,
     }

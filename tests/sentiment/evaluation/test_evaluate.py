@@ -41,9 +41,10 @@ def evaluated(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return out
 
 
-def test_three_files_are_written(evaluated: Path) -> None:
+def test_four_files_are_written(evaluated: Path) -> None:
     names = {path.name for path in evaluated.iterdir()}
-    assert names == {"metrics.json", "predictions.parquet", "mistakes.parquet"}
+    tables = {f"{name}.parquet" for name in ("predictions", "mistakes", "suspects")}
+    assert names == {"metrics.json", *tables}
 
 
 def test_predictions_have_every_test_review_in_order(evaluated: Path, trained: Trained) -> None:
@@ -74,12 +75,17 @@ def test_metrics_are_those_of_the_predictions(
         threshold=threshold,
     )
     unknown = metrics.pop("unknown_share")
-    names = ("by_unknown", "branches", "early_exit", "ece_unscaled")
+    names = ("by_unknown", "branches", "early_exit", "ece_unscaled", "ngrams", "suspected_labels")
     added = {name: metrics.pop(name) for name in names}
     assert metrics == json.loads(json.dumps(expected))
     assert sum(each["rows"] for each in added["by_unknown"]) == metrics["rows"]
     assert [branch["name"] for branch in added["branches"]] == ["lstm"]
     assert unknown == tensors.unknown.sum() / tensors.words.sum()
+    assert added["ngrams"] is None
+    suspects = rows_of(tmp_path / "suspects.parquet")
+    assert len(suspects) == added["suspected_labels"] > 0
+    texts = {row: (label, text) for s in trained.test_reviews for row, label, text in rows_of(s)}
+    assert all(texts[row] == (label, text) for row, label, _, text in suspects)
     names = ("rows", "accuracy", "accuracy_interval", "mcc", "loss", "roc_auc", "confusion")
     assert facts == {**{name: metrics[name] for name in names}, "device": "cpu"}
 
@@ -154,8 +160,11 @@ def test_the_worst_mistakes_are_those_of_a_plain_sort(
         for start in range(0, len(reviews), shard_size)
     ]
     wrong = [n for n in range(len(reviews)) if (chances[n] >= threshold) != (labels[n] == 1)]
-    # The worst first; of equals the first.
-    expected = sorted(wrong, key=lambda n: -abs(chances[n] - threshold))[:mistakes]
+    # The worst first; of equals the first. As many of each label, as far as there are.
+    worst = sorted(wrong, key=lambda n: -abs(chances[n] - threshold))
+    ranks = {n: [m for m in worst if labels[m] == labels[n]].index(n) for n in worst}
+    kept = sorted(worst, key=lambda n: ranks[n])[:mistakes]
+    expected = [n for n in worst if n in kept]
 
     predictions = pd.DataFrame(
         {

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sentiment.evaluation.label_errors import suspected_labels, write_suspects
 
@@ -39,13 +38,10 @@ def test_one_class_alone_has_no_suspects() -> None:
 def test_texts_come_back_and_formulas_stay_texts(tmp_path: Path) -> None:
     texts = ['a, "b"\nc', "=1+1", "@x", "good"]
     path = tmp_path / "suspects.csv"
-    shards = [tmp_path / "one.parquet", tmp_path / "other.parquet"]
-    for shard, part in zip(shards, (texts[:3], texts[3:]), strict=True):
-        pq.write_table(pa.table({"text": part}), shard)
-    answers = pa.table({"row": [5, 6, 7, 8], "label": [1] * 4, "probability": [0.25] * 4})
-    write_suspects(path, np.array([3, 0, 1, 2]), answers, shards)
+    columns = {"row": [5, 6, 7, 8], "label": [1] * 4, "probability": [0.25] * 4, "text": texts}
+    write_suspects(path, pa.table(columns))
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["text"] for row in rows] == ["good", texts[0], "'=1+1", "'@x"]
-    assert [row["row"] for row in rows] == ["8", "5", "6", "7"]
+    assert [row["text"] for row in rows] == [texts[0], "'=1+1", "'@x", "good"]
+    assert [row["row"] for row in rows] == ["5", "6", "7", "8"]
     assert rows[0]["probability"] == "0.250000"

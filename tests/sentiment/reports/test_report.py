@@ -26,6 +26,7 @@ from sentiment.reports.report import (
     render_html,
     write_report,
 )
+from sentiment.reports.run_section import PastModel, StageRow, document_with_run, with_run
 from sentiment.reports.sections import LONGEST_TEXT, Mistake, Report
 from sentiment.reports.verdict import badge, comparison
 from tests.support.bundles import TRAIN, Trained, evaluated_metrics, metrics_of
@@ -200,9 +201,10 @@ class TestHtml:
 
     def test_holds_every_part_in_order(self, page: str) -> None:
         parts = ["Confusion matrix", "Accuracy by length", "Accuracy by unknown words",
+                 "Words and n-grams that push most",
                  "Most confident mistakes", "ROC curve", "Precision and recall",
-                 "Calibration curve", "What each branch contributes", "Data", "Training curve",
-                 "Details and settings"]  # fmt: skip
+                 "Calibration curve", "What each branch contributes", "Data",
+                 "Training and settings", "Training curve"]  # fmt: skip
         body = page[page.index("</nav>") :]
         places = [body.index(f">{part}<") for part in parts if f">{part}<" in body]
         assert len(places) == len(parts) and places == sorted(places)
@@ -261,7 +263,7 @@ class TestHtml:
         ):  # fmt: skip
             assert row in text
         alone = replace(report, metrics=evaluated_metrics(1_500, seed=11, branches=1))
-        assert "n-grams" not in Page(render_html(replace(alone, mistakes=[]))).text()
+        assert "contributes" not in Page(render_html(replace(alone, mistakes=[]))).text()
 
     def test_the_baseline_is_compared_with(self, page: str) -> None:
         text = Page(page).text().replace("\N{NO-BREAK SPACE}", " ")
@@ -298,7 +300,7 @@ class TestHtml:
     def test_the_champion_is_compared_with(self, report: Report, page: str) -> None:
         for shown in (Page(page).text(), render_markdown(report)):
             assert (
-                "The current champion, train/12ab, reaches 97.5 % on the same reviews (95 % "
+                "The champion so far, train/12ab, reaches 97.5 % on the same reviews (95 % "
                 "interval 96.6–98.2 %); this model is 0.5 points worse."
             ) in shown.replace("\N{NO-BREAK SPACE}", " ")
         alone = replace(report, champion=None, mistakes=[])
@@ -507,10 +509,12 @@ def test_the_model_stands_beside_all_that_it_has_to_beat(report: Report) -> None
     ("outcome", "why", "gates", "label", "reason"),
     [
         ("promoted", "promoted: 93%, the first champion", {}, "Promoted",
-         "93%, the first champion."),
+         "It is the first champion, with 93%."),
         ("champion", "is the champion already: 93%", {}, "Champion already", "The model is the"),
         ("kept", "champion kept: 50% against 60%", {}, "Not promoted: kept back",
-         "50% against 60%."),
+         "It is worse than the champion so far: 50.0 % against 60.0 % (MCC 0.010 against 0.200)."),
+        ("kept", "champion kept: this model was rolled back, by me: no", {},
+         "Not promoted: kept back", "This model was rolled back, by me: no."),
         ("refused", "refused: x", {"promote.match_baseline": "x"}, "Not promoted: failed gate",
          "The linear baseline is better: 70.0 % against 50.0 %, more than chance explains (p < 0"),
         ("refused", "refused: x", {"promote.beat_majority": "x"}, "Not promoted: failed gate",
@@ -549,15 +553,46 @@ def test_the_scores_say_where_the_threshold_goes_and_what_people_read(report: Re
     assert page.count("linear baseline</text>") == 2  # in both curves
     assert "set train.threshold=f1" in page
     assert "If people read the " in page
-    for figure in re.findall("<figure>.*?</figure>", page, re.DOTALL):
-        assert figure.count("<table") >= 1
-    again = from_json(with_scores(report).to_json())
-    assert render_html(again) == page
 
 
-def test_false_positives_and_false_negatives_stand_apart(page: str) -> None:
-    first = page.index("Negative reviews taken for positive (1)")
-    assert first < page.index("row 1,204") < page.index("Positive reviews taken for negative (1)")
+def test_the_document_beside_a_runs_report_holds_all_that_it_shows(report: Report) -> None:
+    stages = [StageRow("train", "cached", "2026-01-02 03:04:05", "1.5", "12ab", "nothing changed")]
+    past = [
+        PastModel(f"2026-01-0{day} 00:00:00", "12ab", 0.9, (0.88, 0.92), day == 1) for day in (1, 2)
+    ]
+    parts = {"Preset": "sample"}, stages, past
+    page = with_run(render_html(with_scores(report)), [], *parts)
+    content = json.loads(document_with_run(with_scores(report).to_json(), *parts))
+    run = content.pop("run")
+    again = with_run(
+        render_html(from_json(json.dumps(content))),
+        [],
+        run["details"],
+        [StageRow(**row) for row in run["stages"]],
+        [PastModel(**model) for model in run["past"]],
+    )
+    assert again == page
+    figures = re.findall("<figure>.*?</figure>", page, re.DOTALL)
+    assert len(figures) == page.count("<svg") == 11
+    assert all("<table" in figure for figure in figures)
+
+
+def test_false_positives_and_false_negatives_stand_apart(report: Report, page: str) -> None:
+    counts = report.metrics["confusion"]
+    first = page.index(f"False positives: {counts['false_positive']} negative reviews taken for")
+    second = page.index(f"False negatives: {counts['false_negative']} positive reviews taken for")
+    assert first < page.index("row 1,204") < second < page.index("row 88")
+    assert page.count("the 1 most confident") == 2
+
+
+def test_the_words_that_push_most_are_listed_as_texts(report: Report, page: str) -> None:
+    text = Page(page).text()
+    assert "Positive Weight Reviews at first +2.5 31" in text
+    assert "Negative Weight Reviews not <b>good -3.2 1,204" in text
+    assert "| not &lt;b&gt;good | -3.2 | 1,204 |" in render_markdown(report)
+    alone = replace(report, metrics=evaluated_metrics(1_500, seed=11, branches=1))
+    for shown in (Page(render_html(alone)).text(), render_markdown(alone)):
+        assert "This model has no n-gram branch" in shown and "at first" not in shown
 
 
 def test_the_contents_lead_to_every_section(page: str) -> None:
@@ -601,12 +636,13 @@ class TestStage:
             evaluated / "metrics.json",
             evaluated / "predictions.parquet",
             evaluated / "mistakes.parquet",
-            trained.test_reviews,
+            evaluated / "suspects.parquet",
             trained.bundle / "history.parquet",
             trained.bundle / "config.json",
             promotion,
             out.with_suffix(".linear") / "baseline.json",
             out.with_suffix(".linear") / "predictions.parquet",
+            [evaluated / "predictions.parquet"],
             duplicates,
             evaluate=EvaluateConfig(mistakes=3),
             title="Lamps and tents",
@@ -633,8 +669,8 @@ class TestStage:
             *(text[:60] for text in worst),
         ):
             assert text in pages["report.html"]
-        assert '<p class="reason">50% against 60%.</p>' in pages["report.html"]
-        assert "\n**Verdict: Not promoted: kept back.** 50% against 60%.\n" in pages["report.md"]
+        assert '<p class="reason">It is worse than the champion so far: ' in pages["report.html"]
+        assert "\n**Verdict: Not promoted: kept back.** It is worse than the" in pages["report.md"]
         assert "## Training" in pages["report.md"]
         assert pages["report.md"].count("**Labelled") == len(worst) == 3
 
