@@ -66,7 +66,7 @@ def _beside_champion(report: Report, reason: str) -> str:
     """Return why a model was promoted or kept back, for readers who do not know the figures."""
     rows = {row["name"]: row for row in report.comparison or ()}
     if reason.endswith(", the first champion"):
-        return f"It is the first champion, with {reason.partition(',')[0]}"
+        return "It is the first champion"
     if "champion" not in rows or not reason[:1].isdigit():  # the reason is not about figures
         return reason
     own, other = rows["model"], rows["champion"]

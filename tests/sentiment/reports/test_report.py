@@ -509,7 +509,7 @@ def test_the_model_stands_beside_all_that_it_has_to_beat(report: Report) -> None
     ("outcome", "why", "gates", "label", "reason"),
     [
         ("promoted", "promoted: 93%, the first champion", {}, "Promoted",
-         "It is the first champion, with 93%."),
+         "It is the first champion."),
         ("champion", "is the champion already: 93%", {}, "Champion already", "The model is the"),
         ("kept", "champion kept: 50% against 60%", {}, "Not promoted: kept back",
          "It is worse than the champion so far: 50.0 % against 60.0 % (MCC 0.010 against 0.200)."),
