@@ -56,7 +56,8 @@ def _texts(
     chosen[PAD] = False
     seen: dict[int, Counter[tuple[int, ...]]] = defaultdict(Counter)
     for ids in _batches(source):
-        for n, features in enumerate(ngrams.by_place(ids), start=1):
+        by_length = ngrams.by_place(ids)[: ids.shape[1]]  # a batch may hold single words only
+        for n, features in enumerate(by_length, start=1):
             inside = chosen[features]
             rows = torch.cat([features[inside][:, None], ids.unfold(1, n, 1)[inside]], dim=1)
             different, times = torch.unique(rows, dim=0, return_counts=True)

@@ -6,6 +6,9 @@ from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
+import pytest
+
+from flows.run import run_report
 from flows.run.run_report import data_name, past_models
 from sentiment.reports.run_section import ABOUT, LINK, PLACE, PastModel, StageRow, with_run
 from tasks.run.spec import RunSpec
@@ -59,13 +62,13 @@ def test_several_models_on_the_same_reviews_are_drawn() -> None:
 
 
 def test_past_models_are_those_judged_on_the_same_test_reviews(
-    tmp_path: Path, make_spec: Callable[..., RunSpec]
+    tmp_path: Path, make_spec: Callable[..., RunSpec], place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_bz2(tmp_path / "data" / "train.ft.txt.bz2", good_lines(60))
     write_bz2(tmp_path / "data" / "test.ft.txt.bz2", good_lines(20, start=100))
     keys = []
     for number, seed in enumerate((1, 2, 1)):
-        spec = make_spec(tmp_path / "data", f"train.seed={seed}")
+        spec = make_spec(tmp_path / "data", f"train.seed={seed}", storage=place)
         done = run_plainly(spec)
         record = RunRecord(spec.store, f"run-{number}")
         for stage, label in (("train", "model"), ("promote", "verdict")):
@@ -77,6 +80,8 @@ def test_past_models_are_those_judged_on_the_same_test_reviews(
     assert len(past) == 2
     other = replace(done["promote"][0], stats={"candidate": {"tests": "others"}})
     assert past_models(spec.store, other) == []
+    monkeypatch.setattr(run_report, "MOST_RUNS", 1)
+    assert [model.key for model in past_models(spec.store, done["promote"][0])] == keys[-1:]
 
 
 def test_the_machine_is_named() -> None:

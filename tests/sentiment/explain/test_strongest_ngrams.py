@@ -16,7 +16,7 @@ from sentiment.explain.strongest_ngrams import (
 )
 from sentiment.model.batches import BatchSource
 from sentiment.model.config import NgramsConfig
-from sentiment.model.ngrams import MULTIPLIER, PRIME, Ngrams
+from sentiment.model.ngrams import BATCH_SIZE, MULTIPLIER, PRIME, Ngrams
 from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import SPECIAL, Vocabulary
 
@@ -47,6 +47,7 @@ def feature(words: tuple[int, ...]) -> int:
 def test_the_strongest_ngrams_are_those_of_plain_loops(padding: str) -> None:
     random = np.random.default_rng(2)
     reviews = [random.integers(1, len(WORDS), random.integers(1, 12)).tolist() for _ in range(700)]
+    reviews += [[7]] * BATCH_SIZE  # a batch without bigrams
     ngrams = Ngrams(NgramsConfig(max_n=2, buckets=BUCKETS), len(WORDS))
     with torch.no_grad():
         ngrams.weight.copy_(torch.tensor(random.normal(size=ngrams.weight.shape)))
