@@ -14,7 +14,10 @@ DEFAULT_FOLDER = Path(".prefect-local")
 
 
 def up(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Server port.")] = 4200,
+    port: Annotated[
+        int,
+        typer.Option(min=1, max=65534, help="Server port; reports are served on the next one."),
+    ] = 4200,
     gpu: Annotated[
         bool | None,
         typer.Option(help="Also start a worker for the pool gpu; by default if CUDA is available."),
@@ -37,7 +40,7 @@ def up(
     else:
         asked = f"the line in {folder}/password"
     output.print(f"UI         {url.removesuffix('/api')}")
-    output.print(f"password   {asked}; the UI asks for it")
+    output.print(f"password   {asked}; the UI asks for it, and the reports")
     output.print(f"use it     export PREFECT_API_URL={url}")
     output.print(f"logs       {folder}/*.log")
     shown = "" if folder == DEFAULT_FOLDER else f" --folder {folder}"

@@ -9,7 +9,7 @@ from flows.config.presets import as_overrides, load_config, set_where
 from flows.run.context import RunContext
 from flows.run.decision import Selection
 from flows.run.quality_gates import WhereSet, check_promotion, check_training
-from flows.run.run_report import report_path, write_run_report
+from flows.run.run_report import report_page, report_path, write_run_report
 from flows.run.stage import NotCachedError, run_stage
 from flows.steps import decide_champion, drive
 from flows.ui.reporters import Reporter
@@ -88,6 +88,7 @@ class Run:
         self.results: dict[str, StageResult] = {}
         self.verdict: Verdict | None = None
         self.report = report_path(self.spec.store, context.record.run_id)
+        self.page: str | None = None  # the report's address
 
     def go(self) -> RunResult:
         try:
@@ -116,7 +117,7 @@ class Run:
         for follow in AFTER.get(stage.name, ()):
             follow(self)
         if self.context.in_prefect:
-            artifacts.publish(stage.name, self.spec.store, self.done, self.report)
+            artifacts.publish(stage.name, self.spec.store, self.done, self.report, self.page)
         return self.done[stage.name]
 
     def _run_stage(self, stage: Stage, requests: Sequence[Request]) -> list[Manifest]:
@@ -161,9 +162,12 @@ class Run:
             (reported,) = self.done["report"]
             self.report = self.spec.store.file(reported.output("report.html"))
             return
-        results = list(self.results.values())
-        write_run_report(self.spec, self.context.record.run_id, results, self.done)
+        run, results = self.context.record.run_id, list(self.results.values())
+        write_run_report(self.spec, run, results, self.done)
         put_card(self.spec.store, self.done["train"][0], self.done["report"][0])
+        self.page = report_page(run)
+        if self.page is not None:
+            self.context.reporter.note(f"{'report':<11}{self.page}")
 
     def warn(self, stage: str, warnings: Iterable[str]) -> None:
         for warning in warnings:

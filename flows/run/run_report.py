@@ -1,10 +1,15 @@
 """The report of a run: the page that the stage ``report`` wrote, plus what this run did."""
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
+import httpx
+
+from flows.server.processes import REPORTS
 from flows.ui.run_summary import StageResult
 from sentiment.evaluation.label_errors import SUSPECTS
 from sentiment.evaluation.metrics import wilson_interval
@@ -23,6 +28,23 @@ Manifests = Mapping[str, Sequence[Manifest]]
 def report_path(store: Store, run: str) -> Path:
     """Return the path of a run's report on this machine."""
     return store.root / RUNS / run / "report.html"
+
+
+def report_page(run: str) -> str | None:
+    """Return the address of a run's report for a browser.
+
+    None where the server that SENTIMENT_REPORTS names does not have it: there is none, or it shows
+    another storage.
+    """
+    server = os.environ.get(REPORTS)
+    if not server:
+        return None
+    user, _, word = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    page = f"{server}/runs/{run}/report.html"
+    with suppress(httpx.HTTPError, httpx.InvalidURL):
+        if httpx.head(page, auth=(user, word), timeout=5, trust_env=False).is_success:
+            return page
+    return None
 
 
 def write_run_report(

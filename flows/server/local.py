@@ -4,7 +4,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from filelock import FileLock
 from flows.server.processes import (
     HOST,
     MARK,
+    REPORTS,
     RUN,
     Note,
     end,
@@ -28,16 +29,22 @@ from tasks.store.place import resolved
 
 START_WITHIN = 300.0  # seconds for the server to answer; creating its database is slow
 SERVER = ("-m", "prefect", "server", "start", "--host", HOST, "--port")
-# A running worker is kept only if these are the same.
-SAME = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "SENTIMENT_STORAGE")
+REPORTS_SERVER = ("-m", "flows.server.reports")
+# A running process is kept only if these are the same.
+SAME = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "SENTIMENT_STORAGE", REPORTS)
 
 
 def api_url(port: int) -> str:
     return f"http://{HOST}:{port}/api"
 
 
+def reports_url(port: int) -> str:
+    """Return the address of the reports beside the server of a port."""
+    return f"http://{HOST}:{port + 1}"
+
+
 def up(folder: Path, *, storage: str | Path, port: int, gpu: bool, note: Note) -> None:
-    """Start what is not running yet: the server, its deployments, a worker for each pool.
+    """Start what is not running yet: the server, its deployments, reports, a worker for each pool.
 
     ``folder`` holds the server's database, password and logs; only its owner may open it. Raises
     ServiceError if the port is taken or the server fails to start. On any error, what was started
@@ -48,18 +55,19 @@ def up(folder: Path, *, storage: str | Path, port: int, gpu: bool, note: Note) -
     folder.chmod(0o700)
     with FileLock(folder / "up.lock"):
         env = environment(folder, resolved(storage), port)
-        running = {process.pid for process in ours(folder)}
+        before = {process.pid for process in ours(folder)}
         try:
             server = start_server(folder, port, env, note)
             from flows.server.deployments import deploy  # loads Prefect while the server starts
 
             wait_until_up(f"{env['PREFECT_API_URL']}/health", server, folder / "server.log")
+            start_reports(folder, port + 1, env, note)
             deploy(env, note)
             end_dead_runs(folder, env, note, because="found dead by `sentiment up`")
             for pool in ("cpu", "gpu") if gpu else ("cpu",):
                 start_worker(folder, pool, env, note)
         except BaseException:
-            if ended := end(process for process in ours(folder) if process.pid not in running):
+            if ended := end(process for process in ours(folder) if process.pid not in before):
                 note(f"stopped {ended} processes")
             raise
 
@@ -105,6 +113,7 @@ def environment(folder: Path, storage: str | Path, port: int) -> dict[str, str]:
     secret = password(folder)
     fixed = {
         MARK: str(folder),
+        REPORTS: reports_url(port),
         "PREFECT_HOME": str(folder),
         "SENTIMENT_STORAGE": str(storage),
         "PREFECT_API_URL": api_url(port),
@@ -155,19 +164,38 @@ def start_worker(folder: Path, pool: str, env: dict[str, str], note: Note) -> No
 
     A worker with another server, storage folder or password is stopped first.
     """
-    arguments = worker_command(folder, pool)
+    what, command = f"worker     {pool}", worker_command(folder, pool)
+    if find_running(what, command, folder, env, note) is None:
+        launch(command, folder / f"{pool}.log", env)
+        note(f"{what} started")
+
+
+def start_reports(folder: Path, port: int, env: dict[str, str], note: Note) -> None:
+    """Start the server of the reports unless it is running, as with a worker."""
+    what, command, log = f"reports    on port {port}", [*REPORTS_SERVER, str(port)], "reports.log"
+    process = find_running(what, command, folder, env, note)
+    if process is None:
+        refuse_taken(port)
+        process = launch(command, folder / log, env)
+        note(f"{what} started")
+    wait_until_up(f"{env[REPORTS]}/health", process, folder / log)
+
+
+def find_running(
+    what: str, command: Sequence[str], folder: Path, env: Mapping[str, str], note: Note
+) -> psutil.Process | None:
+    """Return the process that runs a command of Python, or None; stop it where ``SAME`` differs."""
     for process in ours(folder):
         with suppress(psutil.Error):  # it may end meanwhile
-            if process.cmdline()[1:] != arguments:
+            if process.cmdline()[1:] != [*command]:
                 continue
             its = process.environ()
             if all(its.get(name) == env.get(name) for name in SAME):
-                note(f"worker     {pool} is running")
-                return
-            note(f"worker     {pool} has another server, storage or password: stopping it")
+                note(f"{what} is running")
+                return process
+            note(f"{what} has another server, storage or password: stopping it")
             end([process, *process.children(recursive=True)])
-    launch(arguments, folder / f"{pool}.log", env)
-    note(f"worker     {pool} started")
+    return None
 
 
 def worker_command(folder: Path, pool: str) -> list[str]:
@@ -215,7 +243,7 @@ def wait_until_up(url: str, server: psutil.Process, log: Path) -> None:
             if answers(url):
                 return
             time.sleep(0.5)
-    raise ServiceError(f"The Prefect server does not answer at {url}. See its log: {log}")
+    raise ServiceError(f"Nothing answers at {url}. See the log: {log}")
 
 
 def answers(url: str) -> bool:

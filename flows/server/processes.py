@@ -18,6 +18,7 @@ import psutil
 from sentiment.errors import ServiceError
 
 MARK = "SENTIMENT_UP"
+REPORTS = "SENTIMENT_REPORTS"  # address of the server of `flows.server.reports`, for links
 RUN = "PREFECT__FLOW_RUN_ID"  # set by Prefect's workers: the run that a process works on
 ROOT = Path(__file__).parents[2]  # where the packages are, from which prefect.yaml names files
 DEPLOYMENTS = ROOT / "flows" / "prefect.yaml"  # in a checkout a link, in a wheel a file
@@ -39,16 +40,18 @@ def ours(folder: Path) -> list[psutil.Process]:
 def set_password() -> None:
     """Set PREFECT_API_AUTH_STRING if PREFECT_API_URL is a server that ``up`` runs here.
 
-    The environment of its processes holds the password, and only their owner can read that.
+    The environment of its processes holds the password, and only their owner can read that. It
+    also names the server of reports.
     """
     url = os.environ.get("PREFECT_API_URL", "").replace("://localhost:", f"://{HOST}:").rstrip("/")
-    if not url or os.environ.get("PREFECT_API_AUTH_STRING"):
+    if not url:
         return
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             env = process.environ()
             if MARK in env and env.get("PREFECT_API_URL") == url:
-                os.environ["PREFECT_API_AUTH_STRING"] = env.get("PREFECT_API_AUTH_STRING", "")
+                for name in ("PREFECT_API_AUTH_STRING", REPORTS):
+                    os.environ[name] = os.environ.get(name) or env.get(name, "")
                 return
 
 

@@ -19,14 +19,17 @@ from tasks.store.place import is_url, resolved
 Row = dict[str, Any]
 
 
-def publish(stage: str, store: Store, done: Done, report: Path) -> None:
-    """Show what a stage that just ended adds; ``report`` is where the run's report is."""
+def publish(stage: str, store: Store, done: Done, report: Path, page: str | None = None) -> None:
+    """Show what a stage that just ended adds.
+
+    ``report`` is where the run's report is, and ``page`` its address for a browser, if it has one.
+    """
     if stage == "tensors":
         publish_data_quality(done)
     elif stage == "evaluate":
         publish_metrics(store, done)
     elif stage == "report":
-        publish_report(store, done, report)
+        publish_report(store, done, report, page)
 
 
 def publish_data_quality(done: Done) -> None:
@@ -54,15 +57,20 @@ def publish_metrics(store: Store, done: Done) -> None:
         )
 
 
-def publish_report(store: Store, done: Done, report: Path) -> None:
+def publish_report(store: Store, done: Done, report: Path, page: str | None) -> None:
     """Show the report as Markdown, and where the run's page (``report``) and the model are."""
     (trained,) = done["train"]
     files = {"report": str(report), "model": store.place(f"{trained.stage}/{trained.key}")}
     markdown = _file(store, done["report"], "report.md").read_text(encoding="utf-8")
+    whole = "The report on the model" if page is None else f"[Open the whole report]({page})"
     with attempt("the report"):
-        create_markdown_artifact(markdown, key="evaluation", description="The report on the model")
         create_markdown_artifact(
-            file_links(files), key="files", description="Where the report and the model are"
+            markdown if page is None else f"{whole}\n\n{markdown}",
+            key="evaluation",
+            description=whole,
+        )
+        create_markdown_artifact(
+            file_links(files, page), key="files", description="Where the report and the model are"
         )
 
 
@@ -140,14 +148,18 @@ def _decimals(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.4f}"
 
 
-def file_links(files: Mapping[str, str]) -> str:
-    """Return files and folders as Markdown: a link, and the path or URL to copy.
+def file_links(files: Mapping[str, str], page: str | None = None) -> str:
+    """Return files and folders as Markdown, each with its path or URL to copy.
 
-    Browsers follow no ``file:`` link from a server's page.
+    ``page`` is the report's address. Browsers follow no ``file:`` link from a server's page.
     """
+    places = {name: resolved(place) for name, place in files.items()}
+    links = {name: place for name, place in places.items() if is_url(place)}
+    if page is not None:
+        links["report"] = page
     lines = (
-        f"| [{name}]({place if is_url(place) else Path(place).as_uri()}) | `{place}` |"
-        for name, place in ((name, resolved(place)) for name, place in files.items())
+        f"| {f'[{name}]({links[name]})' if name in links else name} | `{place}` |"
+        for name, place in places.items()
     )
     where = f"On {socket.gethostname()}. Browsers open no file from this page: copy the path."
     return "\n".join(["| | path |", "|---|---|", *lines, "", where])

@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,15 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def free_pair() -> int:
+    """Return a free port for `sentiment up`, which also uses the next one."""
+    while True:
+        port = free_port()
+        with socket.socket() as listener, suppress(OSError, OverflowError):
+            listener.bind(("127.0.0.1", port + 1))
+            return port
 
 
 def end(process: subprocess.Popen[Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.operation.postgresql import own_postgresql
 from tests.e2e.operation.service import Service
 from tests.support.reviews import write_small_data
-from tests.support.servers import free_port
+from tests.support.servers import free_pair
 
 SECRET = "correct-horse-battery"
 
@@ -35,7 +35,7 @@ def started(folder: Path, **env: str) -> Iterator[Service]:
         patch.delenv("PREFECT_LOGGING_LEVEL", raising=False)  # tests see what `make up` sets
         if url:
             env["PREFECT_API_DATABASE_CONNECTION_URL"] = url
-        service = Service(folder, write_small_data(folder / "data"), free_port(), **env)
+        service = Service(folder, write_small_data(folder / "data"), free_pair(), **env)
         try:
             service.up()
             with service.client:

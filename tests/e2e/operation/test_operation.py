@@ -1,6 +1,7 @@
 """Scheduled, rerun in part, trained on the pool gpu, cancelled, killed: as the API shows it."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -104,6 +105,11 @@ def test_without_the_password_nothing_is_answered(service: Service) -> None:
     assert httpx.post(url, json={}).status_code == 401
     assert httpx.post(url, json={}, auth=("sentiment", "wrong")).status_code == 401
     assert httpx.post(url, json={}, auth=("sentiment", SECRET)).is_success
+    report = next(service.storage.glob("runs/*/report.html"))
+    page = f"http://127.0.0.1:{service.port + 1}/runs/{report.parent.name}/report.html"
+    assert httpx.get(page).status_code == 401
+    shown = httpx.get(page, auth=("sentiment", SECRET))
+    assert shown.text == report.read_text(encoding="utf-8")
     files = [*service.folder.glob("*.log"), *service.storage.rglob("*.json")]
     assert len(files) > 3
     seen = [path.read_text(encoding="utf-8") for path in files]
@@ -145,6 +151,8 @@ def test_with_nothing_new_a_run_says_so_and_a_gate_fails_it_with_its_reason(
     service.wait(run, "Completed")
     service.has_tasks(run, {stage: {"Cached"} for stage in STAGE_NAMES})
     until("its last words", lambda: "nothing new: every stage was cached" in service.logs(run))
+    (page,) = re.findall(r"http://\S+/report\.html", service.logs(run))
+    assert httpx.get(page, auth=("sentiment", SECRET)).is_success
     failed = service.wait(service.start("promote", "promote.min_accuracy=1"), "Failed")
     assert failed.state and failed.state.message
     assert "GateError: Gate promote.min_accuracy: accuracy 0." in failed.state.message

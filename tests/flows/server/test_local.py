@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from flows.server import local
-from flows.server.processes import ours, set_password
+from flows.server.processes import REPORTS, ours, set_password
 from sentiment.errors import ServiceError
 from tests.support.servers import free_port
 
@@ -121,6 +121,20 @@ def test_a_command_finds_the_password_of_a_server_on_this_machine(
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4321/api")
     set_password()
     assert os.environ["PREFECT_API_AUTH_STRING"] == "the:user's"
+
+
+def test_a_command_finds_the_address_of_the_reports(
+    launched: list["subprocess.Popen[bytes]"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = local.environment(tmp_path, tmp_path / "storage", 4321)
+    local.start_worker(tmp_path, "cpu", env, lambda line: None)
+    wait_for_processes(tmp_path)
+    monkeypatch.setenv("PREFECT_API_URL", env["PREFECT_API_URL"])
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", env["PREFECT_API_AUTH_STRING"])
+    for given, found in (("", "http://127.0.0.1:4322"), ("http://mine", "http://mine")):
+        monkeypatch.setenv(REPORTS, given)
+        set_password()
+        assert os.environ[REPORTS] == found
 
 
 def test_the_users_settings_win_except_for_the_addresses(

@@ -126,7 +126,7 @@ def test_every_run_publishes_metrics_and_the_report(first: Ran, second: Ran) -> 
         report = Path(run.result["report"])
         (markdown,) = report.parents[2].glob("report/*/report.md")
         assert artifacts["evaluation"].data == markdown.read_text(encoding="utf-8")
-        assert report.as_uri() in str(artifacts["files"].data)
+        assert str(report) in str(artifacts["files"].data)
         assert str(run.result["model"]) in str(artifacts["files"].data)
 
 
@@ -314,11 +314,11 @@ def test_an_undefined_metric_is_shown_as_such() -> None:
     assert rows["accuracy"] == "100.00%"
 
 
-def test_links_survive_odd_paths(tmp_path: Path) -> None:
-    markdown = file_links(
-        {"report": str(tmp_path / "a b" / "report.html"), "model": "s3://bucket/train/a"}
-    )
-    assert "[model](s3://bucket/train/a)" in markdown
-    assert "a%20b/report.html)" in markdown
-    assert f"`{tmp_path}/a b/report.html`" in markdown
-    assert f"\n\nOn {socket.gethostname()}. Browsers open no file" in markdown
+def test_only_what_a_browser_can_open_is_a_link(tmp_path: Path) -> None:
+    files = {"report": str(tmp_path / "a b" / "report.html"), "model": "s3://bucket/train/a"}
+    alone = file_links(files)
+    assert "| [model](s3://bucket/train/a) |" in alone
+    assert f"| report | `{tmp_path}/a b/report.html` |" in alone
+    assert f"\n\nOn {socket.gethostname()}. Browsers open no file" in alone
+    served = file_links(files, "http://127.0.0.1:4201/runs/a/report.html")
+    assert "| [report](http://127.0.0.1:4201/runs/a/report.html) |" in served
