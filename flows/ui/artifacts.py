@@ -1,6 +1,8 @@
 """What a run publishes in the Prefect UI: tables of metrics, the report, links to the files."""
 
+import base64
 import json
+import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +19,13 @@ from tasks.store import Store
 from tasks.store.place import is_url, resolved
 
 Row = dict[str, Any]
+CHART = re.compile(r'<svg [^>]*aria-labelledby="([\w-]+)-title".*?</svg>', re.DOTALL)
+CHARTS = {  # of the report, by their names there
+    "histogram": "Scores by label",
+    "training-curve": "Training",
+    "calibration": "Calibration",
+    "roc-curve": "ROC curve",
+}
 
 
 def publish(stage: str, store: Store, done: Done, report: Path, page: str | None = None) -> None:
@@ -61,7 +70,11 @@ def publish_report(store: Store, done: Done, report: Path, page: str | None) -> 
     """Show the report as Markdown, and where the run's page (``report``) and the model are."""
     (trained,) = done["train"]
     files = {"report": str(report), "model": store.place(f"{trained.stage}/{trained.key}")}
-    markdown = _file(store, done["report"], "report.md").read_text(encoding="utf-8")
+    markdown, html = (
+        _file(store, done["report"], name).read_text(encoding="utf-8")
+        for name in ("report.md", "report.html")
+    )
+    markdown = with_charts(markdown, html)
     whole = "The report on the model" if page is None else f"[Open the whole report]({page})"
     with attempt("the report"):
         create_markdown_artifact(
@@ -72,6 +85,25 @@ def publish_report(store: Store, done: Done, report: Path, page: str | None) -> 
         create_markdown_artifact(
             file_links(files, page), key="files", description="Where the report and the model are"
         )
+
+
+def with_charts(markdown: str, html: str) -> str:
+    """Return a report's Markdown with charts of its page before its first section."""
+    found = {match[1]: match[0] for match in CHART.finditer(html)}
+    shown = [name for name in CHARTS if name in found]
+    cells = [f"**{CHARTS[name]}** {_image(CHARTS[name], found[name])}" for name in shown]
+    rows = [f"| {' | '.join(cells[at : at + 2])} |" for at in range(0, len(cells), 2)]
+    if not rows:
+        return markdown
+    table = "\n".join(["| | |", "|---|---|", *rows])
+    return markdown.replace("\n## ", f"\n{table}\n\n## ", 1)
+
+
+def _image(title: str, svg: str) -> str:
+    """Return an image in Markdown. It does not know if the page is dark: it gets a white ground."""
+    svg = svg.replace('width="100%"', 'width="290"', 1)
+    svg = svg.replace('style="', 'style="background: #fff; ', 1)
+    return f"![{title}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
 
 
 def _file(store: Store, manifests: Sequence[Manifest], name: str) -> Path:

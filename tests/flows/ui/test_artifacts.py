@@ -5,10 +5,12 @@ import json
 import re
 import socket
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
+from xml.etree import ElementTree
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -23,7 +25,14 @@ from flows.pipeline import pipeline
 from flows.run.decision import decide
 from flows.run.work import at_work
 from flows.steps import STAGE_NAMES
-from flows.ui.artifacts import file_links, file_rows, metric_rows, split_rows
+from flows.ui.artifacts import (
+    CHARTS,
+    file_links,
+    file_rows,
+    metric_rows,
+    split_rows,
+    with_charts,
+)
 from flows.ui.progress_bars import ProgressArtifact, progress_artifact
 from flows.ui.reporters import LineReporter, Running, chosen
 from flows.ui.run_name import run_name
@@ -35,6 +44,8 @@ from tasks.run.spec import RunSpec
 from tasks.store.machine import describe_machine
 from tests.support.reviews import good_lines, write_bz2, write_small_data
 from tests.support.runs import TINY, run_plainly
+
+IMAGE = r"!\[([^]]*)\]\(data:image/svg\+xml;base64,([^)]*)\)"
 
 
 class Ran(NamedTuple):
@@ -125,7 +136,10 @@ def test_every_run_publishes_metrics_and_the_report(first: Ran, second: Ran) -> 
         assert metrics["loss (nats)"] == f"{run.result['loss']:.4f}"
         report = Path(run.result["report"])
         (markdown,) = report.parents[2].glob("report/*/report.md")
-        assert artifacts["evaluation"].data == markdown.read_text(encoding="utf-8")
+        shown = "".join(re.split(IMAGE, str(artifacts["evaluation"].data))[::3])
+        plain = markdown.read_text(encoding="utf-8")
+        before, after = plain.split("\n## ", 1)
+        assert shown.startswith(before) and shown.endswith(after)
         assert str(report) in str(artifacts["files"].data)
         assert str(run.result["model"]) in str(artifacts["files"].data)
 
@@ -251,6 +265,29 @@ def test_a_failing_api_costs_the_artifacts_but_not_the_run(
     states = {stage["stage"]: stage["state"] for stage in run.result["stages"]}
     assert states["train"] == states["evaluate"] == "completed"
     assert run.artifacts() == {}
+
+
+def test_the_evaluation_shows_charts_of_the_report(first: Ran) -> None:
+    page = Path(first.result["report"]).read_text(encoding="utf-8")
+    images = re.findall(IMAGE, str(first.artifacts()["evaluation"].data))
+    assert [name for name, _ in images] == [*CHARTS.values()]
+    for chart, (_, image) in zip(CHARTS, images, strict=True):
+        svg = b64decode(image, validate=True).decode()
+        drawn = ElementTree.fromstring(svg)  # as an image it has to be XML of its own
+        assert drawn.get("aria-labelledby") == f"{chart}-title"
+        assert drawn.get("width") == "290"
+        assert svg.partition("</title>")[2] in page
+
+
+def test_a_report_without_charts_is_shown_as_it_is() -> None:
+    markdown = "# A report\n\n## Training\n\n## Data\n"
+    assert with_charts(markdown, "<html><svg aria-labelledby='other-title'></svg></html>") == (
+        markdown
+    )
+    svg = '<svg width="100%" aria-labelledby="calibration-title" style=""><path/></svg>'
+    head, training, data = with_charts(markdown, f"<p>{svg}</p>").split("## ")
+    assert head.startswith("# A report\n\n| | |\n|---|---|\n| **Calibration** ![Calibration](")
+    assert (training, data) == ("Training\n\n", "Data\n")
 
 
 QUALITY = {
