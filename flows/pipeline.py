@@ -3,10 +3,10 @@
 from typing import Annotated
 
 from prefect import Flow, flow
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from flows.config.form import PipelineForm
-from flows.config.presets import preset_pattern, storage_place
+from flows.config.presets import preset_schema, storage_place
 from flows.run.decision import Selection
 from flows.run.execution import run_pipeline
 from flows.steps import STAGE_NAMES
@@ -14,7 +14,7 @@ from flows.ui.reporters import current_reporter
 from flows.ui.run_summary import RunResult
 
 # A form with a misspelt preset is refused, instead of starting a run that fails.
-PresetName = Annotated[str, Field(json_schema_extra={"pattern": preset_pattern()})]
+PresetName = Annotated[str, WithJsonSchema(preset_schema())]
 StageName = Annotated[str, Field(json_schema_extra={"enum": list(STAGE_NAMES)})]
 
 

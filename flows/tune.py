@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 from prefect import State, flow
 from prefect.exceptions import CancelledRun
 from prefect.states import Cancelled
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
-from flows.config.presets import load_config, preset_pattern, storage_place
+from flows.config.presets import load_config, preset_schema, storage_place
 from flows.config.search_space import with_values
 from flows.run.context import RunContext
 from flows.run.stage import run_stage
@@ -58,7 +58,7 @@ FAILURES = (
 
 @flow(name="tune", validate_parameters=True)
 def tune(
-    preset: Annotated[str, Field(json_schema_extra={"pattern": preset_pattern()})] = "sample",
+    preset: Annotated[str, WithJsonSchema(preset_schema())] = "sample",
     data: str | None = None,
     storage: str | None = None,
     overrides: list[str] = [],  # noqa: B006

@@ -1,6 +1,6 @@
 """The configuration as a form: every setting with its description and limits, all optional."""
 
-from functools import reduce
+from functools import cache, partial, reduce
 from operator import or_
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_args, get_origin
@@ -18,20 +18,36 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 
 from flows.config.overrides import NO_TRUTH, has_truth, settings_in
+from flows.config.presets import load_config, preset_names
+from flows.config.reference import settings_of
 from sentiment.settings import Settings
 from tasks.run.config import PipelineConfig
 
 
-def _leave_empty(schema: dict[str, Any]) -> None:
-    """Remove the defaults: a field left empty keeps the preset's value."""
-    for field in schema.get("properties", {}).values():
+@cache
+def _values() -> dict[str, str]:
+    """Return the default of each setting in words, by path, with the presets that have another."""
+    presets = {name: settings_of(load_config(name)) for name in preset_names()}
+    found = {}
+    for at, setting in enumerate(settings_of()):
+        others = {name: settings[at].value for name, settings in presets.items()}
+        told = [f"{n} {v}" for n, v in others.items() if v != setting.default]
+        found[setting.path] = f"Default {'; '.join([setting.default, *told])}."
+    return found
+
+
+def _left_empty(above: str, schema: dict[str, Any]) -> None:
+    """Tell the defaults in words only: a field left empty keeps the preset's value."""
+    for name, field in schema.get("properties", {}).items():
         field.pop("default", None)
+        if "$ref" not in field:  # a section has none of its own
+            field["description"] += f" {_values()[f'{above}{name}']}"
 
 
 class Form(BaseModel):
     """A form that keeps only what was filled in."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_leave_empty)
+    model_config = ConfigDict(extra="forbid")
 
     @field_validator("*", mode="before")
     @classmethod
@@ -47,14 +63,19 @@ class Form(BaseModel):
         return {name: value for name, value in handler(self).items() if value is not None}
 
 
-def form_of(settings: type[Settings]) -> type[Form]:
-    """Return a model with all fields of a configuration and its sections, each optional."""
+def form_of(settings: type[Settings], above: str = "") -> type[Form]:
+    """Return a model with all fields of a configuration and its sections, each optional.
+
+    ``above`` is the path of the configuration's own section, with a dot at its end.
+    """
     fields: dict[str, Any] = {}
     for name, field in settings.model_fields.items():
         if get_origin(field.annotation) is dict:
             continue  # the section tune, which concerns no run
         section = settings_in(field.annotation)
-        kinds = [form_of(section)] if section else _without_none(field.annotation)
+        kinds = (
+            [form_of(section, f"{above}{name}.")] if section else _without_none(field.annotation)
+        )
         value: Any = Annotated[(reduce(or_, kinds), *field.metadata, Field(title=name))]
         optional = value | SkipJsonSchema[None]  # type: ignore[misc]
         fields[name] = (optional, Field(None, description=field.description))
@@ -65,6 +86,7 @@ def form_of(settings: type[Settings]) -> type[Form]:
         __module__=__name__,
         **fields,
     )
+    form.model_config["json_schema_extra"] = partial(_left_empty, above)
     # Worker processes receive the form with the flow's parameters and look it up by name.
     globals()[form.__name__] = form
     return form

@@ -29,9 +29,14 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
-def preset_pattern() -> str:
-    """Return the regular expression of what can be given as a preset."""
-    return rf"^({'|'.join(preset_names())}|.+\.ya?ml)$"
+def preset_schema() -> dict[str, Any]:
+    """Return the JSON schema of what can be given as a preset: a form shows the names as a list."""
+    return {
+        "anyOf": [
+            {"type": "string", "enum": preset_names(), "title": "preset"},
+            {"type": "string", "pattern": r".+\.ya?ml$", "title": "file"},
+        ]
+    }
 
 
 def load_config(

@@ -1,5 +1,6 @@
 """The form has the configuration's descriptions and limits, and every setting is optional."""
 
+from functools import reduce
 from typing import Any
 
 import cloudpickle
@@ -47,7 +48,33 @@ def test_the_form_has_every_setting_with_its_description_and_limits() -> None:
     expected = leaves(PipelineConfig)
     del expected["tune"]  # what a search may change concerns no run
     assert expected["train.epochs"]["minimum"] == 1
-    assert leaves(PipelineForm) == expected
+    found = leaves(PipelineForm)
+    for setting in found.values():
+        setting["description"], _, default = setting["description"].partition(" Default ")
+        assert default
+    assert found == expected
+
+
+@pytest.mark.parametrize("path", ["train.epochs", "train.model.lstm", "run.runner"])
+def test_the_form_tells_the_default_and_the_values_of_the_presets(path: str) -> None:
+    def value(config: Any) -> str:
+        given = reduce(getattr, path.split("."), config)
+        return str(given).lower() if isinstance(given, bool) else str(given)
+
+    described, found = leaves(PipelineForm)[path]["description"].split(" Default ")
+    assert described == leaves(PipelineConfig)[path]["description"]
+    default, *others = found.removesuffix(".").split("; ")
+    assert default == value(PipelineConfig())
+    values = {name: value(load_config(name)) for name in preset_names()}
+    assert others == [f"{name} {v}" for name, v in values.items() if v != default] != []
+
+
+@pytest.mark.parametrize("flow", [*FLOWS, flows.tune.tune], ids=lambda flow: flow.name)
+def test_a_form_lists_the_presets_and_begins_with_the_default(flow: Flow[..., Any]) -> None:
+    preset = parameter_schema(flow).model_dump()["properties"]["preset"]
+    names, _ = preset["anyOf"]
+    assert names["enum"] == preset_names()
+    assert preset["default"] == "sample" and "type" not in preset
 
 
 def test_nothing_is_required_and_only_what_was_filled_in_is_kept() -> None:
@@ -113,5 +140,5 @@ def test_a_misspelt_preset_is_refused_before_a_run(flow: Flow[..., Any]) -> None
     for preset in (*preset_names(), "/presets/mine.yaml"):
         validate({"preset": preset}, schema, raise_on_error=True)
     for wrong in ("smaple", "sample2", ""):
-        with pytest.raises(ValidationError, match="does not match"):
+        with pytest.raises(ValidationError, match="not valid under any"):
             validate({"preset": wrong}, schema, raise_on_error=True)
