@@ -196,6 +196,7 @@ def wait_until_final(client: SyncPrefectClient, flow_run: UUID, reporter: Report
             since = time.monotonic()
             reporter.note(
                 f"train      no worker of the pool gpu has taken it in {PATIENCE:.0f} s, still "
-                "waiting; start one: prefect worker start --pool gpu"
+                "waiting; start one: sentiment up --gpu, or prefect worker start --pool gpu and "
+                "switch the pool on in the UI if it is paused"
             )
         time.sleep(POLL)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterName,
@@ -80,6 +80,20 @@ def deploy(env: Mapping[str, str], note: Note) -> None:
             f"Prefect did not deploy {', '.join(sorted(missing))}: see prefect.yaml."
         )
     note(f"deployed   {len(listed)} deployments, to the pools {' and '.join(POOLS)}")
+
+
+def switch_pool(client: SyncPrefectClient, pool: str, own_worker: str, *, on: bool) -> bool:
+    """Pause a pool that nothing works for, which Prefect would show as broken; return if it is.
+
+    ``on`` says that ``own_worker`` is to work for it: a paused pool is resumed. One with workers of
+    another name, which may be away for the moment, is not paused.
+    """
+    paused = client.read_work_pool(pool).is_paused
+    others = any(worker.name != own_worker for worker in client.read_workers_for_work_pool(pool))
+    wanted = False if on else paused or not others
+    if wanted != paused:
+        client.update_work_pool(pool, WorkPoolUpdate(is_paused=wanted))
+    return wanted
 
 
 @contextmanager

@@ -64,6 +64,7 @@ def up(folder: Path, *, storage: str | Path, port: int, gpu: bool, note: Note) -
             start_reports(folder, port + 1, env, note)
             deploy(env, note)
             end_dead_runs(folder, env, note, because="found dead by `sentiment up`")
+            switch_gpu_pool(folder, env, note, on=gpu)
             for pool in ("cpu", "gpu") if gpu else ("cpu",):
                 start_worker(folder, pool, env, note)
         except BaseException:
@@ -227,6 +228,19 @@ def end_dead_runs(folder: Path, env: Mapping[str, str], note: Note, *, because: 
     with server_of(env) as client:
         for name in end_runs(client, {*workers.values()}, at_work, because):
             note(f"run        {name}: {because}")
+
+
+def switch_gpu_pool(folder: Path, env: Mapping[str, str], note: Note, *, on: bool) -> None:
+    """Pause the pool gpu unless its worker is to start, runs already, or is one elsewhere."""
+    from flows.server.deployments import server_of, switch_pool
+
+    command = worker_command(folder, "gpu")
+    for process in ours(folder):
+        with suppress(psutil.Error):
+            on |= process.cmdline()[1:] == command
+    with server_of(env) as client:
+        if switch_pool(client, "gpu", worker_name(folder, "gpu"), on=on):
+            note("pool       gpu is paused; --gpu starts a worker and resumes it")
 
 
 def is_server(process: psutil.Process) -> bool:

@@ -8,16 +8,18 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 import yaml
 from prefect import Flow, settings
 from prefect.cli.deploy._models import PrefectYamlModel
+from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State, StateType
 from prefect.settings.legacy import Setting
 from pydantic import BaseModel
 
 from flows.config.presets import load_config
-from flows.server.deployments import POOLS, end_runs, watch_running
+from flows.server.deployments import POOLS, end_runs, switch_pool, watch_running
 from flows.steps import STAGE_NAMES
 
 ROOT = Path(__file__).parents[2]
@@ -144,3 +146,40 @@ def test_only_dead_runs_of_these_workers_are_ended() -> None:
     }
     assert end_runs(server, {"mine"}, {"at work", None}, "why") == [*expected]
     assert server.ended == expected
+
+
+class Pool:
+    """A server with one work pool, its workers, and how often it was changed."""
+
+    def __init__(self, paused: bool, *workers: str) -> None:
+        self.is_paused, self.workers, self.changes = paused, workers, 0
+
+    def read_work_pool(self, name: str) -> "Pool":
+        return self
+
+    def read_workers_for_work_pool(self, name: str) -> list[Any]:
+        return [SimpleNamespace(name=worker) for worker in self.workers]
+
+    def update_work_pool(self, name: str, change: WorkPoolUpdate) -> None:
+        assert (name, change.is_paused) == ("gpu", not self.is_paused)
+        self.is_paused, self.changes = not self.is_paused, self.changes + 1
+
+
+@pytest.mark.parametrize(
+    ("paused", "workers", "on", "after"),
+    [
+        (False, (), False, True),  # nothing works for it
+        (False, ("own",), False, True),  # of an earlier time with --gpu
+        (False, ("own", "elsewhere"), False, False),
+        (True, ("elsewhere",), False, True),  # by the user
+        (True, (), True, False),
+        (False, (), True, False),
+    ],
+)
+def test_a_pool_without_workers_is_paused_until_one_is_to_start(
+    paused: bool, workers: tuple[str, ...], on: bool, after: bool
+) -> None:
+    server: Any = Pool(paused, *workers)
+    assert switch_pool(server, "gpu", "own", on=on) is after
+    assert server.is_paused is after
+    assert server.changes == (paused is not after)
