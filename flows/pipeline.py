@@ -1,14 +1,15 @@
 """The flows: ``pipeline`` runs all stages; each stage also has its own flow."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from prefect import Flow, flow
+from prefect import Flow, State, flow
 from pydantic import Field, WithJsonSchema
 
 from flows.config.form import PipelineForm
 from flows.config.presets import preset_schema, storage_place
 from flows.run.decision import Selection
 from flows.run.execution import run_pipeline
+from flows.run.interruption import interrupted
 from flows.steps import STAGE_NAMES
 from flows.ui.reporters import current_reporter
 from flows.ui.run_summary import RunResult
@@ -29,7 +30,7 @@ def pipeline(
     until: StageName | None = None,
     force: list[StageName] = [],  # noqa: B006
     verify: bool = False,
-) -> RunResult:
+) -> RunResult | State[Any]:
     """Train a sentiment model on labelled reviews, rerunning only what a change affects.
 
     Args:
@@ -43,19 +44,22 @@ def pipeline(
         force: Stages that run even if they are cached.
         verify: Read all cached files and compare their digests.
     """
-    return run_pipeline(
-        preset=preset,
-        overrides=overrides,
-        settings=settings.model_dump(mode="json"),
-        data=data or None,
-        storage=storage_place(storage),
-        selection=Selection(start, until, frozenset(force)),
-        verify=verify,
-        reporter=current_reporter(),
-    )
+    try:
+        return run_pipeline(
+            preset=preset,
+            overrides=overrides,
+            settings=settings.model_dump(mode="json"),
+            data=data or None,
+            storage=storage_place(storage),
+            selection=Selection(start, until, frozenset(force)),
+            verify=verify,
+            reporter=current_reporter(),
+        )
+    except KeyboardInterrupt:
+        return interrupted()
 
 
-def stage_flow(stage: str) -> Flow[..., RunResult]:
+def stage_flow(stage: str) -> Flow[..., Any]:
     """Return the flow that runs one stage, with earlier stages from the cache."""
 
     @flow(
@@ -71,7 +75,7 @@ def stage_flow(stage: str) -> Flow[..., RunResult]:
         overrides: list[str] = [],  # noqa: B006
         rerun: bool = False,
         verify: bool = False,
-    ) -> RunResult:
+    ) -> RunResult | State[Any]:
         """Run one stage.
 
         Args:
@@ -84,7 +88,7 @@ def stage_flow(stage: str) -> Flow[..., RunResult]:
             verify: Read all cached files and compare their digests.
         """
         force = [stage] if rerun else []
-        result: RunResult = pipeline.fn(
+        result: RunResult | State[Any] = pipeline.fn(
             preset, data, storage, settings, overrides, stage, stage, force, verify
         )
         return result

@@ -20,6 +20,7 @@ from pydantic import Field, WithJsonSchema
 from flows.config.presets import load_config, preset_schema, storage_place
 from flows.config.search_space import with_values
 from flows.run.context import RunContext
+from flows.run.interruption import interrupted
 from flows.run.stage import run_stage
 from flows.run.stage_timeout import StageTimeoutError
 from flows.steps import drive
@@ -66,7 +67,7 @@ def tune(
     timeout: float | None = None,
     study: str | None = None,
     out: str | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Any] | State[Any]:
     """Search the settings that the preset's section ``tune`` names for the lowest validation loss.
 
     A study that was stopped resumes with the same call.
@@ -98,8 +99,11 @@ def tune(
     except Timeout:
         record.finish("failed")
         raise ConfigError(f"Another process is running the study {name}.") from None
-    except BaseException:
-        record.finish("failed")
+    except KeyboardInterrupt as stop:
+        record.fail(stop)
+        return interrupted()
+    except BaseException as error:
+        record.fail(error)
         raise
     record.finish("completed")
     return result

@@ -87,7 +87,7 @@ def run(
     # Reviews are generated only to find out whether the first stage may be that.
     ahead = look_ahead(spec, selection, verify=verify, generate=first is not None)
     reporter = LiveReporter(messages) if messages.is_terminal else LineReporter(messages)
-    result = None
+    result: Any = None
     try:
         if ahead.nothing_to_do and not may_name_server():
             result = run_without_prefect(spec, selection, reporter)
@@ -96,9 +96,10 @@ def run(
             prepare_prefect(debug=context.obj)
             server = start_server()
             from flows.pipeline import pipeline
+            from flows.run.interruption import interruptible
 
             chosen.set(reporter)
-            with server():
+            with server(), interruptible():
                 result = pipeline(
                     preset=preset,
                     data=resolved(data) if data else None,

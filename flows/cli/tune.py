@@ -70,13 +70,14 @@ def tune(
     messages.print("starting Prefect ...")
     prepare_prefect(debug=context.obj)
     server = start_server()
+    from flows.run.interruption import interruptible
     from flows.tune import tune as search
     from flows.ui.reporters import LineReporter, LiveReporter, chosen
     from tasks.store.place import resolved
 
     chosen.set(LiveReporter(messages) if messages.is_terminal else LineReporter(messages))
-    with server():
-        result: dict[str, Any] = search(
+    with server(), interruptible():
+        result: Any = search(
             preset=preset,
             data=resolved(data) if data else None,
             storage=resolved(storage),

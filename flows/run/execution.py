@@ -69,7 +69,7 @@ def run_pipeline(
             notify("failed", {**about, "error": why}, say=reporter.note)
         if record is not None:
             with suppress(StorageError):  # the disk may be what the run failed for
-                record.finish("failed")
+                record.fail(error)
         raise
     promotion = result["promotion"]
     if promotion and promotion["outcome"] == "promoted":

@@ -52,8 +52,8 @@ def _build(request: Request, store: Store, reporter: Reporter, *, force: bool) -
             )
         state = "completed" if built.computed else "cached"
         record.stage(name, {request.label: request.key}, state=state)
-    except BaseException:
-        record.finish("failed")
+    except BaseException as error:
+        record.fail(error)
         raise
     record.finish("completed")
     done = f"done in {built.manifest.seconds:.1f} s" if built.computed else "cached"

@@ -9,6 +9,8 @@ from typing import Any
 from prefect import Task, task
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
+from prefect.exceptions import TerminationSignal
+from prefect.states import Cancelled
 from prefect.task_runners import TaskRunner
 
 from sentiment.errors import SentimentError, StageError
@@ -125,8 +127,22 @@ def run_requests(
     A mapped stage's tasks go to ``runner``, another's run here. The first failure is raised, after
     all tasks have ended; CancelledRun where ``does`` returned the state Cancelled.
     """
+    stops: list[BaseException] = []
+
+    def stoppable(work: TaskInput) -> Any:
+        try:
+            return does(work)
+        except (KeyboardInterrupt, TerminationSignal) as stop:
+            stops.append(stop)
+            return Cancelled(message="Stopped.")  # Prefect would call the task crashed
+
     base = stage_task(
-        stage, store.root, force=force, does=does, retries=retries, retry_delay=retry_delay
+        stage,
+        store.root,
+        force=force,
+        does=does if stage.mapped else stoppable,
+        retries=retries,
+        retry_delay=retry_delay,
     )
     names = [title or (f"{stage.name} {r.label}" if stage.mapped else stage.name) for r in requests]
     tasks = [base.with_options(task_run_name=name) for name in names]
@@ -142,7 +158,11 @@ def run_requests(
             for future in futures:
                 future.result()
     else:
-        ended: list[Any] = [task(work=i) for task, i in zip(tasks, inputs, strict=True)]
+        ended: list[Any] = []
+        for task, work in zip(tasks, inputs, strict=True):
+            ended.append(task(work=work))
+            if stops:
+                raise stops[0]
         for state in ended:  # a state that a task returns is handed on as it is
             if isinstance(state, State):
                 state.result()

@@ -98,6 +98,10 @@ class RunRecord:
         finally:
             self._lock.release()
 
+    def fail(self, error: BaseException) -> None:
+        """Note that the run failed, or was stopped: by Ctrl-C, SIGTERM or in the UI."""
+        self.finish("failed" if isinstance(error, Exception) else "cancelled")
+
     def _write(self) -> None:
         if self._store.writable:
             with self._writing:

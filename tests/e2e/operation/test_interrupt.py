@@ -121,6 +121,8 @@ def test_an_interrupted_command_says_so_and_resumes(
     assert "Traceback" not in stderr
     assert len(list(storage.glob("checkpoints/train-*/step-*"))) == 1
     assert not list(storage.glob("train/[!.]*"))
+    (record,) = storage.glob("runs/*/run.json")
+    assert json.loads(record.read_bytes())["state"] == "cancelled"
     resumed = run_sentiment(*arguments, OMP_NUM_THREADS="1")
     result = result_of(resumed)
     assert not list(storage.glob("checkpoints/*"))

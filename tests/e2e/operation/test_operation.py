@@ -222,7 +222,8 @@ def test_a_run_beside_another_is_cancelled_and_so_is_one_on_demand(service: Serv
     until("the end of its process", lambda: not service.processes_of(run))
     assert checkpoints() > saved
     newest = max(service.storage.glob("runs/*/run.json"))
-    assert json.loads(newest.read_bytes())["state"] == "failed"
+    assert json.loads(newest.read_bytes())["state"] == "cancelled"
+    until("its tasks", lambda: service.tasks(run).get("train") == {"Cancelled"})
 
 
 def test_a_wrong_form_makes_no_run(service: Service) -> None:

@@ -1,17 +1,24 @@
-"""Which failures a task is tried again after."""
+"""Which failures a task is tried again after, and how one ends that is stopped."""
 
 import errno
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import StateType
+from prefect.exceptions import TerminationSignal
+from prefect.runtime import flow_run
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from sentiment.data.archives import read_blocks
 from sentiment.errors import DataError, SentimentError, StageError, StorageError
-from tasks.run.prefect_task import RECORDS, is_transient, run_requests
+from tasks.run.prefect_task import RECORDS, TaskInput, is_transient, run_requests
 from tasks.stage import Request, Stage
 from tasks.store import Store
 from tasks.store.atomic import writing_to
@@ -117,3 +124,43 @@ def test_a_task_is_tried_again(
         with pytest.raises(StorageError, match="cannot be written"):
             run()
     assert failing.calls == calls
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize(
+    "stop", [KeyboardInterrupt(), TerminationSignal(signal.SIGTERM)], ids=["SIGINT", "SIGTERM"]
+)
+def test_a_task_that_is_stopped_is_cancelled_and_stops_its_flow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: BaseException
+) -> None:
+    monkeypatch.setattr("tasks.stage.read_code", lambda _function: {})
+    stage = Stage("failing", "tests.support.failing:work", reads=())
+    requests = [Request(stage, label, {}) for label in ("first", "second")]
+    runs: list[Any] = []
+    begun: list[str] = []
+
+    def does(work: TaskInput) -> str:
+        begun.append(work.request.label)
+        raise stop
+
+    @flow
+    def run() -> str:
+        runs.append(flow_run.id)
+        with pytest.raises(type(stop)) as raised:
+            run_requests(
+                stage, requests, store=Store(tmp_path), runner=ThreadPoolTaskRunner(), run="r",
+                does=does,
+            )  # fmt: skip
+        assert raised.value is stop
+        return "ended"
+
+    assert run() == "ended"
+    assert begun == ["first"]
+    one = FlowRunFilter(id=FlowRunFilterId(any_=runs))
+    with get_client(sync_client=True) as client:
+        for _ in range(600):  # a task's states are recorded a little later
+            states = [task.state_type for task in client.read_task_runs(flow_run_filter=one)]
+            if states == [StateType.CANCELLED]:
+                break
+            time.sleep(0.1)
+    assert states == [StateType.CANCELLED]
