@@ -1,6 +1,8 @@
 """The Prefect task around a stage. Prefect keeps a record; the store has the result."""
 
 import errno
+import logging
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,6 +30,24 @@ TRANSIENT = {
     errno.EAGAIN, errno.EBUSY, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EIO, errno.ENETDOWN,
     errno.ENETUNREACH, errno.ECONNRESET, errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT,
 }  # fmt: skip
+
+
+def says_something(record: logging.LogRecord) -> bool:
+    """Return whether a line of Prefect's log is worth reading.
+
+    "Finished in state Completed()" does not name the task, and the stage has a line of its own.
+    A flow that is cancelled would end with "Finished in state Running()".
+    """
+    nothing = SAYS_NOTHING.get(record.name)
+    return nothing is None or re.match(nothing, record.getMessage()) is None
+
+
+SAYS_NOTHING = {
+    "prefect.task_runs": r"Finished in state (Cached|Completed)\(",
+    "prefect.flow_runs": r"Finished in state Running\(",
+}
+for _name in SAYS_NOTHING:
+    logging.getLogger(_name).addFilter(says_something)
 
 
 class TaskInput:

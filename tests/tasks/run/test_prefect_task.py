@@ -1,6 +1,7 @@
 """Which failures a task is tried again after, and how one ends that is stopped."""
 
 import errno
+import logging
 import signal
 import time
 from pathlib import Path
@@ -164,3 +165,22 @@ def test_a_task_that_is_stopped_is_cancelled_and_stops_its_flow(
                 break
             time.sleep(0.1)
     assert states == [StateType.CANCELLED]
+
+
+@pytest.mark.parametrize(
+    ("logger", "line", "kept"),
+    [
+        ("task_runs", "Finished in state Cached(type=COMPLETED)", False),
+        ("task_runs", "Finished in state Completed()", False),
+        ("task_runs", "Finished in state Failed('no')", True),
+        ("task_runs", "Finished in state Cancelled('Stopped.')", True),
+        ("task_runs", "Created task run", True),
+        ("flow_runs", "Finished in state Running()", False),
+        ("flow_runs", "Finished in state Completed()", True),
+        ("flow_runs", "train      cached: nothing changed", True),
+    ],
+)
+def test_lines_that_name_nothing_are_not_logged(logger: str, line: str, kept: bool) -> None:
+    log = logging.getLogger(f"prefect.{logger}")
+    record = log.makeRecord(log.name, logging.INFO, __file__, 1, line, (), None)
+    assert bool(log.filter(record)) is kept
