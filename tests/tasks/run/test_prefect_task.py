@@ -173,7 +173,7 @@ def test_a_task_that_is_stopped_is_cancelled_and_stops_its_flow(
         ("task_runs", "Finished in state Cached(type=COMPLETED)", False),
         ("task_runs", "Finished in state Completed()", False),
         ("task_runs", "Finished in state Failed('no')", True),
-        ("task_runs", "Finished in state Cancelled('Stopped.')", True),
+        ("task_runs", "Finished in state Cancelled('Stopped.')", False),
         ("task_runs", "Created task run", True),
         ("flow_runs", "Finished in state Running()", False),
         ("flow_runs", "Finished in state Completed()", True),
