@@ -72,14 +72,16 @@ def deploy(env: Mapping[str, str], note: Note) -> None:
         for place, (schedule, _) in schedules_of(client).items():
             if place in switches and switches[place][1] != schedule.active:
                 client.update_deployment_schedule(place[0], schedule.id, active=switches[place][1])
-        deployed = {deployment.name for deployment in deployments(client)}
+        deployed = {deployment.name: deployment.id for deployment in deployments(client)}
         watch_running(client)
     listed = names()
-    if missing := set(listed) - deployed:
+    if missing := set(listed) - deployed.keys():
         raise ServiceError(
             f"Prefect did not deploy {', '.join(sorted(missing))}: see prefect.yaml."
         )
     note(f"deployed   {len(listed)} deployments, to the pools {' and '.join(POOLS)}")
+    ui = env["PREFECT_API_URL"].removesuffix("/api")
+    note(f"pipeline   {ui}/deployments/deployment/{deployed['pipeline']}")
 
 
 def switch_pool(client: SyncPrefectClient, pool: str, own_worker: str, *, on: bool) -> bool:

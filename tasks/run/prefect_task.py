@@ -36,7 +36,8 @@ def says_something(record: logging.LogRecord) -> bool:
     """Return whether a line of Prefect's log is worth reading.
 
     "Finished in state Completed()" does not name the task, and the stage has a line of its own. Of
-    a task that was stopped Prefect writes such a line as an error. A flow that is cancelled would end with "Finished in state Running()".
+    a task that was stopped Prefect writes such a line as an error. A flow that is cancelled would
+    end with "Finished in state Running()".
     """
     nothing = SAYS_NOTHING.get(record.name)
     return nothing is None or re.match(nothing, record.getMessage()) is None

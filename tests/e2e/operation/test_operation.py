@@ -297,6 +297,8 @@ def test_deploy_brings_back_what_is_missing_and_leaves_switches_alone(service: S
     )
     assert done.returncode == 0, done.stderr
     assert "deployed" in done.stdout
+    pipeline = client.read_deployment_by_name("pipeline/pipeline")
+    assert f":{service.port}/deployments/deployment/{pipeline.id}\n" in done.stdout
     assert client.read_deployment_by_name("tune/tune")
     assert weekly().active
     client.update_deployment_schedule(
