@@ -21,17 +21,20 @@ from tasks.store.store import RUNS, Store
 
 RUN_ID = r"^\d{8}T\d{6}\.\d{6}-\d+$"  # as tasks.store.run_records.new_run_id makes it
 FILES = {"report.html": "text/html", SUSPECTS: "text/csv"}
+REALM = "review-sentiment"  # which the browser shows when it asks for the password
 HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
 def reports_app(store: Store, password: str | None) -> FastAPI:
     """Return the web application; ``password`` is a ``USER:WORD``, or None to let everybody in."""
-    app = FastAPI(openapi_url=None)
+    app, basic = FastAPI(openapi_url=None), HTTPBasic(realm=REALM)
 
-    def check(given: Annotated[HTTPBasicCredentials, Depends(HTTPBasic())]) -> None:
+    def check(given: Annotated[HTTPBasicCredentials, Depends(basic)]) -> None:
         told = f"{given.username}:{given.password}"
         if not compare_digest(told.encode(), (password or "").encode()):
-            raise HTTPException(401, "Wrong password", {"WWW-Authenticate": "Basic"})
+            raise HTTPException(
+                401, "Wrong password", {"WWW-Authenticate": f'Basic realm="{REALM}"'}
+            )
 
     @app.get("/health")
     def health() -> bool:

@@ -73,7 +73,9 @@ def test_without_the_password_there_is_no_report(client: httpx.Client) -> None:
     for wrong in (None, (user, "no"), ("other", word), (user, ""), ("", "")):
         answer = client.get(f"/runs/{RUN}/report.html", auth=wrong)
         assert answer.status_code == 401
-        assert answer.headers["www-authenticate"].startswith("Basic")  # the browser asks for it
+        assert (
+            answer.headers["www-authenticate"] == 'Basic realm="review-sentiment"'
+        )  # the browser asks for it
         assert "of the run" not in answer.text
     assert client.get("/health").json() is True
 
