@@ -9,7 +9,7 @@ from flows.config.form import PipelineForm
 from flows.config.presets import preset_schema, storage_place
 from flows.run.decision import Selection
 from flows.run.execution import run_pipeline
-from flows.run.interruption import interrupted
+from flows.run.interruption import cancellable, interrupted
 from flows.steps import STAGE_NAMES
 from flows.ui.reporters import current_reporter
 from flows.ui.run_summary import RunResult
@@ -45,16 +45,17 @@ def pipeline(
         verify: Read all cached files and compare their digests.
     """
     try:
-        return run_pipeline(
-            preset=preset,
-            overrides=overrides,
-            settings=settings.model_dump(mode="json"),
-            data=data or None,
-            storage=storage_place(storage),
-            selection=Selection(start, until, frozenset(force)),
-            verify=verify,
-            reporter=current_reporter(),
-        )
+        with cancellable():
+            return run_pipeline(
+                preset=preset,
+                overrides=overrides,
+                settings=settings.model_dump(mode="json"),
+                data=data or None,
+                storage=storage_place(storage),
+                selection=Selection(start, until, frozenset(force)),
+                verify=verify,
+                reporter=current_reporter(),
+            )
     except KeyboardInterrupt:
         return interrupted()
 

@@ -20,7 +20,7 @@ from pydantic import Field, WithJsonSchema
 from flows.config.presets import load_config, preset_schema, storage_place
 from flows.config.search_space import with_values
 from flows.run.context import RunContext
-from flows.run.interruption import interrupted
+from flows.run.interruption import cancellable, interrupted
 from flows.run.stage import run_stage
 from flows.run.stage_timeout import StageTimeoutError
 from flows.steps import drive
@@ -92,7 +92,7 @@ def tune(
         folder.mkdir(exist_ok=True)
     record = RunRecord(spec.store, new_run_id(), **spec.about, study=name)
     try:
-        with FileLock(folder / f"{name}.lock", timeout=0):
+        with cancellable(), FileLock(folder / f"{name}.lock", timeout=0):
             opened = open_study(folder, name, about(spec))
             search = _Search(spec, opened, record, preset_file(name, out), trials)
             result = search.go(timeout)

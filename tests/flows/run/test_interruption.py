@@ -2,12 +2,15 @@
 
 import io
 import json
+import signal
+import time
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.runtime import flow_run
 from rich.console import Console
 
 from flows.pipeline import pipeline, tokenize
@@ -57,4 +60,28 @@ def test_an_interrupted_run_is_cancelled_and_a_failed_one_failed(
     failed = end_of_run(storage, data, SentimentError("no"))
     assert failed == (StateType.FAILED, "failed")
     stopped = end_of_run(storage, data, KeyboardInterrupt(), stage=True)
+    assert stopped == (StateType.CANCELLED, "cancelled")
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_of_a_terminal_that_is_cancelled_in_the_ui_stops(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cancels(Interrupted):
+        """Cancels the run as the UI does, and goes on working."""
+
+        def note(self, line: str) -> None:
+            if line.startswith("tokenize ") and "to run" in line:
+                with get_client(sync_client=True) as client:
+                    client.set_flow_run_state(flow_run.id, State(type=StateType.CANCELLING))
+                time.sleep(120)
+            super().note(line)
+
+    monkeypatch.setattr("flows.run.interruption.ASK_EVERY", 0.1)
+    monkeypatch.setattr("tests.flows.run.test_interruption.Interrupted", Cancels)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        stopped = end_of_run(tmp_path / "storage", data, KeyboardInterrupt())
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert stopped == (StateType.CANCELLED, "cancelled")
