@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sentiment.evaluation.metrics import CLIP, Z_95, measure, wilson_interval
-from sentiment.model.measures import MEASURES
+from sentiment.evaluation.metrics import CLIP, measure, wilson_interval
+from sentiment.model.measures import MEASURES, Z_95
 
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]

@@ -42,6 +42,7 @@ def render_markdown(report: Report) -> str:
     ]
     if rows := sections.branches(metrics):
         parts += ["## What each branch contributes", table(rows[0], rows[1:])]
+        parts += [fast] if (fast := sections.fast_text(metrics)) else []
     if report.history:
         parts += ["## Training", _whole(tables["training"])]
     parts += [

@@ -170,6 +170,7 @@ def render_html(report: Report) -> str:
         champion=sections.champion(report),
         baseline=sections.baseline(report),
         branches=sections.branches(metrics),
+        fast=sections.fast_text(metrics),
         calibration_text=sections.calibration_text(metrics),
         mistakes=sections.mistakes(report),
         strongest=sections.strongest(metrics),

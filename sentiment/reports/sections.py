@@ -264,6 +264,19 @@ def branches(metrics: dict[str, Any]) -> list[tuple[str, ...]]:
     return list(zip(*columns, strict=True))
 
 
+def fast_text(metrics: dict[str, Any]) -> str | None:
+    """Return what fast scoring would change, if the model can score fast."""
+    fast = metrics.get("early_exit")
+    if fast is None:
+        return None
+    decimals = decimals_of(metrics["rows"])
+    return (
+        "With `sentiment score --fast` the n-grams alone answer "
+        f"{percent(fast['share'], decimals)} of these reviews. That changes {fast['changed']:,} of "
+        f"{metrics['rows']:,} labels, and the accuracy is {percent(fast['accuracy'], decimals)}."
+    )
+
+
 def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 

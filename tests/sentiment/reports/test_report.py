@@ -265,6 +265,15 @@ class TestHtml:
         alone = replace(report, metrics=evaluated_metrics(1_500, seed=11, branches=1))
         assert "contributes" not in Page(render_html(replace(alone, mistakes=[]))).text()
 
+    def test_what_fast_scoring_changes_is_said(self, report: Report, page: str) -> None:
+        assert "--fast" not in page
+        fast = {"share": 0.664, "changed": 3, "accuracy": 0.9605}
+        told = replace(report, metrics={**report.metrics, "early_exit": fast})
+        text = Page(render_html(told)).text().replace("\N{NO-BREAK SPACE}", " ")
+        assert "sentiment score --fast the n-grams alone answer 66.4 % of these reviews" in text
+        assert "changes 3 of 1,500 labels, and the accuracy is 96.0 %." in text
+        assert "`sentiment score --fast`" in render_markdown(told)
+
     def test_the_baseline_is_compared_with(self, page: str) -> None:
         text = Page(page).text().replace("\N{NO-BREAK SPACE}", " ")
         assert "reaches 80.0 % (95 % interval 77.9–81.9 %, loss 0.4500)" in text
