@@ -148,7 +148,7 @@ def file_rows(quality: Mapping[str, Any]) -> list[Row]:
             "file": file["name"],
             "lines": f"{file['read']:,}",
             "ignored by their label": f"{file['ignored']:,}",
-            "dropped as repeated": f"{file['repeated']:,}",
+            "duplicates dropped": f"{file['repeated']:,}",
             "rejected": f"{sum(file['rejected'].values()):,}",
             **{reason: f"{file['rejected'].get(reason, 0):,}" for reason in reasons},
         }

@@ -118,7 +118,7 @@ def result_table(result: RunResult, *, generated: bool) -> Table:
     table.add_column(overflow="fold")
     reasons = ", ".join(f"{why}: {n:,}" for why, n in result["rejected_by_reason"].items())
     table.add_row("reviews", f"{result['rows']:,}")
-    table.add_row("rejected lines", f"{result['rejected']:,}{f' ({reasons})' if reasons else ''}")
+    table.add_row("rejected rows", f"{result['rejected']:,}{f' ({reasons})' if reasons else ''}")
     if result["vocabulary_size"] is not None:
         table.add_row("vocabulary", f"{result['vocabulary_size']:,} words")
     if result["accuracy"] is not None and result["accuracy_interval"] is not None:

@@ -84,7 +84,7 @@ def render_markdown(report: Report) -> str:
                     "File",
                     "Lines",
                     "Ignored by their label",
-                    "Dropped as repeated",
+                    "Duplicates dropped",
                     "Rejected",
                     "Reasons",
                 ),

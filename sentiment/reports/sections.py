@@ -163,7 +163,7 @@ def splits(report: Report) -> list[tuple[str, ...]]:
     """Return a table with one column per split of the data; its first row is the head."""
     if report.data is None:
         return []
-    columns = [("", "Reviews", "Positive", "Repeated", "In training too", "In validation too",
+    columns = [("", "Reviews", "Positive", "Duplicates", "In training too", "In validation too",
                 "Median tokens", "95th percentile", "Longest", "Unknown tokens")]  # fmt: skip
     for split in report.data["splits"]:
         own, lengths = report.data["duplicates"][split["name"]], split["lengths"]
@@ -199,7 +199,7 @@ def leaks(report: Report) -> str:
 
 
 def data_warnings(report: Report) -> list[str]:
-    """Return what to look at in the data: unknown words, repeated reviews."""
+    """Return what to look at in the data: unknown words, duplicates."""
     if report.data is None:
         return []
     return [

@@ -321,7 +321,7 @@ class TestHtml:
             for row in (
                 "Reviews 12,000 1,500 1,500",
                 "Positive 50.0 % 50.0 % 50.0 %",
-                "Repeated 17 0 4",
+                "Duplicates 17 0 4",
                 "In training too — 2 3",
                 "In validation too 2 — 1",
                 "Median tokens 80 80 80",
