@@ -36,7 +36,7 @@ from flows.ui.artifacts import (
 from flows.ui.progress_bars import ProgressArtifact, progress_artifact
 from flows.ui.reporters import LineReporter, Running, chosen
 from flows.ui.run_name import run_name
-from sentiment.reports.run_section import PLACE
+from sentiment.reports.run_section import ABOUT, LINK, PLACE
 from tasks import ingest
 from tasks.manifest import Artifact as File
 from tasks.run.progress import ProgressFile, Snapshot, snapshot
@@ -151,8 +151,12 @@ def test_a_runs_report_is_the_stages_report_plus_what_the_run_did(first: Ran, se
     for run, reason in ((first, "first run"), (second, "nothing changed")):
         report = Path(run.result["report"])
         page = report.read_text(encoding="utf-8")
-        assert page.startswith(before) and page.endswith(after)
-        facts, _, stages = page[len(before) : -len(after)].partition('<div class="wide">')
+        (words,) = re.findall('<p class="about">(.*?)</p>', page)
+        named = before.replace("</title>", f" · {words}</title>", 1)
+        named = named.replace(ABOUT, f'<p class="about">{words}</p>')
+        named = named.replace(LINK, '<a href="#run">Run</a>')
+        assert page.startswith(named) and page.endswith(after)
+        facts, _, stages = page[len(named) : -len(after)].partition('<div class="wide"')
         assert report.parent.name in facts
         assert facts.count(describe_machine()) == 2  # of the run, and of the training
         assert re.findall(r'<th scope="row">(\w+)</th>', stages) == list(STAGE_NAMES)
