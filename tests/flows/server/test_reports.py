@@ -18,7 +18,7 @@ from tasks.store import Store
 from tasks.store.run_records import new_run_id
 from tests.support.servers import free_port
 
-RUN = new_run_id()
+RUN = "20261128T112006.050174-29482"
 PASSWORD = ("sentiment", "a word: with a colon")
 
 
