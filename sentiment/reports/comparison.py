@@ -113,8 +113,8 @@ def settings_note(compared: Comparison) -> str | None:
     for section, name in compared.unknown.items():
         whose[name].append(section)
     return " ".join(
-        f"Of {name} the settings {', '.join(sections)} are not known: no run that used it is "
-        "recorded in this storage."
+        f"The settings {', '.join(sections)} of {name} are not known: no run in this storage used "
+        "it."
         for name, sections in whose.items()
     )
 
