@@ -5,7 +5,8 @@ from typing import Any
 
 from sentiment.reports import sections
 from sentiment.reports.markdown import escape, table, text_table
-from sentiment.reports.sections import Report, number, percent
+from sentiment.reports.numbers import number, percent
+from sentiment.reports.sections import Report
 
 
 def render_card(report: Report) -> str:

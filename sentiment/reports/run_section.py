@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from markupsafe import Markup, escape
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from sentiment.reports.charts import BLUE, HALF, ORANGE, as_svg, house_style
+from sentiment.reports.numbers import interval, percent
 from sentiment.reports.pages import render_page
-from sentiment.reports.sections import interval, percent
 
 TEMPLATE = Path(__file__).parent / "templates" / "run.html.j2"
 PLACE, ABOUT, LINK = "<!-- run -->", "<!-- run: about -->", "<!-- run: link -->"
@@ -87,6 +84,12 @@ def with_run(
 
 def past_chart(past: Sequence[PastModel]) -> str:
     """Draw the accuracy of each model with its interval, the oldest first."""
+    # Slow to import, and a first run draws nothing.
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    from sentiment.reports.charts import BLUE, HALF, ORANGE, as_svg, house_style
+
     with house_style("past"):
         figure = Figure(figsize=HALF, layout="constrained")
         axes = figure.subplots()

@@ -5,7 +5,7 @@ Every number comes from the :class:`Report`, which is saved beside the page as `
 
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,16 +15,21 @@ from sentiment.evaluation.label_errors import MOST_SUSPECTS
 from sentiment.evaluation.metrics import length_label, overlooked, unknown_label
 from sentiment.evaluation.promotion import label_of
 from sentiment.explain.strongest_ngrams import LEAST_REVIEWS
+from sentiment.reports.numbers import (
+    NO_VALUE,
+    decimals_of,
+    interval,
+    number,
+    p_value,
+    percent,
+)
 from sentiment.settings import flatten
 
 LONGEST_TEXT = 600  # characters shown of a review
-NO_VALUE = "—"
 GENERATED_NOTE = "Generated reviews: these results say nothing about real ones."
 LEVELS = (0.2, 0.4, 0.7)  # shares of the strongest attribution where the shading gets stronger
 STRONGEST = 3  # words listed for each direction
 
-# With at least this many reviews, the second decimal of a percentage is more than noise.
-MANY_ROWS = 10_000
 MEASURE_NAMES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -277,10 +282,6 @@ def fast_text(metrics: dict[str, Any]) -> str | None:
     )
 
 
-def p_value(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
-
-
 def calibration_text(metrics: dict[str, Any]) -> str:
     """Describe the calibration error, and the effect of scaling the logits."""
     factors = [f"{b['factor']:.2f}" for b in metrics["branches"] if b["factor"] is not None]
@@ -459,25 +460,9 @@ def dotted(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield name, value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def decimals_of(rows: int) -> int:
-    return 2 if rows >= MANY_ROWS else 1
-
-
-def percent(share: float | None, decimals: int) -> str:
-    return NO_VALUE if share is None else f"{share * 100:.{decimals}f}\N{NO-BREAK SPACE}%"
-
-
 def _better(difference: float, decimals: int) -> str:
     better = "worse" if difference < 0 else "better"
     return f"{abs(difference) * 100:.{decimals}f} points {better}"
-
-
-def interval(ends: Sequence[float], decimals: int) -> str:
-    return f"{ends[0] * 100:.{decimals}f}–{percent(ends[1], decimals)}"
-
-
-def number(value: float | None) -> str:
-    return NO_VALUE if value is None else f"{value:.4f}"
 
 
 def _confident(probability: float) -> str:

@@ -3,15 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sentiment.reports.sections import (
-    MEASURE_NAMES,
-    NO_VALUE,
-    accuracies_by_length,
-    accuracies_by_unknown,
-    interval,
-    number,
-    percent,
-)
+from sentiment.reports.numbers import NO_VALUE, interval, number, percent
+from sentiment.reports.sections import MEASURE_NAMES, accuracies_by_length, accuracies_by_unknown
 
 Table = list[tuple[str, ...]]
 MOST_POINTS = 20  # rows of a curve's table

@@ -4,7 +4,8 @@ import math
 from typing import NamedTuple
 
 from sentiment.evaluation.promotion import label_of
-from sentiment.reports.sections import Report, decimals_of, interval, p_value, percent
+from sentiment.reports.numbers import decimals_of, interval, p_value, percent
+from sentiment.reports.sections import Report
 
 GRID = 0.05  # the axis of the comparison ends at multiples of this accuracy
 
