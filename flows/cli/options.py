@@ -1,5 +1,6 @@
 """Options, consoles and the kinds of command that the commands share."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import get_terminal_size
@@ -22,9 +23,13 @@ def show(table: Table) -> None:
     """Print a table; in a file or a pipe without its box, and with every row in one line."""
     if output.is_terminal:
         output.print(table)
-    else:
-        table.box = None
-        Console(highlight=False, width=10_000).print(table)
+        return
+    table.box = None
+    wide = Console(highlight=False, width=10_000)
+    with wide.capture() as printed:
+        wide.print(table)
+    for line in printed.get().splitlines():
+        sys.stdout.write(f"{line.rstrip()}\n")
 
 
 class Readable:

@@ -160,6 +160,7 @@ SUMMARY: dict[str, Any] = {
     "rows": 3, "scored": 2, "bad_rows": 1, "bad_rows_by_reason": {"null": 1},
     "positive": 1, "positive_share": 0.5, "other_labels": 0, "labels_found": {}, "labels": {},
     "barely_known": 0,
+    "exited": 0,
     "metrics": None, "drift": None,
     "files": [{
         "input": "a.csv", "rows": 3, "bad_rows": 1, "bad_rows_by_reason": {"null": 1},

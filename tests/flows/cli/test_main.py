@@ -47,7 +47,10 @@ def test_a_text_that_begins_with_a_dash_is_told_from_an_option() -> None:
 
 
 def test_in_a_pipe_a_table_has_a_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> None:
-    table = Table("words")
-    table.add_row("word " * 100)
+    table = Table("name", "words")
+    table.add_row("short", "word")
+    table.add_row("long", "word " * 100)
     show(table)
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["name", "short", "long"]
+    assert all(line == line.rstrip() for line in lines)
