@@ -9,6 +9,9 @@ export SENTIMENT_DATA
 # For `make up`: the server's port, and GPU=1 for a gpu worker where no CUDA is found.
 PORT ?= 4200
 GPU ?=
+# Left to `make e2e`: servers and workers, whole benchmarks, NLTK beside the tokenizer on all real reviews.
+SLOW = tests/e2e/operation tests/e2e/benchmarks \
+  tests/sentiment/text/test_cached_tokenizer.py::test_real_reviews
 # For `make chaos`: how many runs are disturbed.
 N ?= 200
 
@@ -43,11 +46,10 @@ down: install
 	$(BIN)/sentiment down
 
 test: install
-	$(BIN)/python -m pytest -n auto --dist loadfile \
-	  --ignore tests/e2e/operation --ignore tests/e2e/benchmarks $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(SLOW:%=--deselect %) $(ARGS)
 
 e2e: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e/operation tests/e2e/benchmarks $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(SLOW) $(ARGS)
 
 e2e-postgres: install
 	E2E_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e/operation $(ARGS)

@@ -65,7 +65,9 @@ def test_settings_are_shown_as_they_are_set() -> None:
     assert settings_rows(COMPARED)[1] == ("train.model.ngrams", "null", '{"max_n": 2}')
     assert settings_note(COMPARED) is None
     note = settings_note(replace(COMPARED, unknown={"ingest": "B", "vocabulary": "B"}))
-    assert note is not None and note.startswith("The settings ingest, vocabulary of B are not known")
+    assert note is not None and note.startswith(
+        "The settings ingest, vocabulary of B are not known"
+    )
 
 
 def test_the_page_needs_nothing_else_and_escapes() -> None:
