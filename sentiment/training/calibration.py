@@ -15,6 +15,7 @@ from sentiment.model.measures import Z_95
 STEPS = 50
 CLOSE = 1e-10
 MOST_CHANGED = 0.001  # of the labels, by an early exit
+MARGIN = 1e-3  # of its limit, far more than a batch moves a logit
 
 
 def fit_scale(
@@ -71,7 +72,7 @@ def fit_early_exit(
     alone, at = factor * branches[:, -1], logit(threshold)
     distance = np.abs(alone - at)
     changed = np.sort(distance[(alone >= at) != (branches @ scale >= at)])[::-1]
-    limit = float(changed[allowed]) if len(changed) > allowed else 0.0
+    limit = float(changed[allowed]) + MARGIN if len(changed) > allowed else 0.0
     return EarlyExit(scale=factor, limit=limit) if (distance > limit).any() else None
 
 
