@@ -9,9 +9,8 @@ export SENTIMENT_DATA
 # For `make up`: the server's port, and GPU=1 for a gpu worker where no CUDA is found.
 PORT ?= 4200
 GPU ?=
-# Left to `make e2e`: servers and workers, whole benchmarks, NLTK beside the tokenizer on all real reviews.
-SLOW = tests/e2e/operation tests/e2e/benchmarks \
-  tests/sentiment/text/test_cached_tokenizer.py::test_real_reviews
+# Left to `make e2e`: whole commands, servers and workers; NLTK beside the tokenizer on all real reviews.
+SLOW = tests/e2e tests/sentiment/text/test_cached_tokenizer.py::test_real_reviews
 # For `make chaos`: how many runs are disturbed.
 N ?= 200
 
@@ -23,7 +22,7 @@ make down         stop them
 make install      only install, into .venv
 make lint         style and types
 make format       auto-fixes
-make e2e          tests of a running server with workers, of kills, and of benchmarks
+make e2e          tests of whole commands, of a server with workers, and of kills
 make e2e-postgres the same, on PostgreSQL
 make chaos        disturb runs at random, N=200 times (docs/reliability.md)
 make screenshots  the README's pictures
