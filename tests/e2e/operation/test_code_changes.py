@@ -129,7 +129,8 @@ def test_a_helper_of_tokenize_that_changes_nothing(project: Path, server: dict[s
     ("module", "old", "new"),
     [
         ("sentiment/reports/sections.py", '"Average precision"', '"Mean precision"'),
-        ("sentiment/reports/templates/report.html.j2", "</body>", "<p>Seen.</p></body>"),
+        ("sentiment/reports/templates/report.html.j2", "</footer>", "<p>Seen.</p></footer>"),
+        ("sentiment/reports/templates/page.html.j2", "</body>", "<p>Seen.</p></body>"),
     ],
 )
 def test_the_wording_of_the_report(

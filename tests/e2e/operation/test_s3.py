@@ -64,7 +64,7 @@ def test_a_storage_that_cannot_be_is_refused(command: str) -> None:
 
 
 def test_a_cache_is_emptied_whatever_runs_need(tmp_path: Path) -> None:
-    for wrong, told in (("--grace=1", "leave out --keep-runs"), ("--dry-run", "has no cache")):
+    for wrong, told in (("--grace=1", "combined with --keep-runs"), ("--dry-run", "has no cache")):
         process = run_sentiment("gc", "--cache", wrong, "--storage", str(tmp_path))
         assert process.returncode == 1
         assert told in process.stderr
