@@ -138,7 +138,7 @@ def main(folder: Path) -> None:
             output, _ = run.communicate(timeout=WAIT)
             result = json.loads(output)
             (flow_run,) = httpx.post(f"{url}/api/flow_runs/filter", json={}, timeout=60).json()
-            take(f"{url}/runs/flow-run/{flow_run['id']}", folder / "run.png")
+            take(f"{url}/runs/flow-run/{flow_run['id']}", folder / "run.png", height=580)
             take(Path(result["report"]).as_uri(), folder / "report.png", width=1100, height=1300)
 
 
