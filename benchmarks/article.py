@@ -33,10 +33,9 @@ from benchmarks.accuracy import build
 from benchmarks.support import plain_preprocessing
 from benchmarks.support.command import execute
 from benchmarks.support.machine import describe_machine, in_fresh_process, machine_lines
-from benchmarks.support.plain_training import PlainLSTM, PlainTraining
+from benchmarks.support.plain_training import PlainLSTM, PlainTraining, encoded
 from flows.config.presets import load_config
 from sentiment.evaluation.metrics import wilson_interval
-from sentiment.text.tensors import EncodedReviews, offsets_of
 from tasks.run.config import PipelineConfig
 from tasks.run.spec import RunSpec
 from tasks.store import Store
@@ -110,18 +109,6 @@ def plain(data: Path, config: PipelineConfig) -> dict[str, Any]:
         positive = torch.cat([model(batch) for batch in batches]).numpy() >= 0.5
     right = positive == (np.array(labels[half:]) == 1)
     return measured(int(right.sum()), right.size, preprocessed - started, trained - preprocessed)
-
-
-def encoded(ids: list[list[int]], labels: list[int]) -> EncodedReviews:
-    lengths = np.array([len(review) for review in ids])
-    return EncodedReviews(
-        ids=np.concatenate([np.array(review, np.int32) for review in ids]),
-        offsets=offsets_of(lengths),
-        labels=np.array(labels, np.uint8),
-        rows=np.arange(len(ids)),
-        words=lengths.astype(np.int32),
-        unknown=np.zeros(len(ids), np.int32),
-    )
 
 
 def pipeline(data: Path, config: PipelineConfig, storage: Path) -> dict[str, Any]:

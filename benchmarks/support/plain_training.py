@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from sentiment.model.config import ModelConfig
-from sentiment.text.tensors import EncodedReviews
+from sentiment.text.tensors import EncodedReviews, offsets_of
 
 LEARNING_RATE, CLIP_NORM = 0.005, 5
 
@@ -83,6 +83,19 @@ class PlainTraining:
             nn.utils.clip_grad_norm_(self._model.parameters(), CLIP_NORM)
             self._optimizer.step()
             yield loss.detach()
+
+
+def encoded(ids: list[list[int]], labels: list[int]) -> EncodedReviews:
+    """Return plain lists of ids, with labels 0 or 1, as the pipeline holds them."""
+    lengths = np.array([len(review) for review in ids])
+    return EncodedReviews(
+        ids=np.concatenate([np.array(review, np.int32) for review in ids]),
+        offsets=offsets_of(lengths),
+        labels=np.array(labels, np.uint8),
+        rows=np.arange(len(ids)),
+        words=lengths.astype(np.int32),
+        unknown=np.zeros(len(ids), np.int32),
+    )
 
 
 def padded(reviews: EncodedReviews, max_length: int) -> np.ndarray:

@@ -78,7 +78,7 @@ def print_comparison(compared: "Comparison") -> None:
 
 def _disagreements(found: "Iterable[Disagreement]") -> None:
     from sentiment.reports.comparison import LABELS
-    from sentiment.reports.sections import excerpt
+    from sentiment.reports.mistakes import excerpt
 
     table = Table(box=None, pad_edge=False)
     for name in ("label", "P by A", "P by B"):

@@ -14,7 +14,7 @@ from sentiment.model.measures import MEASURES, Z_95
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
-# Counts of right and wrong answers are drawn anew this many times, as the bootstrap does with
+# Counts of right and wrong answers are drawn this many times, as the bootstrap does with
 # reviews: only their counts matter, so a draw costs the same for any number of reviews.
 DRAWS, SEED = 10_000, 0
 INTERVAL = (2.5, 97.5)  # percentiles

@@ -23,8 +23,8 @@ from sentiment.reports.comparison import (
     settings_rows,
     verdict,
 )
+from sentiment.reports.mistakes import excerpt
 from sentiment.reports.pages import render_page
-from sentiment.reports.sections import excerpt
 
 TEMPLATE = Path(__file__).parent / "templates" / "compare.html.j2"
 WIDTH = 4.6  # inches of the chart; its letters can be read on a phone

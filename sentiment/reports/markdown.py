@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 from sentiment.reports import sections
+from sentiment.reports.mistakes import mistakes_by_kind
 from sentiment.reports.sections import Report
 from sentiment.reports.tables import Table, all_tables
 from sentiment.reports.verdict import badge
@@ -64,7 +65,7 @@ def render_markdown(report: Report) -> str:
     ]
     if report.mistakes:
         parts.append("## Most confident mistakes")
-        for kind, those in sections.mistakes(report):
+        for kind, those in mistakes_by_kind(report.mistakes, metrics):
             parts.append(f"### {kind}")
             for each in those:
                 parts += [

@@ -20,9 +20,10 @@ from sentiment.model.inference import probabilities
 from sentiment.progress import Progress, silent
 from sentiment.reports import charts, decision_charts, sections, verdict
 from sentiment.reports.markdown import render_markdown
+from sentiment.reports.mistakes import Mistake, mistakes_by_kind
 from sentiment.reports.model_card import render_card
 from sentiment.reports.pages import render_page
-from sentiment.reports.sections import GENERATED_NOTE, Mistake, Report
+from sentiment.reports.sections import GENERATED_NOTE, Report
 from sentiment.reports.tables import all_tables, curve_tables, score_tables
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
@@ -172,7 +173,7 @@ def render_html(report: Report) -> str:
         branches=sections.branches(metrics),
         fast=sections.fast_text(metrics),
         calibration_text=sections.calibration_text(metrics),
-        mistakes=sections.mistakes(report),
+        mistakes=mistakes_by_kind(report.mistakes, metrics),
         strongest=sections.strongest(metrics),
         strongest_text=sections.strongest_text(metrics),
         settings=list(sections.dotted(report.settings)),

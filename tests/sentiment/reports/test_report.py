@@ -19,6 +19,7 @@ from sentiment.evaluation.evaluate import evaluate_model
 from sentiment.evaluation.metrics import wilson_interval
 from sentiment.model.inference import probabilities
 from sentiment.reports.markdown import render_markdown
+from sentiment.reports.mistakes import LONGEST_TEXT, Mistake
 from sentiment.reports.model_card import render_card
 from sentiment.reports.report import (
     GENERATED_NOTE,
@@ -27,7 +28,7 @@ from sentiment.reports.report import (
     write_report,
 )
 from sentiment.reports.run_section import PastModel, StageRow, document_with_run, with_run
-from sentiment.reports.sections import LONGEST_TEXT, Mistake, Report
+from sentiment.reports.sections import Report
 from sentiment.reports.verdict import badge, comparison
 from tests.support.bundles import TRAIN, Trained, evaluated_metrics, metrics_of
 from tests.support.reviews import contents

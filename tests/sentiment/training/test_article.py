@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.support.plain_training import encoded
 from flows.config.presets import load_config
 from sentiment.model.batches import BatchSource, training_order
 from sentiment.model.lstm import SentimentLSTM
-from sentiment.text.tensors import EncodedReviews, offsets_of
 from sentiment.training.checkpoints import Checkpoints
 from sentiment.training.trainer import Trainer
 from tasks.run.config import PipelineConfig
@@ -76,17 +76,8 @@ def made_up(seed: int) -> tuple[list[list[int]], list[int]]:
 
 
 def source(reviews: list[list[int]], labels: list[int], config: PipelineConfig) -> BatchSource:
-    counts = np.array([len(review) for review in reviews])
-    encoded = EncodedReviews(
-        ids=np.concatenate([np.array(review, np.int32) for review in reviews]),
-        offsets=offsets_of(counts),
-        labels=np.array(labels, np.uint8),
-        rows=np.arange(len(reviews)),
-        words=counts.astype(np.int32),
-        unknown=np.zeros(len(reviews), np.int32),
-    )
     return BatchSource(
-        encoded,
+        encoded(reviews, labels),
         padding=config.train.padding,
         max_length=config.tensors.max_length,
         device=torch.device("cpu"),
