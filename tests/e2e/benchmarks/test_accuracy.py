@@ -38,20 +38,32 @@ def test_validation_chooses_and_the_test_reviews_are_read_once() -> None:
     assert best.predicted.tolist() == [1] * 5
 
 
-def test_the_command_prints_all_three(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_all_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("fasttext")
     write_sample(tmp_path / "data", train=300, test=200, seed=1)
     arguments = ["--preset", "sample", "--data", str(tmp_path / "data")]
     settings = ["train.epochs=1", "train.model.hidden_size=4", "vocabulary.min_count=1"]
     changes = [word for setting in settings for word in ("--set", setting)]
     places = ["--storage", str(tmp_path / "storage"), "--json", str(tmp_path / "out.json")]
-    assert main([*arguments, *changes, *places]) == 0
+    assert main([*arguments, *changes, *places, "--seeds", "1", "2"]) == 0
     result = json.loads((tmp_path / "out.json").read_text())
     assert result["reviews"] == {"train": 300, "validation": 100, "test": 100}
-    assert [way["name"].split()[0] for way in result["ways"]] == ["preset", "TF-IDF", "fastText"]
+    names = [way["name"] for way in result["ways"]]
+    assert names[:2] == ["sample, seed 1", "sample, seed 2"]
+    assert [name.split()[0] for name in names[2:]] == ["TF-IDF", "fastText"]
+    ours = sum(way["accuracy"] for way in result["ways"][:2]) / 2
     for way in result["ways"]:
         low, high = way["interval"]
         assert low <= way["accuracy"] <= high
-        assert way["lead"] == pytest.approx(result["ways"][0]["accuracy"] - way["accuracy"])
+        assert way["lead"] == pytest.approx(ours - way["accuracy"])
         assert way["bytes"] > 0
-    assert "points over fastText" in capsys.readouterr().out
+    first, second = result["seeds"]
+    assert (first["seed"], second["seed"]) == (1, 2)
+    assert first["loss"] != second["loss"]
+    for seed in (first, second):
+        assert 0 <= seed["ece"] <= 1
+        assert 0 <= seed["long"]["accuracy"] <= 1
+        assert len(seed["wrong_phrases"]) < seed["phrases"] == 30
+    told = capsys.readouterr().out
+    assert "points over fastText" in told
+    assert f"sample: {ours:.4f} on average" in told

@@ -1,0 +1,36 @@
+"""Short texts of a clear meaning, many of which look like the opposite to a bag of words."""
+
+POSITIVE = (
+    "Good",
+    "Not bad at all",
+    "Could not be better",
+    "Never disappointed",
+    "I was never disappointed",
+    "Nothing bad to say",
+    "No complaints",
+    "Never a problem",
+    "You will not regret it",
+    "I could not be happier",
+    "You can't go wrong with this",
+    "It is not a waste of money",
+    "Well worth the money",
+    "Highly recommended",
+    "Would buy again",
+)
+NEGATIVE = (
+    "Terrible",
+    "Not good at all",
+    "Could be better",
+    "Could not be worse",
+    "I was not impressed",
+    "Nothing good to say",
+    "It does not work",
+    "Don't buy it",
+    "Never again",
+    "Would not buy again",
+    "I want my money back",
+    "Do not waste your money",
+    "A waste of money",
+    "Not worth the money",
+    "Not recommended",
+)
