@@ -31,9 +31,9 @@ class Classifier:
     an array of NumPy or Arrow; only a few thousand are in memory at a time. Anything else raises
     DataError, which names the row. Several threads may share one classifier.
 
-    A ``fast`` classifier asks the LSTM only about texts on which the n-grams are in doubt. That may
-    change about one label in a thousand, and changes the probabilities of the others. It raises
-    ModelError for a model without an early exit.
+    A ``fast`` classifier stops at the part of the model that is sure of a text. That may change
+    about one label in a thousand, and changes the probabilities of the others. It raises ModelError
+    for a model without early exits.
 
     ``classes_`` are the labels in the order of the columns of ``predict_proba``.
     """
@@ -43,9 +43,9 @@ class Classifier:
     def __init__(
         self, bundle: Bundle, device: str | torch.device = "cpu", *, fast: bool = False
     ) -> None:
-        if fast and bundle.config.early_exit is None:
+        if fast and not bundle.config.early_exits:
             raise ModelError(
-                "This model has no early exit, so it cannot score fast. That takes an LSTM with "
+                "This model has no early exits, so it cannot score fast. That takes an LSTM with "
                 "n-grams and 3,838 validation reviews or more. Leave out fast."
             )
         self._bundle, self._fast = bundle, fast

@@ -23,7 +23,7 @@ def score_rows(summary: dict[str, Any]) -> Iterator[Row]:
         yield "positive", f"{summary['positive']:,} ({summary['positive_share']:.2%})"
     if summary["exited"]:
         share = summary["exited"] / summary["scored"]
-        yield "early exit", f"{summary['exited']:,} ({share:.2%}) by the n-grams alone"
+        yield "early exit", f"{summary['exited']:,} ({share:.2%}) by a part of the model"
     if barely := summary["barely_known"]:
         share = barely / summary["scored"]
         yield "barely known", f"{barely:,} ({share:.2%}): fewer than half of the words are known"

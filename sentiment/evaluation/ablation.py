@@ -8,31 +8,27 @@ import numpy.typing as npt
 
 from sentiment.evaluation.comparison import compare
 from sentiment.evaluation.metrics import wilson_interval
-from sentiment.model.inference import EarlyExit, binary_cross_entropy, logit, probabilities
+from sentiment.model.inference import FastScores, binary_cross_entropy, logit, probabilities
 
 TOGETHER = "together"
 
 
 def early_exit_effect(
-    branches: npt.NDArray[np.float64],
+    fast: FastScores,
     logits: npt.NDArray[np.float64],
     labels: npt.NDArray[np.uint8],
-    early_exit: EarlyExit,
     threshold: float,
 ) -> dict[str, float]:
     """Return what fast scoring does to the reviews.
 
-    That is the ``share`` that the n-grams answer alone, the number of labels ``changed`` by it, and
-    the ``accuracy``. ``branches`` (reviews, branches) and ``logits`` (reviews,) are those of the
-    branches and of the whole model.
+    That is the ``share`` that a part of the model answers, the number of labels ``changed`` by it,
+    and the ``accuracy``. ``logits`` (reviews,) are those of the whole model.
     """
-    alone, exited = early_exit.answer(branches[:, -1], threshold)
-    exact = logits >= logit(threshold)
-    fast = np.where(exited, alone >= logit(threshold), exact)
+    answers, exact = fast.logits >= logit(threshold), logits >= logit(threshold)
     return {
-        "share": float(exited.mean()),
-        "changed": int((fast != exact).sum()),
-        "accuracy": float((fast == (labels == 1)).mean()),
+        "share": float(fast.exited.mean()),
+        "changed": int((answers != exact).sum()),
+        "accuracy": float((answers == (labels == 1)).mean()),
     }
 
 

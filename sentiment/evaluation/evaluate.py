@@ -27,7 +27,7 @@ from sentiment.explain.strongest_ngrams import strongest_ngrams
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle
 from sentiment.model.devices import arithmetic, choose_device
-from sentiment.model.inference import combine, probabilities, score_branches
+from sentiment.model.inference import combine, probabilities, score_branches, score_fast
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.model.texts import score_texts
 from sentiment.progress import Progress, silent
@@ -79,9 +79,10 @@ def evaluate_model(
         )
         with arithmetic("float32", device):  # as a CPU would
             branches = score_branches(model, source, progress)
+            exits = config.early_exits if threshold == config.threshold else ()
+            fast = score_fast(model, source, exits, threshold) if exits else None
         logits = combine(branches, model)
         p = probabilities(logits)
-        fast = config.early_exit if threshold == config.threshold else None
         unscaled = probabilities(branches.sum(axis=1))
         metrics = {
             **measure(reviews.labels, p, reviews.words, threshold=threshold),
@@ -93,8 +94,7 @@ def evaluate_model(
             "branches": ablation(
                 branches, reviews.labels, model.branch_names, model.scale.tolist(), threshold
             ),
-            "early_exit": fast
-            and early_exit_effect(branches, logits, reviews.labels, fast, threshold),
+            "early_exit": fast and early_exit_effect(fast, logits, reviews.labels, threshold),
             "ece_unscaled": calibration_bins(reviews.labels == 1, unscaled)["ece"],
             "ngrams": None
             if model.ngrams is None

@@ -43,23 +43,26 @@ FORMAT = 3
 class BundleConfig(Settings):
     """The content of ``config.json``: how texts become ids, and how the model was trained.
 
-    From ``threshold`` on, a probability means positive. ``early_exit`` is for fast scoring.
+    From ``threshold`` on, a probability means positive. ``early_exits`` are for fast scoring.
     ``generated`` says whether the training reviews were generated. Bundles of older versions have
     none of these.
     """
 
     format: int = FORMAT
     threshold: float = Field(0.5, gt=0, lt=1)
-    early_exit: EarlyExit | None = None
+    early_exits: tuple[EarlyExit, ...] = ()
     generated: bool = False
     tokenize: TokenizeConfig
     tensors: TensorsConfig
     train: TrainConfig
 
     @model_validator(mode="after")
-    def _early_exit_needs_two_branches(self) -> Self:
-        if self.early_exit is not None and len(self.train.model.branch_names) < 2:
-            raise ValueError("early_exit is for a model with an LSTM and n-grams")
+    def _early_exits_fit_the_model(self) -> Self:
+        model = self.train.model
+        most = (2 if model.separable else 1) if len(model.branch_names) > 1 else 0
+        parts = [len(each.factors) for each in self.early_exits]
+        if parts != [*range(1, len(parts) + 1)] or len(parts) > most:
+            raise ValueError(f"early_exits of {parts} parts do not fit the model")
         return self
 
 

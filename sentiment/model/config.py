@@ -61,6 +61,11 @@ class ModelConfig(Settings):
         there = {"lstm": self.lstm, "ngrams": self.ngrams}
         return tuple(name for name, branch in there.items() if branch)
 
+    @property
+    def separable(self) -> bool:
+        """Whether the LSTM's directions can be read one after the other: they meet at the end."""
+        return self.lstm and self.bidirectional and self.layers == 1
+
     @model_validator(mode="after")
     def _without_an_lstm_only_ngrams(self) -> "ModelConfig":
         if not self.lstm:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from itertools import zip_longest
 from threading import Barrier, Lock
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sentiment.model.batches import Batch, BatchSource, Places, scoring_order
-from sentiment.model.lstm import SentimentLSTM
+from sentiment.model.lstm import Part, SentimentLSTM
 from sentiment.progress import Progress, silent
 from sentiment.settings import Settings
 
@@ -26,30 +27,31 @@ _STARTING = Lock()
 
 
 class FastScores(NamedTuple):
-    """Logits, and which of them the n-grams alone gave; each (reviews,)."""
+    """Logits, and which of them a part of the model gave; each (reviews,)."""
 
     logits: npt.NDArray[np.float64]
     exited: npt.NDArray[np.bool_]
 
 
 class EarlyExit(Settings):
-    """When the n-grams' answer is taken without the LSTM; fitted on the validation reviews.
+    """When a part of the model answers alone; fitted on the validation reviews.
 
-    An n-gram logit times ``scale`` is a calibrated logit. It is the answer where it is further than
-    ``limit`` from the threshold's logit.
+    The logits of the parts so far times ``factors`` are a calibrated logit. It is the answer where
+    it is further than ``limit`` from the threshold's logit.
     """
 
-    scale: float
+    factors: tuple[float, ...]
     limit: float
 
-    def answer(self, ngrams: npt.NDArray[np.float64], threshold: float) -> FastScores:
-        """Return the calibrated logits of the n-grams, and which of them are the answer.
+    def answer(
+        self, parts: npt.NDArray[np.float64], threshold: float
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        """Return calibrated logits of (reviews, parts), and which of them are answers.
 
-        ``ngrams`` are their logits, shape (reviews,). ``threshold`` is the probability for which
-        the limit was fitted.
+        ``threshold`` is the probability for which the limit was fitted.
         """
-        logits = self.scale * ngrams
-        return FastScores(logits, np.abs(logits - logit(threshold)) > self.limit)
+        logits: npt.NDArray[np.float64] = parts @ np.array(self.factors)
+        return logits, np.abs(logits - logit(threshold)) > self.limit
 
 
 def score(
@@ -60,20 +62,30 @@ def score(
 
 
 def score_fast(
-    model: SentimentLSTM, source: BatchSource, early_exit: EarlyExit, threshold: float
+    model: SentimentLSTM, source: BatchSource, exits: Sequence[EarlyExit], threshold: float
 ) -> FastScores:
-    """Return the logit of every review, of the LSTM only where the n-grams are in doubt."""
-    ngrams = model.ngrams
-    assert ngrams is not None
-    everywhere = np.arange(len(source))
-    alone = _score_batches(lambda b: ngrams(b.ids)[:, None], 1, model, source, everywhere)
-    logits, exited = early_exit.answer(alone[:, 0], threshold)
-    doubtful = everywhere[~exited]
-    lstm = _score_batches(
-        lambda b: model.lstm(b.ids, b.lengths)[:, None], 1, model, source, doubtful
-    )
-    logits[doubtful] = combine(np.hstack([lstm, alone[doubtful]]), model)
+    """Return the logit of every review, read by each part only where those before are in doubt."""
+    logits, exited = np.empty(len(source)), np.zeros(len(source), dtype=bool)
+    doubtful, known = np.arange(len(source)), np.empty((len(source), 0))
+    for part, leave in zip_longest(model.parts, exits):
+        known = np.hstack([known, _score_part(part, model, source, doubtful)])
+        if leave is not None:
+            answers, sure = leave.answer(known, threshold)
+            logits[doubtful[sure]], exited[doubtful[sure]] = answers[sure], True
+            doubtful, known = doubtful[~sure], known[~sure]
+    logits[doubtful] = combine_parts(known, model)
     return FastScores(logits, exited)
+
+
+def score_parts(model: SentimentLSTM, source: BatchSource) -> BranchLogits:
+    """Return the logits of the model's parts, in the reviews' order, shape (reviews, parts)."""
+    everywhere = np.arange(len(source))
+    return np.hstack([_score_part(part, model, source, everywhere) for part in model.parts])
+
+
+def combine_parts(parts: npt.NDArray[np.float64], model: SentimentLSTM) -> npt.NDArray[np.float64]:
+    """Add up logits of shape (reviews, parts) as the model does; return shape (reviews,)."""
+    return combine(np.column_stack([parts[:, 1:].sum(axis=1), parts[:, 0]]), model)
 
 
 def combine(branches: npt.NDArray[np.float64], model: SentimentLSTM) -> npt.NDArray[np.float64]:
@@ -90,6 +102,12 @@ def score_branches(
     return _score_batches(
         lambda b: model.branches(b.ids, b.lengths), columns, model, source, everywhere, progress
     )
+
+
+def _score_part(
+    part: Part, model: SentimentLSTM, source: BatchSource, reviews: Places
+) -> BranchLogits:
+    return _score_batches(lambda b: part(b.ids, b.lengths)[:, None], 1, model, source, reviews)
 
 
 def _score_batches(
@@ -109,7 +127,8 @@ def _score_batches(
         with torch.inference_mode():
             return places, logits_of(source.take(reviews[places])).double().cpu().numpy()
 
-    batches = list(scoring_order(source.lengths[reviews], BATCH_SIZE))
+    # The longest first, so that no thread ends long after the others.
+    batches = list(scoring_order(source.lengths[reviews], BATCH_SIZE))[::-1]
     on_cpu = next(model.parameters()).device.type == "cpu"
     done = 0
     for places, found in side_by_side(answer, batches) if on_cpu else map(answer, batches):

@@ -4,12 +4,18 @@ The first is the LSTM: word embedding, LSTM layers, pooling over the steps. The 
 over n-grams. The latter alone is a linear model.
 """
 
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
 import torch
 from torch import Tensor, nn
 
 from sentiment.model.config import ModelConfig
 from sentiment.model.ngrams import Ngrams
 from sentiment.text.vocabulary import PAD, UNKNOWN
+
+Part: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 class SentimentLSTM(nn.Module):
@@ -75,6 +81,28 @@ class SentimentLSTM(nn.Module):
         logits: Tensor = self.head(self.head_dropout(pooled)).squeeze(-1)
         return logits
 
+    @property
+    def parts(self) -> list[Part]:
+        """Functions of ids and lengths whose logits add up to the branches', the cheapest first.
+
+        After the n-grams come the LSTM's two directions if it has one layer, or else all of it.
+        """
+        ngrams = self.ngrams
+        parts: list[Part] = [lambda ids, _: ngrams(ids)] if ngrams is not None else []
+        if self.config.separable:
+            return parts + [partial(self._direction, number=number) for number in (0, 1)]
+        return parts + [self.lstm] * self.config.lstm
+
+    def _direction(self, ids: Tensor, lengths: Tensor, number: int) -> Tensor:
+        """Return what one direction contributes to the logit, ahead (0) with the bias."""
+        (layer,) = self.layers
+        assert isinstance(layer, Layer)
+        states = layer.direction(self.embedding(ids), lengths, number)
+        pooled = pool([states], lengths, self.config.pooling)
+        weight = self.head.weight.view(-1, 2, self.config.hidden_size)[:, number].flatten()
+        logits: Tensor = pooled @ weight
+        return logits + self.head.bias if number == 0 else logits
+
 
 class Layer(nn.Module):
     """One LSTM layer in one or both directions, over reviews padded on the right."""
@@ -90,9 +118,15 @@ class Layer(nn.Module):
 
         The backward direction's states are in the order in which it reads: the last word's first.
         """
-        states = [self.ahead(inputs)[0]]
-        if self.back is not None:
-            states.append(self.back(reverse(inputs, lengths))[0])
+        directions = 1 if self.back is None else 2
+        return [self.direction(inputs, lengths, number) for number in range(directions)]
+
+    def direction(self, inputs: Tensor, lengths: Tensor, number: int) -> Tensor:
+        """Return the states of one direction, ahead (0) or back (1), in its own order."""
+        if number == 0 or self.back is None:
+            states: Tensor = self.ahead(inputs)[0]
+        else:
+            states = self.back(reverse(inputs, lengths))[0]
         return states
 
 

@@ -24,7 +24,7 @@ AT_ONCE = 1 << 19  # characters tokenized at a time, which takes several times t
 class Scores(NamedTuple):
     """P(positive) of texts, their words, the unknown words among them, and early exits.
 
-    ``exited`` says whether the n-grams alone answered; each has shape (texts,).
+    ``exited`` says whether a part of the model answered; each has shape (texts,).
     """
 
     probabilities: npt.NDArray[np.float64]
@@ -47,7 +47,7 @@ def score_texts(
 ) -> npt.NDArray[np.float64]:
     """Return P(positive) of each text, shape (texts,), holding few of ``WINDOW`` texts at a time.
 
-    The bundle's model must be on ``device``; with ``fast`` the bundle must have an early exit.
+    The bundle's model must be on ``device``; with ``fast`` the bundle must have early exits.
     Raises DataError as ``encode_texts`` does.
     """
     scored = score_windows(bundle, _windows(texts), device, fast=fast)
@@ -106,8 +106,8 @@ def score_encoded(
         max_length=config.tensors.max_length,
         device=device,
     )
-    if fast and config.early_exit is not None:
-        logits, exited = score_fast(bundle.model, source, config.early_exit, config.threshold)
+    if fast:
+        logits, exited = score_fast(bundle.model, source, config.early_exits, config.threshold)
     else:
         logits, exited = score(bundle.model, source), np.zeros(len(source), np.bool_)
     return Scores(probabilities(logits), reviews.words, reviews.unknown, exited)

@@ -49,7 +49,7 @@ class ScoreConfig(TableConfig):
     )
     fast: bool = Field(
         False,
-        description="Answer by the n-grams alone where they are sure. This changes at most about "
+        description="Answer by a part of the model where it is sure. This changes at most about "
         "one label in a thousand, and the probabilities of those reviews.",
     )
     with_text: bool = Field(False, description="Also write the texts.")

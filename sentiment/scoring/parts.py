@@ -47,7 +47,7 @@ class Tally(Settings):
     other_labels: int = 0
     barely_known: int = 0  # scored rows of which the model knows fewer than half of the words
     labels_found: dict[str, int] = Field({})
-    exited: int = 0  # scored rows that the n-grams alone answered
+    exited: int = 0  # scored rows that a part of the model answered
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(

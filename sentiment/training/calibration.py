@@ -50,30 +50,36 @@ def fit_scale(
     return scale.tolist()
 
 
-def fit_early_exit(
-    branches: npt.NDArray[np.float64],
+def fit_early_exits(
+    parts: npt.NDArray[np.float64],
+    logits: npt.NDArray[np.float64],
     labels: npt.NDArray[np.uint8],
-    scale: npt.NDArray[np.float64],
     threshold: float,
     weights: npt.NDArray[np.float64] | None = None,
-) -> EarlyExit | None:
-    """Return how sure the n-grams, the last branch, must be to answer without the LSTM.
+) -> tuple[EarlyExit, ...]:
+    """Return, after each part but the last, how sure those so far must be to answer alone.
 
-    The limit is the lowest at which so few validation labels change that at most ``MOST_CHANGED``
-    of all labels do (by the upper end of Wilson's 95 % interval). None if no limit can show this,
-    which takes 3,838 reviews or more. The other arguments are those of ``fit_scale`` and its
-    result.
+    ``parts`` (reviews, parts) and ``logits`` (reviews,) are those of ``score_parts`` and of the
+    whole model. Each limit is the lowest at which so few validation labels change that all exits
+    together change at most ``MOST_CHANGED`` of all labels (by the upper end of Wilson's 95 %
+    interval). Empty if no limit can show this, which takes 3,838 reviews or more, or if no review
+    exits. ``weights`` are those of ``fit_scale``.
     """
     allowed = len(labels) * MOST_CHANGED
     allowed = math.floor(allowed - Z_95 * math.sqrt(allowed * (1 - MOST_CHANGED)))
-    if allowed < 0:
-        return None
-    (factor,) = fit_scale(branches[:, -1:], labels, weights)
-    alone, at = factor * branches[:, -1], logit(threshold)
-    distance = np.abs(alone - at)
-    changed = np.sort(distance[(alone >= at) != (branches @ scale >= at)])[::-1]
-    limit = float(changed[allowed]) + MARGIN if len(changed) > allowed else 0.0
-    return EarlyExit(scale=factor, limit=limit) if (distance > limit).any() else None
+    at, doubtful = logit(threshold), np.ones(len(labels), dtype=bool)
+    exits: list[EarlyExit] = []
+    for count in range(1, parts.shape[1] if allowed >= 0 else 1):
+        factors = fit_scale(parts[:, :count], labels, weights)
+        answers = parts[:, :count] @ np.array(factors)
+        distance, other = np.abs(answers - at), (answers >= at) != (logits >= at)
+        share = allowed // (parts.shape[1] - count)  # of the labels that may still change
+        changed = np.sort(distance[doubtful & other])[::-1]
+        limit = float(changed[share]) + MARGIN if len(changed) > share else 0.0
+        allowed -= int((distance[doubtful & other] > limit).sum())
+        doubtful &= distance <= limit
+        exits.append(EarlyExit(factors=tuple(factors), limit=limit))
+    return () if doubtful.all() else tuple(exits)
 
 
 def _loss(

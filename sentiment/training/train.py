@@ -20,7 +20,7 @@ from sentiment.model.devices import (
     denormals_as_zero,
     keep_freed_memory,
 )
-from sentiment.model.inference import combine, probabilities, score_branches
+from sentiment.model.inference import EarlyExit, probabilities, score, score_parts
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.model.measures import best_threshold
 from sentiment.model.profile import Profile
@@ -28,7 +28,7 @@ from sentiment.progress import Progress, silent
 from sentiment.text.cleaning import TokenizeConfig
 from sentiment.text.tensors import EncodedReviews, TensorsConfig, join_shards
 from sentiment.text.vocabulary import Vocabulary
-from sentiment.training.calibration import fit_early_exit
+from sentiment.training.calibration import fit_early_exits
 from sentiment.training.checkpoints import Checkpoints
 from sentiment.training.class_weights import class_weights
 from sentiment.training.distributed import ProcessGroup, device_of, process_group
@@ -98,7 +98,7 @@ def train_model(
         return stats
     config = BundleConfig(
         threshold=stats["threshold"],
-        early_exit=stats["early_exit"],
+        early_exits=stats["early_exits"],
         generated=generated,
         tokenize=tokenize,
         tensors=tensors,
@@ -172,18 +172,17 @@ def _train(
             weights,
         )
         best = trainer.run(Checkpoints(data.checkpoints, keep=train.keep_checkpoints), progress)
-        threshold, early_exit = train.threshold, None
+        threshold, early_exits = train.threshold, tuple[EarlyExit, ...]()
         if best is not None:
             labels = validation_reviews.labels
-            branches = score_branches(model, validation)
+            logits = score(model, validation)
             if isinstance(threshold, str):
-                chances = probabilities(combine(branches, model))
-                threshold = best_threshold(threshold, labels, chances)
+                threshold = best_threshold(threshold, labels, probabilities(logits))
             if len(model.branch_names) > 1:
-                early_exit = fit_early_exit(
-                    branches,
+                early_exits = fit_early_exits(
+                    score_parts(model, validation),
+                    logits,
                     labels,
-                    model.scale.double().cpu().numpy(),
                     threshold,
                     None if weights is None else weights[labels],
                 )
@@ -200,7 +199,7 @@ def _train(
             "validation_loss": best.loss if best else None,
             "validation_accuracy": best.accuracy if best else None,
             "threshold": threshold,
-            "early_exit": early_exit.model_dump() if early_exit else None,
+            "early_exits": [each.model_dump() for each in early_exits],
             "device": device.type,
             "vectors": asdict(covered) if covered else None,
             "seconds_before": trainer.seconds_before,

@@ -206,10 +206,10 @@ def test_a_stream_is_taken_a_window_at_a_time(
     )
 
 
-def test_a_fast_classifier_asks_the_lstm_only_where_the_ngrams_are_in_doubt(
+def test_a_fast_classifier_asks_the_whole_model_only_where_its_parts_are_in_doubt(
     trained: Trained, tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelError, match="no early exit"):
+    with pytest.raises(ModelError, match="no early exits"):
         Classifier.load(trained.bundle, fast=True)
     bundle = with_early_exit(tmp_path)
     exact, fast = Classifier.load(bundle), Classifier.load(bundle, fast=True)

@@ -61,8 +61,9 @@ def write_random_bundle(folder: Path, **model: Any) -> Path:
 
 
 def with_early_exit(folder: Path) -> Path:
-    """Write a bundle of random weights whose n-grams answer some texts alone."""
-    return with_settings(write_random_bundle(folder), early_exit={"scale": 1.0, "limit": 0.5})
+    """Write a bundle of random weights, parts of which answer some texts alone."""
+    exits = [{"factors": [1.0], "limit": 0.5}, {"factors": [1.0, 1.0], "limit": 0.4}]
+    return with_settings(write_random_bundle(folder), early_exits=exits)
 
 
 def with_settings(folder: Path, **changes: Any) -> Path:

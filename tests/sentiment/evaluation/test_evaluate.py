@@ -134,7 +134,7 @@ def test_progress_ends_at_the_number_of_reviews(trained: Trained, tmp_path: Path
         out=tmp_path,
         progress=lambda done, total=None, **_: seen.append((done, total)),
     )
-    assert seen == [(64, 90), (90, 90)]
+    assert seen == [(26, 90), (90, 90)]
 
 
 @settings(max_examples=50)

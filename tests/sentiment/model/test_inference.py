@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +15,18 @@ from hypothesis import strategies as st
 from sentiment.model import inference
 from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle
-from sentiment.model.config import ModelConfig, NgramsConfig
+from sentiment.model.config import ModelConfig
 from sentiment.model.inference import (
     BranchLogits,
     EarlyExit,
     Places,
     binary_cross_entropy,
+    combine_parts,
     probabilities,
     score,
     score_branches,
     score_fast,
+    score_parts,
     side_by_side,
 )
 from sentiment.model.lstm import SentimentLSTM
@@ -58,26 +61,53 @@ def test_any_number_of_threads_gives_the_same_logits(
     torch.set_num_threads(2)
     together = score_branches(model, source, lambda done, total: told.append(done))
     np.testing.assert_array_equal(together, alone)
-    assert told == [*range(7, len(source), 7), len(source)]
+    assert told == [*range(len(source) % 7, len(source), 7), len(source)]
     assert model.training
 
 
-@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_fast_scores_are_the_ngrams_where_these_are_sure_and_exact_elsewhere(
-    source: BatchSource, share: float
-) -> None:
+def fast_model(**changes: Any) -> SentimentLSTM:
     torch.manual_seed(1)
-    sizes = ModelConfig(embedding_size=6, hidden_size=5, ngrams=NgramsConfig(buckets=64))
-    model = SentimentLSTM(sizes, 5_000).eval()
+    sizes = {"embedding_size": 6, "hidden_size": 5, "ngrams": {"buckets": 64}}
+    model = SentimentLSTM(ModelConfig.model_validate(sizes | changes), 5_000).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
-    exact, alone = score(model, source), 0.5 * score_branches(model, source)[:, 1]
-    distance = np.abs(alone - math.log(0.6 / 0.4))
-    limit = {0.0: distance.max(), 1.0: -1.0}.get(share, float(np.quantile(distance, 1 - share)))
-    logits, exited = score_fast(model, source, EarlyExit(scale=0.5, limit=limit), threshold=0.6)
-    assert exited.mean() == pytest.approx(share, abs=0.02)
-    np.testing.assert_array_equal(exited, distance > limit)
-    np.testing.assert_allclose(logits, np.where(exited, alone, exact), rtol=0, atol=1e-5)
+    model.scale.copy_(torch.tensor([0.8, 1.3]))
+    return model
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "mean+max"])
+@pytest.mark.parametrize("changes", [{}, {"layers": 2}, {"bidirectional": False}])
+def test_the_parts_add_up_to_the_model(
+    source: BatchSource, pooling: str, changes: dict[str, Any]
+) -> None:
+    model = fast_model(pooling=pooling, **changes)
+    parts = score_parts(model, source)
+    assert parts.shape == (len(source), 2 if changes else 3)
+    np.testing.assert_allclose(combine_parts(parts, model), score(model, source), atol=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_fast_scores_are_those_of_the_first_parts_that_are_sure(
+    source: BatchSource, share: float
+) -> None:
+    model = fast_model()
+    exact, parts = score(model, source), score_parts(model, source)
+    factors, threshold = ((0.5,), (0.6, 0.9)), math.log(0.6 / 0.4)
+    expected, doubtful = exact.copy(), np.ones(len(source), dtype=bool)
+    exits = []
+    for each in factors:
+        answers = sum(f * parts[:, n] for n, f in enumerate(each))
+        distance = np.abs(answers - threshold)
+        limit = {0.0: distance.max(), 1.0: -1.0}.get(share, float(np.quantile(distance, 1 - share)))
+        expected = np.where(doubtful & (distance > limit), answers, expected)
+        doubtful &= distance <= limit
+        exits.append(EarlyExit(factors=each, limit=limit))
+    for count in range(3):
+        fast = score_fast(model, source, exits[:count], threshold=0.6)
+        assert count or not fast.exited.any()
+    np.testing.assert_array_equal(fast.exited, ~doubtful)
+    np.testing.assert_allclose(fast.logits, expected, rtol=0, atol=1e-5)
+    assert fast.exited.mean() == share if share in (0, 1) else 0.4 < fast.exited.mean() < 1
 
 
 def test_batches_are_answered_at_the_same_time_and_told_in_order() -> None:

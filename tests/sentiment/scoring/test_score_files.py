@@ -421,7 +421,7 @@ def test_scores_of_a_model_of_generated_reviews_say_so(
         assert len(said) == generated
 
 
-def test_fast_scores_say_how_many_reviews_the_ngrams_answered(source: Path, tmp_path: Path) -> None:
+def test_fast_scores_say_how_many_reviews_a_part_answered(source: Path, tmp_path: Path) -> None:
     bundle = with_early_exit(tmp_path)
     fast = SMALL.model_copy(update={"fast": True})
     exact = score_files([source], tmp_path / "exact", model=bundle, config=SMALL)

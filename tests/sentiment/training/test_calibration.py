@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sentiment.evaluation.metrics import wilson_interval
 from sentiment.model.inference import logit
-from sentiment.training.calibration import fit_early_exit, fit_scale
+from sentiment.training.calibration import fit_early_exits, fit_scale
 
 
 def drawn(reviews: int, scale: list[float], seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,24 +74,27 @@ def test_logits_that_are_no_numbers_change_nothing(wrong: float) -> None:
     st.floats(0.2, 0.8),
     st.integers(0, 99),
 )
-def test_an_early_exit_changes_as_few_labels_as_it_may(
+def test_early_exits_change_as_few_labels_as_they_may(
     reviews: int, doubt: float, threshold: float, seed: int
 ) -> None:
-    """``doubt`` is how much the n-grams' logits differ from the sum of both branches."""
+    """``doubt`` is how much the first part's logits differ from the sum of all three."""
     rng = np.random.default_rng(seed)
-    ngrams = rng.normal(0, 2, reviews)
-    branches = np.stack([rng.normal(0, doubt, reviews), ngrams], axis=1)
-    labels = (rng.random(reviews) < 1 / (1 + np.exp(-branches.sum(axis=1)))).astype(np.uint8)
-    scale = np.array([1.0, 1.0])
-    found = fit_early_exit(branches, labels, scale, threshold)
-    assert found is not None
-    alone, at = found.scale * ngrams, logit(threshold)
-    distance, other = np.abs(alone - at), (alone >= at) != (branches @ scale >= at)
-    changed = int((other & (distance > found.limit)).sum())
+    parts = rng.normal(0, [2, doubt, doubt / 2], (reviews, 3))
+    whole = parts.sum(axis=1)
+    labels = (rng.random(reviews) < 1 / (1 + np.exp(-whole))).astype(np.uint8)
+    exits = fit_early_exits(parts, whole, labels, threshold)
+    assert len(exits) == 2
+    at, changed, doubtful = logit(threshold), 0, np.ones(reviews, dtype=bool)
+    for count, leave in enumerate(exits, 1):
+        answers, sure = leave.answer(parts[:, :count], threshold)
+        other = doubtful & ((answers >= at) != (whole >= at))
+        changed += int((other & sure).sum())
+        doubtful &= ~sure
     assert upper_end(changed, reviews) <= 0.001
-    assert (distance > found.limit).any()
-    if found.limit:  # one more would be too many
-        assert upper_end(int((other & (distance > found.limit - 2e-3)).sum()), reviews) > 0.001
+    assert not doubtful.all()
+    if leave.limit:  # one more would be too many
+        close = np.abs(answers - at) > leave.limit - 2e-3
+        assert upper_end(changed + int((other & close & ~sure).sum()), reviews) > 0.001
 
 
 def upper_end(successes: int, trials: int) -> float:
@@ -99,12 +102,12 @@ def upper_end(successes: int, trials: int) -> float:
 
 
 def test_few_reviews_cannot_show_that_an_early_exit_changes_little() -> None:
-    branches, labels = drawn(3_838, [0.0, 1.0], seed=3)
-    assert fit_early_exit(branches, labels, np.array([0.0, 1.0]), 0.5) is not None
-    assert fit_early_exit(branches[1:], labels[1:], np.array([0.0, 1.0]), 0.5) is None
+    parts, labels = drawn(3_838, [1.0, 0.0], seed=3)
+    assert len(fit_early_exits(parts, parts[:, 0], labels, 0.5)) == 1
+    assert fit_early_exits(parts[1:], parts[1:, 0], labels[1:], 0.5) == ()
 
 
-def test_ngrams_that_say_nothing_give_no_early_exit() -> None:
-    branches, labels = drawn(4_000, [1.0, 0.0], seed=4)
-    branches[:, 1] = 0.3
-    assert fit_early_exit(branches, labels, np.ones(2), 0.5) is None
+def test_parts_that_say_nothing_give_no_early_exit() -> None:
+    parts, labels = drawn(4_000, [0.0, 1.0], seed=4)
+    parts[:, 0] = 0.3
+    assert fit_early_exits(parts, parts[:, 1], labels, 0.5) == ()
