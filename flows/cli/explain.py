@@ -69,7 +69,9 @@ def print_explanation(explanation: "Explanation", console: Console) -> None:
     pieces = [Text(w, _style(s)) for w, s in zip(words, strengths(explanation), strict=True)]
     console.print(Text(" ").join(pieces))
     if explanation.left_out:
-        console.print(f"The model does not read the {explanation.left_out:,} words after these.")
+        console.print(
+            f"The text has {explanation.left_out:,} more words, which the model does not read."
+        )
     gained = explanation.logit - explanation.baseline
     console.print(
         f"\nAttributions add up to {explanation.attributions.sum():+.2f}. The logit is "

@@ -110,7 +110,7 @@ def evaluate_model(
         worst = worst_mistakes(predictions, test_reviews, threshold, evaluate.mistakes)
         attributions = [_attributions(model, source, place) for place in worst.index]
         tokens = column_at(test_tokens, "tokens", worst.index)
-        words = [found[: len(read)] for found, read in zip(tokens, attributions, strict=True)]
+        words = [config.tensors.kept(found) for found in tokens]
         columns = {**worst.to_dict("list"), "words": words, "attributions": attributions}
         mistakes = pa.table([pa.array(columns[f.name], f.type) for f in MISTAKES], schema=MISTAKES)
         _write(mistakes, out / "mistakes.parquet")

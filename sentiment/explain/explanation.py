@@ -47,7 +47,7 @@ class Explanation:
     """Why one text gets its probability; arrays are float64 of shape (words,).
 
     ``words`` are those that the model reads, ``known`` whether each is in its vocabulary,
-    ``left_out`` the number of words cut off after them. ``running`` is P(positive) of the text up
+    ``left_out`` the number of words that are not read. ``running`` is P(positive) of the text up
     to and including each word. ``attributions`` add up to ``logit - baseline``, up to a small error
     of the method; ``baseline`` is the logit of as many unknown words without any n-gram.
     ``backward`` is None for a unidirectional model, ``forward`` too for one without an LSTM.
@@ -100,7 +100,7 @@ def explain_text(bundle: Bundle, text: str, device: torch.device) -> Explanation
     words = tokenize_text(text, config.tokenize)
     if not words:
         raise DataError("The text has no word, so there is nothing to explain.")
-    read = words[: config.tensors.max_length]
+    read = config.tensors.kept(words)
     encoded = bundle.vocabulary.encode(read)
     prefixes = BatchSource(
         _prefixes(encoded),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sentiment.errors import StorageError
-from sentiment.text.tensors import EncodedReviews, offsets_of
+from sentiment.text.tensors import Cut, EncodedReviews, ends, offsets_of
 from sentiment.text.vocabulary import PAD
 
 Places: TypeAlias = npt.NDArray[np.int64]  # positions of reviews
@@ -36,15 +36,23 @@ class BatchSource:
     """Encoded reviews, of which batches are gathered for a device.
 
     ``padding`` is ``right`` (to the longest review of the batch) or ``left`` (to ``max_length``,
-    which then counts as the length of every review). Ids in memory are moved to the device. Those
-    in a file stay there, unless they take a small part of a GPU's memory.
+    which then counts as the length of every review). ``cut`` is what longer ones lose. Ids in
+    memory are moved to the device. Those in a file stay there, unless they take a small part of a
+    GPU's memory.
     """
 
     def __init__(
-        self, reviews: EncodedReviews, *, padding: str, max_length: int, device: torch.device
+        self,
+        reviews: EncodedReviews,
+        *,
+        padding: str,
+        max_length: int,
+        device: torch.device,
+        cut: Cut = "end",
     ) -> None:
         # Lengths are kept on the host too: asking the device for a batch's longest would stall it.
         self.lengths = np.minimum(reviews.lengths, max_length)
+        self._head, self._tail = ends(max_length, cut)
         self._left = padding == "left"
         self._max_length = max_length
         self._device = device
@@ -64,46 +72,54 @@ class BatchSource:
 
     def take(self, places: Places) -> Batch:
         """Gather the reviews at these positions (int64, shape (batch,)) into a batch."""
-        host = self.lengths[places]
+        host, starts = self.lengths[places], self._reviews.offsets[places]
+        spans = self._reviews.offsets[places + 1] - starts if self._tail else host
         if self._file is None:
-            ids, starts = self._ids, self._reviews.offsets[places]
+            ids = self._ids
         else:
-            read = torch.from_numpy(self._read(self._file, places))
+            read = torch.from_numpy(_read(self._file, starts, spans))
             if self._device.type == "cuda":
                 read = read.pin_memory()  # or the copy would make this thread wait
-            ids, starts = read.to(self._device, non_blocking=True), offsets_of(host)[:-1]
+            ids, starts = read.to(self._device, non_blocking=True), offsets_of(spans)[:-1]
         lengths, begins = self._tensor(host), self._tensor(starts)
         steps = self._max_length if self._left else max(1, int(host.max()))
         step = torch.arange(steps, device=self._device)
         first = steps - lengths if self._left else torch.zeros_like(lengths)
         step = step - first[:, None]
         inside = (step >= 0) & (step < lengths[:, None])
-        place = (begins[:, None] + step).clamp(0, len(ids) - 1)
+        place = begins[:, None] + step
+        if self._tail:
+            place += (step >= self._head) * self._tensor(spans - host)[:, None]
+        place = place.clamp(0, len(ids) - 1)
         padded = ids[place].masked_fill(~inside, PAD).long()
         # A review without words is read as one word of padding.
         counted = torch.full_like(lengths, steps) if self._left else lengths.clamp(min=1)
         return Batch(padded, counted, self._tensor(self._reviews.labels[places].astype(np.float32)))
 
-    def _read(self, path: Path, places: Places) -> npt.NDArray[np.int32]:
-        """Read the ids of reviews from the file, one review after the other.
-
-        Through a mapping, most of the file would soon count as this process's memory.
-        """
-        size = np.dtype(np.int32).itemsize
-        starts, lengths = size * self._reviews.offsets[places], size * self.lengths[places]
-        with path.open("rb", buffering=0) as file:
-            read = [
-                os.pread(file.fileno(), length, start)
-                for start, length in zip(starts.tolist(), lengths.tolist(), strict=True)
-            ]
-        content = bytearray().join(read)
-        if len(content) != lengths.sum():
-            raise StorageError(f"{path}: ends too early. Is the disk full? Run again to resume.")
-        return np.frombuffer(content, np.int32) if content else np.full(1, PAD, np.int32)
-
     def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
         """Move an array to the device, without waiting until it is there."""
         return torch.from_numpy(array).to(self._device, non_blocking=True)
+
+
+def _read(
+    path: Path, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int32]:
+    """Read runs of ids from a file, one after the other.
+
+    Through a mapping, most of the file would soon count as this process's memory.
+    """
+    size = np.dtype(np.int32).itemsize
+    with path.open("rb", buffering=0) as file:
+        read = [
+            os.pread(file.fileno(), length, start)
+            for start, length in zip(
+                (size * starts).tolist(), (size * lengths).tolist(), strict=True
+            )
+        ]
+    content = bytearray().join(read)
+    if len(content) != size * lengths.sum():
+        raise StorageError(f"{path}: ends too early. Is the disk full? Run again to resume.")
+    return np.frombuffer(content, np.int32) if content else np.full(1, PAD, np.int32)
 
 
 def _fits(ids: npt.NDArray[np.int32], device: torch.device) -> bool:

@@ -84,6 +84,7 @@ def _export(bundle: Bundle, folder: Path, out: Path, int8: bool) -> list[Path]:
             "vocabulary": hashlib.sha256((folder / VOCABULARY).read_bytes()).hexdigest(),
             "padding": bundle.config.train.padding,
             "max_length": bundle.config.tensors.max_length,
+            "cut": bundle.config.tensors.cut,
             "pad_id": PAD,
             "unknown_id": UNKNOWN,
             "threshold": bundle.config.threshold,

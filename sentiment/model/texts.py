@@ -89,7 +89,7 @@ def encode_texts(bundle: Bundle, texts: Sequence[str], first: int = 0) -> Encode
     return encode_words(
         words,
         bundle.vocabulary,
-        config.tensors.max_length,
+        config.tensors,
         labels=np.zeros(len(texts), np.uint8),
         rows=np.arange(len(texts)),
     )

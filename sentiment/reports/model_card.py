@@ -66,7 +66,7 @@ def _card(
 
 ## Limits
 - It has two answers, positive and negative, and reads the language of its training reviews.
-- It reads only the first `tensors.max_length` tokens of a text.
+- It reads at most `tensors.max_length` tokens of a text; `tensors.cut` says which.
 - The results hold for reviews like the test reviews; measure again on others.
 
 ## Use

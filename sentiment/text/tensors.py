@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ ENCODED = pa.schema(
 
 
 Result = TypeVar("Result")
+Cut: TypeAlias = Literal["end", "middle"]
 
 DTYPES = {
     "ids": np.int32,
@@ -44,9 +45,24 @@ DTYPES = {
 class TensorsConfig(Settings):
     """How much of a review the model reads."""
 
-    max_length: int = Field(
-        200, ge=1, le=65_536, description="Tokens kept of each review, from its start."
+    max_length: int = Field(200, ge=1, le=65_536, description="Tokens kept of each review.")
+    cut: Cut = Field(
+        "end",
+        description="What longer reviews lose: their end, or their middle, as the last words often "
+        "sum up the review.",
     )
+
+    def kept(self, words: list[str]) -> list[str]:
+        """Return the words that the model reads."""
+        head, tail = ends(self.max_length, self.cut)
+        cut_at = max(head, len(words) - tail)
+        return words[:head] + words[cut_at:]
+
+
+def ends(max_length: int, cut: Cut) -> tuple[int, int]:
+    """Return how many tokens a longer review keeps at its start and at its end."""
+    tail = max_length // 2 if cut == "middle" else 0
+    return max_length - tail, tail
 
 
 @dataclass(frozen=True)
@@ -144,21 +160,22 @@ def offsets_of(lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
-def cut(
-    ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], max_length: int
+def cut_reviews(
+    ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], tensors: TensorsConfig
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Keep the first ``max_length`` ids of each review; return the new ids and offsets."""
+    """Cut the reviews that are too long; return the new ids and offsets."""
     lengths = np.diff(offsets)
+    head, tail = ends(tensors.max_length, tensors.cut)
     kept = np.ones(len(ids), np.bool_)
-    for review in np.flatnonzero(lengths > max_length).tolist():
-        kept[offsets[review] + max_length : offsets[review + 1]] = False
-    return ids[kept], offsets_of(np.minimum(lengths, max_length))
+    for review in np.flatnonzero(lengths > tensors.max_length).tolist():
+        kept[offsets[review] + head : offsets[review + 1] - tail] = False
+    return ids[kept], offsets_of(np.minimum(lengths, tensors.max_length))
 
 
 def encode_words(
     lists: pa.ListArray,
     vocabulary: Vocabulary,
-    max_length: int,
+    tensors: TensorsConfig,
     *,
     labels: npt.NDArray[np.uint8],
     rows: npt.NDArray[np.int64],
@@ -169,7 +186,7 @@ def encode_words(
     offsets = offsets_of(words)
     review = np.searchsorted(offsets, np.flatnonzero(all_ids == UNKNOWN), side="right") - 1
     unknown = np.bincount(review, minlength=len(words))
-    ids, cut_offsets = cut(all_ids, offsets, max_length)
+    ids, cut_offsets = cut_reviews(all_ids, offsets, tensors)
     return EncodedReviews(
         ids=ids,
         offsets=cut_offsets,
@@ -198,7 +215,7 @@ def encode_shard(
     encoded = encode_words(
         words,
         Vocabulary.load(vocabulary),
-        tensors.max_length,
+        tensors,
         labels=table["label"].to_numpy().astype(np.uint8),
         rows=table["row"].to_numpy(),
     )

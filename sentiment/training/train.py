@@ -152,6 +152,7 @@ def _train(
             padding=train.padding,
             max_length=longest_review(train, tensors),
             device=device,
+            cut=tensors.cut,
         )
         if model.ngrams is not None:
             model.ngrams.fit_idf(source)

@@ -22,7 +22,7 @@ from sentiment.model.batches import (
     scoring_order,
     training_order,
 )
-from sentiment.text.tensors import EncodedReviews, offsets_of, on_disk
+from sentiment.text.tensors import Cut, EncodedReviews, offsets_of, on_disk
 from sentiment.text.vocabulary import PAD
 
 CPU = torch.device("cpu")
@@ -41,8 +41,12 @@ def encoded(reviews: list[list[int]]) -> EncodedReviews:
     )
 
 
-def source(reviews: list[list[int]], padding: str, max_length: int) -> BatchSource:
-    return BatchSource(encoded(reviews), padding=padding, max_length=max_length, device=CPU)
+def source(
+    reviews: list[list[int]], padding: str, max_length: int, cut: Cut = "end"
+) -> BatchSource:
+    return BatchSource(
+        encoded(reviews), padding=padding, max_length=max_length, device=CPU, cut=cut
+    )
 
 
 @st.composite
@@ -53,13 +57,23 @@ def requests(draw: st.DrawFn) -> tuple[list[list[int]], npt.NDArray[np.int64], i
     return reviews, np.array(places, dtype=np.int64), draw(st.integers(1, 10))
 
 
-@given(requests())
+CUTS: st.SearchStrategy[Cut] = st.sampled_from(["end", "middle"])
+
+
+def shortened(review: list[int], max_length: int, cut: Cut) -> list[int]:
+    if cut == "end" or len(review) <= max_length:
+        return review[:max_length]
+    tail = max_length // 2
+    return review[: max_length - tail] + review[len(review) - tail :]
+
+
+@given(requests(), CUTS)
 def test_padding_on_the_right_is_that_of_a_plain_loop(
-    request: tuple[list[list[int]], npt.NDArray[np.int64], int],
+    request: tuple[list[list[int]], npt.NDArray[np.int64], int], cut: Cut
 ) -> None:
     reviews, places, max_length = request
-    batch = source(reviews, "right", max_length).take(places)
-    chosen = [reviews[place][:max_length] for place in places]
+    batch = source(reviews, "right", max_length, cut).take(places)
+    chosen = [shortened(reviews[place], max_length, cut) for place in places]
     # A review without a word is read as one word of padding.
     steps = max(1, *(len(review) for review in chosen))
     assert batch.ids.tolist() == [review + [PAD] * (steps - len(review)) for review in chosen]
@@ -67,19 +81,20 @@ def test_padding_on_the_right_is_that_of_a_plain_loop(
     assert batch.labels.tolist() == [place % 2 for place in places]
 
 
-@given(requests(), st.sampled_from(["left", "right"]))
+@given(requests(), st.sampled_from(["left", "right"]), CUTS)
 def test_batches_from_a_file_are_those_from_memory(
     tmp_path_factory: pytest.TempPathFactory,
     request: tuple[list[list[int]], npt.NDArray[np.int64], int],
     padding: str,
+    cut: Cut,
 ) -> None:
     reviews, places, max_length = request
     folder = tmp_path_factory.mktemp("reviews")
     encoded(reviews).save(folder / "tensors.parquet")
-    expected = source(reviews, padding, max_length).take(places)
+    expected = source(reviews, padding, max_length, cut).take(places)
 
     def check(mapped: EncodedReviews) -> None:
-        batches = BatchSource(mapped, padding=padding, max_length=max_length, device=CPU)
+        batches = BatchSource(mapped, padding=padding, max_length=max_length, device=CPU, cut=cut)
         for got, wanted in zip(batches.take(places), expected, strict=True):
             assert got.dtype == wanted.dtype
             assert got.tolist() == wanted.tolist()
@@ -101,13 +116,13 @@ def test_a_file_that_ends_too_early_is_an_error(tmp_path: Path) -> None:
     on_disk([tmp_path / "tensors.parquet"], tmp_path, check)
 
 
-@given(requests())
+@given(requests(), CUTS)
 def test_padding_on_the_left_is_that_of_a_plain_loop(
-    request: tuple[list[list[int]], npt.NDArray[np.int64], int],
+    request: tuple[list[list[int]], npt.NDArray[np.int64], int], cut: Cut
 ) -> None:
     reviews, places, max_length = request
-    batch = source(reviews, "left", max_length).take(places)
-    chosen = [reviews[place][:max_length] for place in places]
+    batch = source(reviews, "left", max_length, cut).take(places)
+    chosen = [shortened(reviews[place], max_length, cut) for place in places]
     assert batch.ids.tolist() == [[PAD] * (max_length - len(review)) + review for review in chosen]
     assert batch.lengths.tolist() == [max_length] * len(places)
     assert batch.labels.tolist() == [place % 2 for place in places]

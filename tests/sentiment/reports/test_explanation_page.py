@@ -78,7 +78,9 @@ def test_a_long_text_has_numbers_in_place_of_words_on_the_axis() -> None:
 
 
 def test_words_that_the_model_does_not_read_are_counted() -> None:
-    assert "does not read the 7 words" in render_explanation(replace(example(), left_out=7))
+    assert "has 7 more words, which it does not read" in render_explanation(
+        replace(example(), left_out=7)
+    )
 
 
 def test_strengths_are_shares_of_the_strongest() -> None:

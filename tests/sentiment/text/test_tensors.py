@@ -1,8 +1,9 @@
 """Tokens as ids in one flat array, against plain loops and slices."""
 
+import math
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from sentiment.text.tensors import (
     ENCODED,
     EncodedReviews,
     TensorsConfig,
-    cut,
+    cut_reviews,
     encode_shard,
     offsets_of,
     on_disk,
@@ -145,17 +146,31 @@ def test_tokens_in_several_row_groups_are_one_shard(tmp_path: Path, vocabulary: 
 @given(
     lengths=st.lists(st.integers(0, 6), max_size=8),
     max_length=st.integers(1, 7),
+    cut=st.sampled_from(["end", "middle"]),
 )
-def test_cutting_is_slicing(lengths: list[int], max_length: int) -> None:
+def test_cutting_is_slicing(
+    lengths: list[int], max_length: int, cut: Literal["end", "middle"]
+) -> None:
     reviews = [[100 * n + place for place in range(length)] for n, length in enumerate(lengths)]
     flat = np.array([number for review in reviews for number in review], dtype=np.int32)
-    ids, offsets = cut(flat, offsets_of(np.array(lengths, dtype=np.int64)), max_length)
+    tensors = TensorsConfig(max_length=max_length, cut=cut)
+    ids, offsets = cut_reviews(flat, offsets_of(np.array(lengths, dtype=np.int64)), tensors)
     assert ids.dtype == np.int32
     assert offsets.dtype == np.int64
     assert [ids[offsets[n] : offsets[n + 1]].tolist() for n in range(len(reviews))] == [
-        review[:max_length] for review in reviews
+        shortened(review, max_length, cut) for review in reviews
     ]
     assert offsets[-1] == len(ids)
+    words = [str(number) for number in flat]
+    assert tensors.kept(words) == shortened(words, max_length, cut)
+
+
+def shortened(review: list[Any], max_length: int, cut: str) -> list[Any]:
+    """Take from the middle, or the end, one by one; the start keeps the odd one."""
+    left = list(review)
+    while len(left) > max_length:
+        del left[math.ceil(max_length / 2) if cut == "middle" else -1]
+    return left
 
 
 @given(st.lists(st.integers(0, 1_000)))
