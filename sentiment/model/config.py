@@ -30,6 +30,13 @@ class NgramsConfig(Settings):
         description="Added to the squared norm of a review before it is scaled to 1, so that the "
         "few n-grams of a short text count less.",
     )
+    ratio_smoothing: float | None = Field(
+        None,
+        gt=0,
+        description="Also weigh n-grams by how unevenly the two labels use them: by the square "
+        "root of the size of their log-count ratio, after adding this number to the counts "
+        "(naive Bayes, as in NB-SVM). By their rarity alone if null.",
+    )
 
 
 class ModelConfig(Settings):

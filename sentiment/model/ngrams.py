@@ -20,7 +20,7 @@ BATCH_SIZE = 512
 class Ngrams(nn.Module):
     """Maps the set of a review's n-grams to the logit of "positive"; weights start at 0."""
 
-    idf: Tensor  # float (features,): 0 for n-grams that are too rare to count
+    idf: Tensor  # float (features,): value of each n-gram; 0 for those too rare to count
 
     def __init__(self, config: NgramsConfig, vocabulary_size: int) -> None:
         super().__init__()
@@ -64,11 +64,32 @@ class Ngrams(nn.Module):
     def fit_idf(self, source: BatchSource) -> None:
         """Fit the inverse document frequencies, smoothed as in scikit-learn.
 
-        ln((1 + reviews) / (1 + reviews with the n-gram)) + 1
+        ln((1 + reviews) / (1 + reviews with the n-gram)) + 1, with ``ratio_smoothing`` times
+        ``uneven_use``.
         """
-        counts = torch.zeros_like(self.idf, dtype=torch.int64)
+        by_label = torch.zeros((2, *self.idf.shape), dtype=torch.int64, device=self.idf.device)
         for places in scoring_order(source.lengths, BATCH_SIZE):
-            features, present = self.features(source.take(places).ids)
-            counts += torch.bincount(features[present], minlength=len(counts))
-        idf = torch.log((1 + len(source)) / (1 + counts.double())) + 1
-        self.idf.copy_(idf.masked_fill(counts < self.config.min_count, 0.0))
+            batch = source.take(places)
+            features, present = self.features(batch.ids)
+            for label, counts in enumerate(by_label):
+                found = features[present & (batch.labels == label)[:, None]]
+                counts += torch.bincount(found, minlength=len(counts))
+        counts = by_label.sum(dim=0)
+        rare = counts < self.config.min_count
+        values = torch.log((1 + len(source)) / (1 + counts.double())) + 1
+        if self.config.ratio_smoothing is not None:
+            values *= uneven_use(by_label.masked_fill(rare, 0), self.config.ratio_smoothing)
+        self.idf.copy_(values.masked_fill(rare, 0.0))
+
+
+def uneven_use(counts: Tensor, smoothing: float) -> Tensor:
+    """Return the square root of the size of each n-gram's log-count ratio, shape (features,).
+
+    ``counts`` (2, features) are each label's reviews with the n-gram, to which ``smoothing`` is
+    added. Over all n-grams of all reviews the mean is 1. The ratio is that of Wang and Manning,
+    "Baselines and Bigrams" (2012).
+    """
+    totals = counts.sum(dim=1, keepdim=True).clamp(min=1).double()
+    negative, positive = (counts + smoothing) / totals
+    sizes, counted = torch.log(positive / negative).abs().sqrt(), counts.sum(dim=0)
+    return sizes * counted.sum() / (sizes * counted).sum().clamp(min=1e-9)

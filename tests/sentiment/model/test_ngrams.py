@@ -20,8 +20,10 @@ Review = list[int]
 reviews = st.lists(st.integers(1, WORDS - 1), min_size=1, max_size=9)
 
 
-def make(max_n: int = 2, buckets: int = 64, min_count: int = 1) -> Ngrams:
-    config = NgramsConfig(max_n=max_n, buckets=buckets, min_count=min_count, norm_smoothing=2.0)
+def make(max_n: int = 2, buckets: int = 64, min_count: int = 1, **settings: float) -> Ngrams:
+    config = NgramsConfig(
+        max_n=max_n, buckets=buckets, min_count=min_count, norm_smoothing=2.0, **settings
+    )
     return Ngrams(config, WORDS)
 
 
@@ -37,20 +39,21 @@ def plain_features(review: Review, max_n: int, buckets: int) -> set[int]:
     return found
 
 
-def encoded(texts: list[Review]) -> EncodedReviews:
+def encoded(texts: list[Review], labels: list[int] | None = None) -> EncodedReviews:
     nothing = np.zeros(len(texts), np.int32)
     return EncodedReviews(
         ids=np.array([word for text in texts for word in text], np.int32),
         offsets=offsets_of(np.array([len(text) for text in texts])),
-        labels=nothing.astype(np.uint8),
+        labels=nothing.astype(np.uint8) if labels is None else np.array(labels, np.uint8),
         rows=nothing.astype(np.int64),
         words=nothing,
         unknown=nothing,
     )
 
 
-def source_of(texts: list[Review]) -> BatchSource:
-    return BatchSource(encoded(texts), padding="right", max_length=99, device=torch.device("cpu"))
+def source_of(texts: list[Review], labels: list[int] | None = None) -> BatchSource:
+    reviews = encoded(texts, labels)
+    return BatchSource(reviews, padding="right", max_length=99, device=torch.device("cpu"))
 
 
 @given(reviews, st.integers(1, 4), st.integers(1, 40), st.integers(0, 5), st.integers(0, 5))
@@ -80,6 +83,37 @@ def test_idf_is_that_of_plain_counting(texts: list[Review], min_count: int) -> N
         count = sum(feature in features for features in sets)
         expected = math.log((1 + len(texts)) / (1 + count)) + 1 if count >= min_count else 0
         assert idf == pytest.approx(expected, rel=1e-6)
+
+
+@given(
+    st.lists(st.tuples(reviews, st.integers(0, 1)), min_size=1, max_size=8),
+    st.integers(1, 3),
+    st.sampled_from([0.5, 1.0, 5.0]),
+)
+def test_uneven_use_is_that_of_plain_counting(
+    texts: list[tuple[Review, int]], min_count: int, smoothing: float
+) -> None:
+    ngrams, idf = make(min_count=min_count, ratio_smoothing=smoothing), make(min_count=min_count)
+    source = source_of(*(list(column) for column in zip(*texts, strict=True)))
+    ngrams.fit_idf(source)
+    idf.fit_idf(source)
+    sets = [(plain_features(text, 2, 64), label) for text, label in texts]
+    counted = {f for text, _ in sets for f in text if sum(f in s for s, _ in sets) >= min_count}
+    total = [max(1, sum(len(counted & s) for s, y in sets if y == label)) for label in (0, 1)]
+
+    def size(feature: int) -> float:
+        negative, positive = (
+            (sum(feature in s for s, y in sets if y == label) + smoothing) / total[label]
+            for label in (0, 1)
+        )
+        return math.sqrt(abs(math.log(positive / negative)))
+
+    used = [size(feature) for s, _ in sets for feature in counted & s]
+    mean = sum(used) / len(used) if used else 0
+    for feature, value in enumerate(ngrams.idf.tolist()):
+        known = feature in counted and mean > 1e-9
+        expected = float(idf.idf[feature]) * size(feature) / mean if known else 0
+        assert value == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
 @given(st.lists(reviews, min_size=1, max_size=6), st.integers(0, 99))
