@@ -73,7 +73,7 @@ class Ngrams(nn.Module):
             features, present = self.features(batch.ids)
             for label, counts in enumerate(by_label):
                 found = features[present & (batch.labels == label)[:, None]]
-                counts += torch.bincount(found, minlength=len(counts))
+                counts.index_add_(0, found, torch.ones_like(found))
         counts = by_label.sum(dim=0)
         rare = counts < self.config.min_count
         values = torch.log((1 + len(source)) / (1 + counts.double())) + 1
