@@ -4,7 +4,7 @@
 
 All models read the pipeline's tokens and choose their settings on the validation reviews. A second
 table shows how well each seed's model is calibrated, its accuracy on the longest tenth of the test
-reviews, and how many short phrases it answers rightly.
+reviews, and how many short phrases it gets right.
 """
 
 import argparse
@@ -47,7 +47,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of labelled reviews")
     parser.add_argument("--preset", default="balanced")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="a model for each")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[1], help="train one model for each"
+    )
     parser.add_argument(
         "--storage", type=Path, default=Path("storage"), help="storage folder, kept"
     )
@@ -118,7 +120,7 @@ def ours(store: Store, manifests: dict[str, list[Manifest]], name: str) -> Resul
         name=name,
         chosen="best validation loss",
         validation_accuracy=trained.stats["validation_accuracy"],
-        predicted=(probabilities >= 0.5).astype(np.uint8),
+        predicted=(probabilities >= trained.stats["threshold"]).astype(np.uint8),
         seconds=trained.seconds,
         rate=len(probabilities) / evaluated.seconds,
         size=sum(artifact.size for artifact in trained.outputs),
@@ -134,7 +136,8 @@ def details(store: Store, manifests: dict[str, list[Manifest]]) -> dict[str, Any
     (trained,), (evaluated,) = manifests["train"], manifests["evaluate"]
     metrics = json.loads((store.root / evaluated.output("metrics.json").path).read_bytes())
     table = pq.read_table(store.root / evaluated.output("predictions.parquet").path)
-    right = (table["probability"].to_numpy() >= 0.5) == (table["label"].to_numpy() == 1)
+    positive = table["probability"].to_numpy() >= trained.stats["threshold"]
+    right = positive == (table["label"].to_numpy() == 1)
     words = np.array([len(each) for each in Split.load(tokens_of(store, manifests, "test")).tokens])
     long = words >= np.quantile(words, 0.9)
     model = Classifier.load((store.root / trained.output("config.json").path).parent)
@@ -146,7 +149,7 @@ def details(store: Store, manifests: dict[str, list[Manifest]]) -> dict[str, Any
         "ece": metrics["calibration"]["ece"],
         "long": {"words": int(words[long].min()), "accuracy": float(right[long].mean())},
         "phrases": len(answers),
-        "wrong_phrases": [phrase for phrase, answer, right in phrases if answer != right],
+        "wrong_phrases": [phrase for phrase, answer, label in phrases if answer != label],
     }
 
 

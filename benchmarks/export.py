@@ -95,8 +95,8 @@ def read(path: Path, rows: int, bundle: Bundle) -> tuple[list[Ids], npt.NDArray[
         raise DataError(f"{path}: no labelled reviews: its lines must begin with __label__.")
     texts = pa.array([text for text, _ in pairs])
     words = tokenize_texts(texts, bundle.config.tokenize).to_pylist()
-    longest = bundle.config.tensors.max_length
-    encoded = [bundle.vocabulary.encode(found or [""])[:longest] for found in words]
+    kept = bundle.config.tensors.kept
+    encoded = [bundle.vocabulary.encode(kept(found) or [""]) for found in words]
     return [ids.astype(np.int64) for ids in encoded], np.array([label == 1 for _, label in pairs])
 
 

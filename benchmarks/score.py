@@ -5,7 +5,7 @@
 
 The reviews should be new to the model: its n-grams are surer of those that it was trained on, which
 flatters ``--fast``. TF-IDF with logistic regression (scikit-learn) and fastText (if installed) are
-trained on those of ``--train``, as the model was.
+trained on ``--train``, which should be the model's training reviews.
 """
 
 import argparse
@@ -70,7 +70,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", type=Path, required=True, help="model bundle")
     parser.add_argument("--data", type=Path, required=True, help="fastText file of reviews")
-    parser.add_argument("--train", type=Path, required=True, help="the same, for the other models")
+    parser.add_argument(
+        "--train", type=Path, required=True, help="fastText file to train the simpler models on"
+    )
     parser.add_argument("--rows", type=int, default=50_000, help="reviews scored as a file")
     parser.add_argument("--singles", type=int, default=1_000, help="reviews scored one at a time")
     parser.add_argument(

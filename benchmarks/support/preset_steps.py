@@ -54,7 +54,13 @@ def preset_steps(
     words = Vocabulary.load(store.root / vocabulary.output("vocabulary.parquet").path)
     device = torch.device(config.device)
     longest = longest_review(config, pipeline.tensors)
-    source = BatchSource(reviews, padding=config.padding, max_length=longest, device=device)
+    source = BatchSource(
+        reviews,
+        padding=config.padding,
+        max_length=longest,
+        device=device,
+        cut=pipeline.tensors.cut,
+    )
     model = SentimentLSTM(config.model, len(words)).to(device).train()
     if model.ngrams is not None:
         model.ngrams.fit_idf(source)

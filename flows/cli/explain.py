@@ -67,11 +67,11 @@ def print_explanation(explanation: "Explanation", console: Console) -> None:
     words = printable_words(explanation.words)
     console.print(f"{explanation.label}  P(positive) {explanation.probability:.3f}\n", style="bold")
     pieces = [Text(w, _style(s)) for w, s in zip(words, strengths(explanation), strict=True)]
+    if explanation.left_out:
+        pieces.insert(explanation.gap, Text("…"))
     console.print(Text(" ").join(pieces))
     if explanation.left_out:
-        console.print(
-            f"The text has {explanation.left_out:,} more words, which the model does not read."
-        )
+        console.print(f"… stands for {explanation.left_out:,} words that the model does not read.")
     gained = explanation.logit - explanation.baseline
     console.print(
         f"\nAttributions add up to {explanation.attributions.sum():+.2f}. The logit is "

@@ -51,7 +51,7 @@ def score(
     fast: Annotated[
         bool,
         typer.Option(
-            "--fast", help="Several times as fast; changes at most about one label in a thousand."
+            "--fast", help="About twice as fast; changes at most about one label in a thousand."
         ),
     ] = False,
     force: Annotated[

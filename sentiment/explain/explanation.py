@@ -15,7 +15,7 @@ from sentiment.model.batches import BatchSource
 from sentiment.model.bundle import Bundle
 from sentiment.model.inference import probabilities, score
 from sentiment.model.lstm import SentimentLSTM
-from sentiment.text.tensors import EncodedReviews, offsets_of
+from sentiment.text.tensors import EncodedReviews, ends, offsets_of
 from sentiment.text.tokenize import tokenize_text
 from sentiment.text.vocabulary import PAD, UNKNOWN
 
@@ -47,15 +47,17 @@ class Explanation:
     """Why one text gets its probability; arrays are float64 of shape (words,).
 
     ``words`` are those that the model reads, ``known`` whether each is in its vocabulary,
-    ``left_out`` the number of words that are not read. ``running`` is P(positive) of the text up
-    to and including each word. ``attributions`` add up to ``logit - baseline``, up to a small error
-    of the method; ``baseline`` is the logit of as many unknown words without any n-gram.
-    ``backward`` is None for a unidirectional model, ``forward`` too for one without an LSTM.
+    ``left_out`` the number of words that are not read, which follow the first ``gap`` words.
+    ``running`` is P(positive) of the words up to and including each one. ``attributions`` add up to
+    ``logit - baseline``, up to a small error of the method; ``baseline`` is the logit of as many
+    unknown words without any n-gram. ``backward`` is None for a unidirectional model, ``forward``
+    too for one without an LSTM.
     """
 
     words: tuple[str, ...]
     known: tuple[bool, ...]
     left_out: int
+    gap: int
     probability: float
     logit: float
     baseline: float
@@ -119,6 +121,7 @@ def explain_text(bundle: Bundle, text: str, device: torch.device) -> Explanation
         words=tuple(read),
         known=tuple(bool(known) for known in encoded != UNKNOWN),
         left_out=len(words) - len(read),
+        gap=min(len(read), ends(config.tensors.max_length, config.tensors.cut)[0]),
         probability=float(running[-1]),
         logit=float(logits[-1]),
         baseline=baseline,

@@ -24,7 +24,7 @@ def strongest_ngrams(
     """Return the n-grams that push most towards ``positive`` and ``negative``, strongest first.
 
     Each has a ``text``, its ``weight`` and the number of ``reviews`` that hold it. The weight is
-    the branch's, times the inverse document frequency and the branch's ``factor``: what the n-gram
+    the branch's, times the n-gram's value (``Ngrams.idf``) and the branch's ``factor``: what it
     adds to the logit before the division by the review's norm. Longer n-grams share a weight with
     others of their hash bucket; the most frequent one in these reviews stands for all.
     """

@@ -36,9 +36,9 @@ class BatchSource:
     """Encoded reviews, of which batches are gathered for a device.
 
     ``padding`` is ``right`` (to the longest review of the batch) or ``left`` (to ``max_length``,
-    which then counts as the length of every review). ``cut`` is what longer ones lose. Ids in
-    memory are moved to the device. Those in a file stay there, unless they take a small part of a
-    GPU's memory.
+    which then counts as the length of every review). A review longer than ``max_length``
+    loses its ``cut``: its end or its middle. Ids in memory are moved to the device. Those in a file
+    stay there, unless they take a small part of a GPU's memory.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class BatchSource:
 def _read(
     path: Path, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int32]:
-    """Read runs of ids from a file, one after the other.
+    """Read runs of ids from a file, one after the other; ``starts`` and ``lengths`` are in ids.
 
     Through a mapping, most of the file would soon count as this process's memory.
     """

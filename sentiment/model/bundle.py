@@ -58,11 +58,10 @@ class BundleConfig(Settings):
 
     @model_validator(mode="after")
     def _early_exits_fit_the_model(self) -> Self:
-        model = self.train.model
-        most = (2 if model.separable else 1) if len(model.branch_names) > 1 else 0
-        parts = [len(each.factors) for each in self.early_exits]
-        if parts != [*range(1, len(parts) + 1)] or len(parts) > most:
-            raise ValueError(f"early_exits of {parts} parts do not fit the model")
+        factors = [len(each.factors) for each in self.early_exits]
+        most = self.train.model.exits
+        if factors != [*range(1, len(factors) + 1)] or len(factors) > most:
+            raise ValueError(f"early_exits: at most {most} for this model, with 1, 2, ... factors")
         return self
 
 
@@ -148,6 +147,7 @@ def _read_config(path: Path) -> BundleConfig:
             f"{path}: bundle format {content.get('format')}, but this version reads {FORMAT}. "
             "Train the model again."
         )
+    content.pop("early_exit", None)  # of a few models of one day, which score exactly only
     try:
         return BundleConfig.model_validate(content)
     except ValidationError as error:

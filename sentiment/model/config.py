@@ -33,9 +33,8 @@ class NgramsConfig(Settings):
     ratio_smoothing: float | None = Field(
         None,
         gt=0,
-        description="Also weigh n-grams by how unevenly the two labels use them: by the square "
-        "root of the size of their log-count ratio, after adding this number to the counts "
-        "(naive Bayes, as in NB-SVM). By their rarity alone if null.",
+        description="Also weigh n-grams by how unevenly the two labels use them, as in NB-SVM. "
+        "This number is added to each count first. If null, only rarity counts.",
     )
 
 
@@ -72,6 +71,11 @@ class ModelConfig(Settings):
     def separable(self) -> bool:
         """Whether the LSTM's directions can be read one after the other: they meet at the end."""
         return self.lstm and self.bidirectional and self.layers == 1
+
+    @property
+    def exits(self) -> int:
+        """How often fast scoring can stop early: after the n-grams and after a direction."""
+        return 0 if len(self.branch_names) < 2 else 1 + self.separable
 
     @model_validator(mode="after")
     def _without_an_lstm_only_ngrams(self) -> "ModelConfig":

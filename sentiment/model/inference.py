@@ -36,7 +36,7 @@ class FastScores(NamedTuple):
 class EarlyExit(Settings):
     """When a part of the model answers alone; fitted on the validation reviews.
 
-    The logits of the parts so far times ``factors`` are a calibrated logit. It is the answer where
+    The parts' logits, each times its factor, add up to a calibrated logit. It is the answer where
     it is further than ``limit`` from the threshold's logit.
     """
 
@@ -46,8 +46,9 @@ class EarlyExit(Settings):
     def answer(
         self, parts: npt.NDArray[np.float64], threshold: float
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-        """Return calibrated logits of (reviews, parts), and which of them are answers.
+        """Return calibrated logits, and which of them are answers, each (reviews,).
 
+        ``parts`` (reviews, parts) are the logits of as many parts as there are factors.
         ``threshold`` is the probability for which the limit was fitted.
         """
         logits: npt.NDArray[np.float64] = parts @ np.array(self.factors)
@@ -64,7 +65,10 @@ def score(
 def score_fast(
     model: SentimentLSTM, source: BatchSource, exits: Sequence[EarlyExit], threshold: float
 ) -> FastScores:
-    """Return the logit of every review, read by each part only where those before are in doubt."""
+    """Return the logit of every review, read by each part only where those before are in doubt.
+
+    ``exits[i]`` is asked after part ``i``. The model must have n-grams.
+    """
     logits, exited = np.empty(len(source)), np.zeros(len(source), dtype=bool)
     doubtful, known = np.arange(len(source)), np.empty((len(source), 0))
     for part, leave in zip_longest(model.parts, exits):
@@ -84,7 +88,7 @@ def score_parts(model: SentimentLSTM, source: BatchSource) -> BranchLogits:
 
 
 def combine_parts(parts: npt.NDArray[np.float64], model: SentimentLSTM) -> npt.NDArray[np.float64]:
-    """Add up logits of shape (reviews, parts) as the model does; return shape (reviews,)."""
+    """Add up logits of shape (reviews, parts) as a model with n-grams does; shape (reviews,)."""
     return combine(np.column_stack([parts[:, 1:].sum(axis=1), parts[:, 0]]), model)
 
 

@@ -85,7 +85,8 @@ class SentimentLSTM(nn.Module):
     def parts(self) -> list[Part]:
         """Functions of ids and lengths whose logits add up to the branches', the cheapest first.
 
-        After the n-grams come the LSTM's two directions if it has one layer, or else all of it.
+        The n-grams come first. Then come the LSTM's two directions, or the whole LSTM if they are
+        not separable.
         """
         ngrams = self.ngrams
         parts: list[Part] = [lambda ids, _: ngrams(ids)] if ngrams is not None else []
@@ -94,7 +95,10 @@ class SentimentLSTM(nn.Module):
         return parts + [self.lstm] * self.config.lstm
 
     def _direction(self, ids: Tensor, lengths: Tensor, number: int) -> Tensor:
-        """Return what one direction contributes to the logit, ahead (0) with the bias."""
+        """Return what one direction adds to the LSTM's logit, float (batch,), without dropout.
+
+        The direction ahead (0) has the bias.
+        """
         (layer,) = self.layers
         assert isinstance(layer, Layer)
         states = layer.direction(self.embedding(ids), lengths, number)

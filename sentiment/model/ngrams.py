@@ -62,10 +62,10 @@ class Ngrams(nn.Module):
         return found
 
     def fit_idf(self, source: BatchSource) -> None:
-        """Fit the inverse document frequencies, smoothed as in scikit-learn.
+        """Fit the n-grams' values: inverse document frequencies, smoothed as in scikit-learn.
 
-        ln((1 + reviews) / (1 + reviews with the n-gram)) + 1, with ``ratio_smoothing`` times
-        ``uneven_use``.
+        ln((1 + reviews) / (1 + reviews with the n-gram)) + 1. With ``ratio_smoothing`` each is
+        multiplied by its ``uneven_use``.
         """
         by_label = torch.zeros((2, *self.idf.shape), dtype=torch.int64, device=self.idf.device)
         for places in scoring_order(source.lengths, BATCH_SIZE):
@@ -85,11 +85,12 @@ class Ngrams(nn.Module):
 def uneven_use(counts: Tensor, smoothing: float) -> Tensor:
     """Return the square root of the size of each n-gram's log-count ratio, shape (features,).
 
-    ``counts`` (2, features) are each label's reviews with the n-gram, to which ``smoothing`` is
-    added. Over all n-grams of all reviews the mean is 1. The ratio is that of Wang and Manning,
-    "Baselines and Bigrams" (2012).
+    ``counts`` (2, features) are each label's reviews with the n-gram. Twice ``smoothing`` is shared
+    out to them as the labels share all n-grams, so that one about which little is known counts as
+    evenly used. Over all n-grams of all reviews the mean is 1. After Wang and Manning, "Baselines
+    and Bigrams" (2012).
     """
     totals = counts.sum(dim=1, keepdim=True).clamp(min=1).double()
-    negative, positive = (counts + smoothing) / totals
+    negative, positive = counts / totals + 2 * smoothing / totals.sum()
     sizes, counted = torch.log(positive / negative).abs().sqrt(), counts.sum(dim=0)
     return sizes * counted.sum() / (sizes * counted).sum().clamp(min=1e-9)

@@ -252,7 +252,7 @@ def fast_text(metrics: dict[str, Any]) -> str | None:
         return None
     decimals = decimals_of(metrics["rows"])
     return (
-        "With `sentiment score --fast` the n-grams, or these and one direction of the LSTM, answer "
+        "With `sentiment score --fast` a part of the model is enough for "
         f"{percent(fast['share'], decimals)} of these reviews. That changes {fast['changed']:,} of "
         f"{metrics['rows']:,} labels, and the accuracy is {percent(fast['accuracy'], decimals)}."
     )

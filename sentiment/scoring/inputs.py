@@ -49,8 +49,8 @@ class ScoreConfig(TableConfig):
     )
     fast: bool = Field(
         False,
-        description="Answer by a part of the model where it is sure. This changes at most about "
-        "one label in a thousand, and the probabilities of those reviews.",
+        description="Stop early at reviews of which a part of the model is sure. This changes "
+        "about one label in a thousand at most, and the probabilities of these reviews.",
     )
     with_text: bool = Field(False, description="Also write the texts.")
     keep: tuple[str, ...] = Field((), description="Columns of a table to write beside the scores.")

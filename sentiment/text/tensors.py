@@ -48,8 +48,8 @@ class TensorsConfig(Settings):
     max_length: int = Field(200, ge=1, le=65_536, description="Tokens kept of each review.")
     cut: Cut = Field(
         "end",
-        description="What longer reviews lose: their end, or their middle, as the last words often "
-        "sum up the review.",
+        description="What longer reviews lose. The last words often sum up a review, so middle "
+        "keeps them.",
     )
 
     def kept(self, words: list[str]) -> list[str]:
@@ -60,7 +60,7 @@ class TensorsConfig(Settings):
 
 
 def ends(max_length: int, cut: Cut) -> tuple[int, int]:
-    """Return how many tokens a longer review keeps at its start and at its end."""
+    """Return how many tokens a longer review keeps: at its start, which has an odd one, and end."""
     tail = max_length // 2 if cut == "middle" else 0
     return max_length - tail, tail
 

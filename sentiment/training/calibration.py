@@ -60,23 +60,25 @@ def fit_early_exits(
     """Return, after each part but the last, how sure those so far must be to answer alone.
 
     ``parts`` (reviews, parts) and ``logits`` (reviews,) are those of ``score_parts`` and of the
-    whole model. Each limit is the lowest at which so few validation labels change that all exits
-    together change at most ``MOST_CHANGED`` of all labels (by the upper end of Wilson's 95 %
-    interval). Empty if no limit can show this, which takes 3,838 reviews or more, or if no review
-    exits. ``weights`` are those of ``fit_scale``.
+    whole model. All exits together change at most ``MOST_CHANGED`` of the labels (by the upper end
+    of Wilson's 95 % interval). Each may use an equal share of the changes that are left, and its
+    limit is the lowest that keeps to this share. Empty if no limit can show this, which takes 3,838
+    reviews or more, or if no review exits. ``weights`` are those of ``fit_scale``.
     """
     allowed = len(labels) * MOST_CHANGED
     allowed = math.floor(allowed - Z_95 * math.sqrt(allowed * (1 - MOST_CHANGED)))
+    if allowed < 0:
+        return ()
     at, doubtful = logit(threshold), np.ones(len(labels), dtype=bool)
     exits: list[EarlyExit] = []
-    for count in range(1, parts.shape[1] if allowed >= 0 else 1):
+    for count in range(1, parts.shape[1]):
         factors = fit_scale(parts[:, :count], labels, weights)
         answers = parts[:, :count] @ np.array(factors)
-        distance, other = np.abs(answers - at), (answers >= at) != (logits >= at)
-        share = allowed // (parts.shape[1] - count)  # of the labels that may still change
-        changed = np.sort(distance[doubtful & other])[::-1]
+        distance = np.abs(answers - at)
+        changed = np.sort(distance[doubtful & ((answers >= at) != (logits >= at))])[::-1]
+        share = allowed // (parts.shape[1] - count)
         limit = float(changed[share]) + MARGIN if len(changed) > share else 0.0
-        allowed -= int((distance[doubtful & other] > limit).sum())
+        allowed -= int((changed > limit).sum())
         doubtful &= distance <= limit
         exits.append(EarlyExit(factors=tuple(factors), limit=limit))
     return () if doubtful.all() else tuple(exits)

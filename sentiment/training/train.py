@@ -176,17 +176,14 @@ def _train(
         threshold, early_exits = train.threshold, tuple[EarlyExit, ...]()
         if best is not None:
             labels = validation_reviews.labels
-            logits = score(model, validation)
+            with arithmetic("float32", device):  # as in scoring
+                logits = score(model, validation)
+                parts = score_parts(model, validation) if train.model.exits else None
             if isinstance(threshold, str):
                 threshold = best_threshold(threshold, labels, probabilities(logits))
-            if len(model.branch_names) > 1:
-                early_exits = fit_early_exits(
-                    score_parts(model, validation),
-                    logits,
-                    labels,
-                    threshold,
-                    None if weights is None else weights[labels],
-                )
+            if parts is not None:
+                weights = None if weights is None else weights[labels]
+                early_exits = fit_early_exits(parts, logits, labels, threshold, weights)
     profile = Profile.of(train_reviews.labels, train_reviews.words, train_reviews.unknown)
     return (
         model,

@@ -56,6 +56,7 @@ def explanation_page() -> str:
             words=words,
             known=tuple(len(word) < 40 for word in words),
             left_out=7,
+            gap=4,
             probability=0.9,
             logit=2.2,
             baseline=-0.1,

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from sentiment.explain.explanation import TOLERANCE, attribute, explain_text, in
 from sentiment.model.bundle import Bundle
 from sentiment.model.config import ModelConfig, NgramsConfig
 from sentiment.model.lstm import SentimentLSTM
+from sentiment.reports.explanation_page import render_explanation
+from sentiment.text.tensors import TensorsConfig
 from sentiment.text.vocabulary import PAD, UNKNOWN
 from tests.support.bundles import TENSORS, Trained
 
@@ -136,6 +139,22 @@ def test_the_running_probability_is_that_of_each_prefix(bundle: Bundle) -> None:
 def test_a_long_text_is_explained_as_far_as_the_model_reads(bundle: Bundle) -> None:
     result = explain_text(bundle, "a lovely lamp " * 20, torch.device("cpu"))
     assert (len(result.words), result.left_out) == (TENSORS.max_length, 60 - TENSORS.max_length)
+    assert result.gap == TENSORS.max_length
+
+
+def test_a_text_without_its_middle_is_explained_as_it_is_scored(bundle: Bundle) -> None:
+    tensors = TensorsConfig(max_length=7, cut="middle")
+    cut = replace(bundle, config=bundle.config.model_copy(update={"tensors": tensors}))
+    text = "a lovely lamp , a lovely , lovely lamp . it works"
+    result = explain_text(cut, text, torch.device("cpu"))
+    assert result.words == ("a", "lovely", "lamp", ",", ".", "it", "works")
+    assert (result.left_out, result.gap) == (5, 4)
+    expected = Classifier(cut).probabilities([text, "a lovely lamp , . it works"])
+    assert result.probability == pytest.approx(expected[0], abs=1e-6)
+    assert expected[0] == pytest.approx(expected[1], abs=1e-6)
+    shown = render_explanation(result)
+    assert shown.index("…") > shown.index("lamp")
+    assert "… stands for 5 words that it does not read" in shown
 
 
 def test_an_explanation_can_be_written_as_json(bundle: Bundle) -> None:

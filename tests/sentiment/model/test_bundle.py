@@ -24,7 +24,14 @@ from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.cleaning import TokenizeConfig
 from sentiment.text.tensors import EncodedReviews, TensorsConfig
 from sentiment.text.vocabulary import VOCABULARY, Vocabulary
-from tests.support.bundles import TENSORS, TOKENIZE, TRAIN, Trained
+from tests.support.bundles import (
+    TENSORS,
+    TOKENIZE,
+    TRAIN,
+    Trained,
+    with_settings,
+    write_random_bundle,
+)
 from tests.support.reviews import contents
 
 FILES = ("model.safetensors", "config.json", "vocabulary.parquet")
@@ -280,6 +287,8 @@ def test_a_config_that_is_no_object_is_an_error(bundle: Path, content: str) -> N
         lambda config: config["train"]["model"].update(hidden_size=9),
         lambda config: config["train"]["model"].update(layers=2),
         lambda config: config["train"]["model"].update(bidirectional=False, pooling="mean"),
+        # Of an LSTM alone
+        lambda config: config.update(early_exits=[{"factors": [1], "limit": 0}]),
     ],
 )
 def test_settings_that_do_not_fit_are_an_error(
@@ -288,6 +297,28 @@ def test_settings_that_do_not_fit_are_an_error(
     change_config(bundle, change)
     with pytest.raises(ModelError, match=r"damaged model bundle \("):
         Bundle.load(bundle)
+
+
+@pytest.mark.parametrize(
+    ("factors", "layers", "fits"),
+    [([[1]], 2, True), ([[1], [1, 1]], 1, True), ([[1], [1, 1]], 2, False), ([[1, 1]], 1, False)],
+)
+def test_early_exits_fit_the_parts_of_the_model(
+    factors: list[list[float]], layers: int, fits: bool, tmp_path: Path
+) -> None:
+    bundle = write_random_bundle(tmp_path, layers=layers)
+    exits = [{"factors": each, "limit": 0.5} for each in factors]
+    with_settings(bundle, early_exits=exits)
+    if fits:
+        assert len(Bundle.load(bundle).config.early_exits) == len(factors)
+    else:
+        with pytest.raises(ModelError, match="early_exits: at most"):
+            Bundle.load(bundle)
+
+
+def test_the_early_exit_of_one_revision_is_left_out(tmp_path: Path) -> None:
+    bundle = with_settings(write_random_bundle(tmp_path), early_exit={"scale": 1, "limit": 2})
+    assert Bundle.load(bundle).config.early_exits == ()
 
 
 def test_an_unknown_setting_is_named(bundle: Path) -> None:

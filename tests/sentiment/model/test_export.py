@@ -90,8 +90,8 @@ def compare(bundle: Bundle, path: Path, texts: list[str]) -> float:
     from sentiment import Classifier
 
     words = tokenize_texts(pa.array(texts), bundle.config.tokenize).to_pylist()
-    longest = bundle.config.tensors.max_length
-    ids, lengths = padded([bundle.vocabulary.encode(w)[:longest].tolist() for w in words])
+    kept = map(bundle.config.tensors.kept, words)
+    ids, lengths = padded([bundle.vocabulary.encode(each).tolist() for each in kept])
     return float(abs(run(path, ids, lengths) - Classifier(bundle).probabilities(texts)).max())
 
 

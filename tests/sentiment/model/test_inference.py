@@ -90,24 +90,24 @@ def test_the_parts_add_up_to_the_model(
 def test_fast_scores_are_those_of_the_first_parts_that_are_sure(
     source: BatchSource, share: float
 ) -> None:
+    """``share`` is that of the reviews which each exit alone would answer."""
     model = fast_model()
-    exact, parts = score(model, source), score_parts(model, source)
-    factors, threshold = ((0.5,), (0.6, 0.9)), math.log(0.6 / 0.4)
-    expected, doubtful = exact.copy(), np.ones(len(source), dtype=bool)
-    exits = []
-    for each in factors:
-        answers = sum(f * parts[:, n] for n, f in enumerate(each))
-        distance = np.abs(answers - threshold)
-        limit = {0.0: distance.max(), 1.0: -1.0}.get(share, float(np.quantile(distance, 1 - share)))
+    expected, parts = score(model, source), score_parts(model, source)
+    exact, doubtful = expected.copy(), np.ones(len(source), dtype=bool)
+    exits: list[EarlyExit] = []
+    for factors in ((0.5,), (0.6, 0.9)):
+        answers = sum(factor * parts[:, n] for n, factor in enumerate(factors))
+        distance = np.abs(answers - math.log(0.6 / 0.4))
+        limits = {0.0: distance.max(), 1.0: -1.0}
+        limit = limits.get(share, float(np.quantile(distance, 1 - share)))
+        exits.append(EarlyExit(factors=factors, limit=limit))
         expected = np.where(doubtful & (distance > limit), answers, expected)
         doubtful &= distance <= limit
-        exits.append(EarlyExit(factors=each, limit=limit))
-    for count in range(3):
-        fast = score_fast(model, source, exits[:count], threshold=0.6)
-        assert count or not fast.exited.any()
-    np.testing.assert_array_equal(fast.exited, ~doubtful)
-    np.testing.assert_allclose(fast.logits, expected, rtol=0, atol=1e-5)
-    assert fast.exited.mean() == share if share in (0, 1) else 0.4 < fast.exited.mean() < 1
+        fast = score_fast(model, source, exits, threshold=0.6)
+        np.testing.assert_array_equal(fast.exited, ~doubtful)
+        np.testing.assert_allclose(fast.logits, expected, rtol=0, atol=1e-5)
+    assert (expected != exact).any() == (share > 0)
+    assert not score_fast(model, source, [], threshold=0.6).exited.any()
 
 
 def test_batches_are_answered_at_the_same_time_and_told_in_order() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sentiment.model.batches import BatchSource
 from sentiment.model.config import NgramsConfig
-from sentiment.model.ngrams import MULTIPLIER, PRIME, Ngrams
+from sentiment.model.ngrams import MULTIPLIER, PRIME, Ngrams, uneven_use
 from sentiment.text.tensors import EncodedReviews, offsets_of
 from sentiment.text.vocabulary import PAD
 
@@ -103,7 +103,11 @@ def test_uneven_use_is_that_of_plain_counting(
 
     def size(feature: int) -> float:
         negative, positive = (
-            (sum(feature in s for s, y in sets if y == label) + smoothing) / total[label]
+            (
+                sum(feature in s for s, y in sets if y == label)
+                + 2 * smoothing * total[label] / sum(total)
+            )
+            / total[label]
             for label in (0, 1)
         )
         return math.sqrt(abs(math.log(positive / negative)))
@@ -114,6 +118,15 @@ def test_uneven_use_is_that_of_plain_counting(
         known = feature in counted and mean > 1e-9
         expected = float(idf.idf[feature]) * size(feature) / mean if known else 0
         assert value == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+def test_even_use_of_a_rare_label_weighs_nothing() -> None:
+    """Of 5 % of the reviews; the fourth n-gram is in as many of both labels, so it is uneven."""
+    counts = torch.tensor([[100, 1, 5, 500], [1_900, 19, 95, 500]])
+    even = torch.tensor([[0, 0], [0, 0]])  # what makes the totals 1 : 19
+    even[0, 0], even[1, 0] = 10_000, 199_000 - 500 * 18
+    sizes = uneven_use(torch.cat([counts, even], dim=1), smoothing=5.0)
+    assert sizes[:3].max() < 0.2 * sizes[3]
 
 
 @given(st.lists(reviews, min_size=1, max_size=6), st.integers(0, 99))

@@ -23,6 +23,7 @@ def example(words: tuple[str, ...] = ("a", "lovely", "lamp"), *, both: bool = Tr
         words=words,
         known=tuple(word != "lovely" for word in words),
         left_out=0,
+        gap=len(words),
         probability=0.9,
         logit=2.2,
         baseline=-0.1,
@@ -77,10 +78,13 @@ def test_a_long_text_has_numbers_in_place_of_words_on_the_axis() -> None:
     assert render_explanation(example(tuple(f"word-{n}" for n in range(20)))).count("word-7<") == 7
 
 
-def test_words_that_the_model_does_not_read_are_counted() -> None:
-    assert "has 7 more words, which it does not read" in render_explanation(
-        replace(example(), left_out=7)
-    )
+@pytest.mark.parametrize(("gap", "before"), [(1, "a"), (3, "lamp")])
+def test_words_that_the_model_does_not_read_are_counted_and_placed(gap: int, before: str) -> None:
+    page = render_explanation(replace(example(), left_out=7, gap=gap))
+    assert "… stands for 7 words that it does not read" in page
+    text = page[: page.index("…")].rstrip()
+    assert text.endswith(f">{before}</span>")
+    assert "…" not in render_explanation(example())
 
 
 def test_strengths_are_shares_of_the_strongest() -> None:

@@ -271,7 +271,7 @@ class TestHtml:
         fast = {"share": 0.664, "changed": 3, "accuracy": 0.9605}
         told = replace(report, metrics={**report.metrics, "early_exit": fast})
         text = Page(render_html(told)).text().replace("\N{NO-BREAK SPACE}", " ")
-        assert "one direction of the LSTM, answer 66.4 % of these reviews" in text
+        assert "a part of the model is enough for 66.4 % of these reviews" in text
         assert "changes 3 of 1,500 labels, and the accuracy is 96.0 %." in text
         assert "`sentiment score --fast`" in render_markdown(told)
 

@@ -12,14 +12,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from sentiment.classifier import Classifier
 from sentiment.model.batches import Batch
 from sentiment.model.bundle import Bundle
-from sentiment.model.config import ModelConfig
+from sentiment.model.config import ModelConfig, NgramsConfig
 from sentiment.model.inference import binary_cross_entropy, probabilities
 from sentiment.model.measures import best_threshold
 from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import PAD
-from sentiment.training import trainer
+from sentiment.training import calibration, trainer
 from sentiment.training.step import training_step
 from sentiment.training.train import train_model
 from tests.support.bundles import (
@@ -85,6 +86,20 @@ def test_another_seed_gives_another_model(trained: Trained, tmp_path: Path) -> N
     train_again(trained, tmp_path, seed=TRAIN.seed + 1)
     weights = "model.safetensors"
     assert (tmp_path / weights).read_bytes() != (trained.bundle / weights).read_bytes()
+
+
+def test_training_fits_the_early_exits_of_fast_scoring(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "MOST_CHANGED", 0.2)  # as the validation reviews are few
+    model = MODEL.model_copy(update={"ngrams": NgramsConfig(buckets=64)})
+    train_again(trained, tmp_path, model=model)
+    first, second = Bundle.load(tmp_path).config.early_exits
+    assert (len(first.factors), len(second.factors)) == (1, 2)
+    texts = ["a lovely lamp", "an awful lamp"]
+    exact, fast = (Classifier.load(tmp_path, fast=fast).score(texts) for fast in (False, True))
+    assert fast.exited.any()
+    assert (exact.probabilities != fast.probabilities)[fast.exited].all()
 
 
 def test_random_numbers_outside_are_left_alone(trained: Trained, tmp_path: Path) -> None:
