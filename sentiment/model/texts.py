@@ -1,7 +1,7 @@
 """Texts in, probabilities out: what ``Classifier`` and the measuring of a champion share."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -50,8 +50,12 @@ def score_texts(
     The bundle's model must be on ``device``; with ``fast`` the bundle must have early exits.
     Raises DataError as ``encode_texts`` does.
     """
-    scored = score_windows(bundle, _windows(texts), device, fast=fast)
-    return np.concatenate([np.empty(0), *(scores.probabilities for scores in scored)])
+    windows = _windows(texts)
+    first = next(windows, [])
+    if len(first) < WINDOW:  # all: a thread of its own would cost more than a single text
+        return score_encoded(bundle, encode_texts(bundle, first), device, fast=fast).probabilities
+    scored = score_windows(bundle, chain([first], windows), device, fast=fast)
+    return np.concatenate([scores.probabilities for scores in scored])
 
 
 def score_windows(
