@@ -9,8 +9,10 @@ export SENTIMENT_DATA
 # For `make up`: the server's port, and GPU=1 for a gpu worker where no CUDA is found.
 PORT ?= 4200
 GPU ?=
-# Left to `make e2e`: whole commands, servers and workers; NLTK beside the tokenizer on all real reviews.
-SLOW = tests/e2e tests/sentiment/text/test_cached_tokenizer.py::test_real_reviews
+# Left to `make e2e`: whole commands, servers and workers; training in several processes; what takes long.
+SLOW = tests/e2e tests/sentiment/training/test_distributed.py tests/sentiment/scoring/test_scoring_memory.py \
+	tests/sentiment/text/test_cached_tokenizer.py::test_real_reviews \
+	tests/flows/run/test_plan.py::test_no_reason_shows_internals
 # For `make chaos`: how many runs are disturbed.
 N ?= 200
 
