@@ -15,7 +15,7 @@ from sentiment.model.measures import Z_95
 STEPS = 50
 CLOSE = 1e-10
 MOST_CHANGED = 0.001  # of the labels, by an early exit
-MARGIN = 1e-3  # of its limit, far more than a batch moves a logit
+MARGIN = 1.1  # on the limit: fitted on these reviews, it changes more labels of others
 
 
 def fit_scale(
@@ -62,8 +62,9 @@ def fit_early_exits(
     ``parts`` (reviews, parts) and ``logits`` (reviews,) are those of ``score_parts`` and of the
     whole model. All exits together change at most ``MOST_CHANGED`` of the labels (by the upper end
     of Wilson's 95 % interval). Each may use an equal share of the changes that are left, and its
-    limit is the lowest that keeps to this share. Empty if no limit can show this, which takes 3,838
-    reviews or more, or if no review exits. ``weights`` are those of ``fit_scale``.
+    limit is a tenth above the lowest that keeps to this share. Empty if no limit can show this,
+    which takes 3,838 reviews or more, or if no review exits. ``weights`` are those of
+    ``fit_scale``.
     """
     allowed = len(labels) * MOST_CHANGED
     allowed = math.floor(allowed - Z_95 * math.sqrt(allowed * (1 - MOST_CHANGED)))
@@ -77,7 +78,7 @@ def fit_early_exits(
         distance = np.abs(answers - at)
         changed = np.sort(distance[doubtful & ((answers >= at) != (logits >= at))])[::-1]
         share = allowed // (parts.shape[1] - count)
-        limit = float(changed[share]) + MARGIN if len(changed) > share else 0.0
+        limit = MARGIN * float(changed[share]) if len(changed) > share else 0.0
         allowed -= int((changed > limit).sum())
         doubtful &= distance <= limit
         exits.append(EarlyExit(factors=tuple(factors), limit=limit))
