@@ -2,7 +2,7 @@
 
     python benchmarks/step.py --preset balanced --data DIR
 
-Steps are timed as they are, and then once more under PyTorch's profiler.
+Steps are timed as they are, and then again under PyTorch's profiler.
 """
 
 import argparse

@@ -51,7 +51,8 @@ def score(
     fast: Annotated[
         bool,
         typer.Option(
-            "--fast", help="About twice as fast; changes at most about one label in a thousand."
+            "--fast",
+            help="Two to three times as fast; changes at most about one label in a thousand.",
         ),
     ] = False,
     force: Annotated[

@@ -147,7 +147,7 @@ def _read_config(path: Path) -> BundleConfig:
             f"{path}: bundle format {content.get('format')}, but this version reads {FORMAT}. "
             "Train the model again."
         )
-    content.pop("early_exit", None)  # of a few models of one day, which score exactly only
+    content.pop("early_exit", None)  # of an unreleased revision; such a model cannot score fast
     try:
         return BundleConfig.model_validate(content)
     except ValidationError as error:

@@ -68,7 +68,7 @@ def test_a_run_of_a_terminal_that_is_cancelled_in_the_ui_stops(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Cancels(Interrupted):
-        """Cancels the run as the UI does, and goes on working."""
+        """Cancels the run as the UI does, and keeps working."""
 
         def note(self, line: str) -> None:
             if line.startswith("tokenize ") and "to run" in line:

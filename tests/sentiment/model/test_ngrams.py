@@ -121,12 +121,15 @@ def test_uneven_use_is_that_of_plain_counting(
 
 
 def test_even_use_of_a_rare_label_weighs_nothing() -> None:
-    """Of 5 % of the reviews; the fourth n-gram is in as many of both labels, so it is uneven."""
-    counts = torch.tensor([[100, 1, 5, 500], [1_900, 19, 95, 500]])
-    even = torch.tensor([[0, 0], [0, 0]])  # what makes the totals 1 : 19
-    even[0, 0], even[1, 0] = 10_000, 199_000 - 500 * 18
-    sizes = uneven_use(torch.cat([counts, even], dim=1), smoothing=5.0)
-    assert sizes[:3].max() < 0.2 * sizes[3]
+    """The labels share all n-grams 1 : 19, and the first three alike, however rare these are.
+
+    The fourth is in as many reviews of both.
+    """
+    counts = torch.tensor([[100, 1, 5, 500, 10_000], [1_900, 19, 95, 500, 199_000]])
+    negative, positive = counts.sum(dim=1).tolist()
+    assert positive == 19 * negative
+    sizes = uneven_use(counts, smoothing=5.0)
+    assert sizes[:3].max() < 1e-6 < 1 < sizes[3]
 
 
 @given(st.lists(reviews, min_size=1, max_size=6), st.integers(0, 99))

@@ -181,7 +181,7 @@ def failing(
 def test_whatever_request_fails_nothing_is_half_published(
     failing: tuple[Store, Faults], source: Artifact, fault: str
 ) -> None:
-    """The connection ends before or after each request in turn. The next run goes on from there."""
+    """The connection ends before or after each request in turn. The next run resumes there."""
     store, made = failing
     for place in range(99):
         asked = request(source, word=f"word-{place}")
