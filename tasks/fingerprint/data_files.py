@@ -3,13 +3,21 @@
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+CACHE = "__pycache__"
+
 
 def data_files(root: Path) -> dict[str, Path]:
-    """Return a package's data files, by their path from the folder that holds the package."""
+    """Return a package's data files, by their path from the folder that holds the package.
+
+    What Python and editors leave beside the sources is not among them: ``__pycache__``, where even
+    the names change while a module is compiled, hidden files and backups.
+    """
     return {
         path.relative_to(root.parent).as_posix(): path
         for path in sorted(root.rglob("*"))
-        if path.is_file() and path.suffix not in (".py", ".pyc")
+        if not any(part.startswith((".", CACHE)) for part in path.relative_to(root).parts)
+        and not path.name.endswith((".py", ".pyc", "~"))
+        and path.is_file()
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from sentiment.errors import StageError
-from tasks.fingerprint.data_files import data_files, files_named, with_included
+from tasks.fingerprint.data_files import CACHE, data_files, files_named, with_included
 from tasks.fingerprint.modules import WHOLE, Import, Module, Statement, imports_in
 from tasks.fingerprint.syntax import Chain
 
@@ -132,7 +132,7 @@ class Project:
         module = self.module(dotted)
         if module and module.is_package:
             for path in sorted(self._roots[top].joinpath(*parts).iterdir()):
-                if path.stem != "__init__" and self.module(f"{dotted}.{path.stem}"):
+                if path.stem not in ("__init__", CACHE) and self.module(f"{dotted}.{path.stem}"):
                     yield from self.whole(f"{dotted}.{path.stem}")
 
     def meanings(self, node: Node) -> Iterator[tuple[str, tuple[Target, ...]]]:

@@ -909,6 +909,33 @@ def test_a_data_file_counts(shop: Package, code: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "left",
+    [
+        "__pycache__/stage.cpython-311.pyc",
+        "__pycache__/stage.cpython-311.pyc.140213",  # while it is written, or when that was killed
+        "templates/__pycache__/page.cpython-311.pyc.140213",
+        ".stage.py.swp",
+        "templates/.page.html.swp",
+        "templates/.ipynb_checkpoints/page.html",
+        "templates/page.html~",
+    ],
+)
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def run(): return open('templates/page.html')",
+        "def run(code): return eval(code)",
+        "import shop\ndef run(): return shop",
+    ],
+)
+def test_what_python_and_editors_leave_does_not_count(shop: Package, left: str, code: str) -> None:
+    shop.write({"stage.py": code, "templates/page.html": "<p>"})
+    before = shop.take()
+    shop.write({left: "left"})
+    assert shop.take() == before
+
+
+@pytest.mark.parametrize(
     "code",
     [
         "def run(name): return Path(__file__).parent / name",
