@@ -35,7 +35,7 @@ ROWS, LENGTH = 2_000, 400  # of a shard: reviews, and tokens of each
 WORDS = ("a", "lovely", "lamp", ",", "awful", "kettle")  # all but one known
 BATCH = 64  # reviews
 COUNTED = 200_000  # different words in a shard's counts
-BESIDE_NOISE = 5  # times as many shards where the allocator's noise is not small beside one
+BESIDE_NOISE = 5  # times as many shards where the noise of allocator and threads is not small
 TENSORS = TensorsConfig(max_length=LENGTH)
 IDS = 4 * ROWS * LENGTH  # bytes of a shard
 Stage = Callable[[Path, int, Path], object]
@@ -49,7 +49,7 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     reviews = [(row, row % 2, " ".join(chance.choices(WORDS, k=LENGTH))) for row in range(ROWS)]
     for times in (FEW, MANY):
         with (folder / f"{times}.ft.txt").open("wb") as lines:
-            for _ in range(times):
+            for _ in range(times * BESIDE_NOISE):
                 lines.writelines(as_line(label, text) + b"\n" for _, label, text in reviews)
     write_reviews(folder / "reviews.parquet", reviews)
     (folder / "bundle").mkdir()
@@ -161,7 +161,7 @@ def anonymous() -> int:
 @pytest.mark.parametrize(
     ("stage", "size"),
     [
-        (ingest, 4 * ROWS * LENGTH),  # less than the texts have
+        (ingest, BESIDE_NOISE * 4 * ROWS * LENGTH),  # less than the texts have
         (tokenize, 4 * ROWS * LENGTH),
         (vocabulary, BESIDE_NOISE * 24 * COUNTED),
         (tensors, IDS),
