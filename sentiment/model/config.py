@@ -20,7 +20,10 @@ class NgramsConfig(Settings):
 
     max_n: int = Field(2, ge=1, le=5, description="Words in the longest n-grams.")
     buckets: int = Field(
-        2**20, ge=1, description="Weights that n-grams of two or more words share by hashing."
+        2**20,
+        ge=1,
+        le=2**30,
+        description="Weights that n-grams of two or more words share by hashing.",
     )
     min_count: int = Field(2, ge=1, description="Ignore n-grams in fewer training reviews.")
     learning_rate: float = Field(0.03, gt=0, description="Peak learning rate of this branch.")

@@ -4,6 +4,7 @@ import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -59,6 +60,16 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     need no scaling.
     """
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether the device is a CPU with instructions for bfloat16 (AVX-512).
+
+    PyTorch also computes in bfloat16 on other CPUs, but slowly.
+    """
+    # Older versions of PyTorch do not tell.
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return device.type == "cpu" and bool(capabilities.get("avx512_bf16"))
 
 
 @contextmanager

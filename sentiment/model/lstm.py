@@ -6,16 +6,24 @@ over n-grams. The latter alone is a linear model.
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from sentiment.model.config import ModelConfig
+from sentiment.model.ngrams import BATCH_SIZE as NGRAMS_AT_ONCE
 from sentiment.model.ngrams import Ngrams
 from sentiment.text.vocabulary import PAD, UNKNOWN
 
-Part: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+BATCH_SIZE = 64  # reviews that the LSTM scores at a time
+
+
+class Part(NamedTuple):
+    """A part of the model: its logits for ids and lengths, of so many reviews at a time."""
+
+    logits: Callable[[Tensor, Tensor], Tensor]
+    batch_size: int
 
 
 class SentimentLSTM(nn.Module):
@@ -81,28 +89,29 @@ class SentimentLSTM(nn.Module):
         logits: Tensor = self.head(self.head_dropout(pooled)).squeeze(-1)
         return logits
 
-    @property
-    def parts(self) -> list[Part]:
-        """Functions of ids and lengths whose logits add up to the branches', the cheapest first.
+    def parts(self, *, rounded: bool) -> list[Part]:
+        """Return parts whose logits add up to the branches', the cheapest first.
 
         The n-grams come first. Then come the LSTM's two directions, or the whole LSTM if they are
-        not separable.
+        not separable. ``rounded`` directions compute in bfloat16.
         """
         ngrams = self.ngrams
-        parts: list[Part] = [lambda ids, _: ngrams(ids)] if ngrams is not None else []
+        parts = [Part(lambda ids, _: ngrams(ids), NGRAMS_AT_ONCE)] if ngrams is not None else []
+        lstm: list[Callable[[Tensor, Tensor], Tensor]] = [self.lstm] * self.config.lstm
         if self.config.separable:
-            return parts + [partial(self._direction, number=number) for number in (0, 1)]
-        return parts + [self.lstm] * self.config.lstm
+            lstm = [partial(self._direction, number=n, rounded=rounded) for n in (0, 1)]
+        return parts + [Part(logits, BATCH_SIZE) for logits in lstm]
 
-    def _direction(self, ids: Tensor, lengths: Tensor, number: int) -> Tensor:
+    def _direction(self, ids: Tensor, lengths: Tensor, number: int, rounded: bool) -> Tensor:
         """Return what one direction adds to the LSTM's logit, float (batch,), without dropout.
 
         The direction ahead (0) has the bias.
         """
         (layer,) = self.layers
         assert isinstance(layer, Layer)
-        states = layer.direction(self.embedding(ids), lengths, number)
-        pooled = pool([states], lengths, self.config.pooling)
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=rounded):
+            states = layer.direction(self.embedding(ids), lengths, number)
+        pooled = pool([states.float()], lengths, self.config.pooling)
         weight = self.head.weight.view(-1, 2, self.config.hidden_size)[:, number].flatten()
         logits: Tensor = pooled @ weight
         return logits + self.head.bias if number == 0 else logits

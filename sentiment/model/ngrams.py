@@ -34,7 +34,7 @@ class Ngrams(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Map ids of shape (batch, steps), padded anywhere, to logits of shape (batch,)."""
         features, present = self.features(ids)
-        values = self.idf[features].masked_fill(~present, 0.0)
+        values = self.idf.index_select(0, features.flatten()).view_as(features) * present
         length = (values.square().sum(dim=1) + self.config.norm_smoothing).sqrt()
         weights = nn.functional.embedding(features, self.weight).squeeze(-1)
         return (weights * values).sum(dim=1) / length + self.bias
@@ -44,7 +44,7 @@ class Ngrams(nn.Module):
 
         Repeated n-grams and those that contain padding do not count.
         """
-        features = torch.cat(self.by_place(ids), dim=1).sort(dim=1).values
+        features = in_order(torch.cat(self.by_place(ids), dim=1))
         fresh = torch.ones_like(features[:, :1], dtype=torch.bool)
         fresh = torch.cat([fresh, features[:, 1:] != features[:, :-1]], dim=1)
         return features, fresh & (features != PAD)
@@ -80,6 +80,15 @@ class Ngrams(nn.Module):
         if self.config.ratio_smoothing is not None:
             values *= uneven_use(by_label.masked_fill(rare, 0), self.config.ratio_smoothing)
         self.idf.copy_(values.masked_fill(rare, 0.0))
+
+
+def in_order(features: Tensor) -> Tensor:
+    """Sort each row of int64 (batch, n-grams)."""
+    if features.device.type != "cpu" or torch.onnx.is_in_onnx_export():
+        return features.sort(dim=1).values
+    narrow = features.int().numpy()  # which NumPy sorts in a tenth of PyTorch's time
+    narrow.sort(axis=1)
+    return torch.from_numpy(narrow).long()
 
 
 def uneven_use(counts: Tensor, smoothing: float) -> Tensor:

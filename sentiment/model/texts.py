@@ -18,7 +18,7 @@ from sentiment.text.tensors import EncodedReviews, encode_words
 from sentiment.text.tokenize import WORDS, tokenize_texts
 
 WINDOW = 4_096  # texts held as words at a time, among which batches of similar length are made
-AT_ONCE = 1 << 19  # characters tokenized at a time, which takes several times their size
+AT_ONCE = 1 << 21  # characters tokenized at a time, which takes several times their size
 
 
 class Scores(NamedTuple):

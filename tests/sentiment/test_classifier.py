@@ -207,8 +207,9 @@ def test_a_stream_is_taken_a_window_at_a_time(
 
 
 def test_a_fast_classifier_asks_the_whole_model_only_where_its_parts_are_in_doubt(
-    trained: Trained, tmp_path: Path
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("sentiment.model.inference.has_bfloat16", lambda device: False)
     with pytest.raises(ModelError, match="no early exits"):
         Classifier.load(trained.bundle, fast=True)
     bundle = with_early_exit(tmp_path)

@@ -88,9 +88,10 @@ def test_the_parts_add_up_to_the_model(
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 def test_fast_scores_are_those_of_the_first_parts_that_are_sure(
-    source: BatchSource, share: float
+    source: BatchSource, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``share`` is that of the reviews which each exit alone would answer."""
+    monkeypatch.setattr(inference, "has_bfloat16", lambda device: False)
     model = fast_model()
     expected, parts = score(model, source), score_parts(model, source)
     exact, doubtful = expected.copy(), np.ones(len(source), dtype=bool)
@@ -108,6 +109,17 @@ def test_fast_scores_are_those_of_the_first_parts_that_are_sure(
         np.testing.assert_allclose(fast.logits, expected, rtol=0, atol=1e-5)
     assert (expected != exact).any() == (share > 0)
     assert not score_fast(model, source, [], threshold=0.6).exited.any()
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "mean+max"])
+def test_in_bfloat16_fast_scores_are_nearly_the_same(
+    source: BatchSource, pooling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any CPU computes in it, if slowly."""
+    monkeypatch.setattr(inference, "has_bfloat16", lambda device: True)
+    model = fast_model(pooling=pooling)
+    fast, exact = score_fast(model, source, [], threshold=0.6).logits, score(model, source)
+    assert 1e-5 < np.abs(fast - exact).max() < 0.02 * np.abs(exact).max()
 
 
 def test_batches_are_answered_at_the_same_time_and_told_in_order() -> None:
