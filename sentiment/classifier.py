@@ -31,9 +31,9 @@ class Classifier:
     an array of NumPy or Arrow; only a few thousand are in memory at a time. Anything else raises
     DataError, which names the row. Several threads may share one classifier.
 
-    A ``fast`` classifier stops at the part of the model that is sure of a text. That may change
-    about one label in a thousand, and changes the probabilities of the others. It raises ModelError
-    for a model without early exits.
+    A ``fast`` classifier stops at the part of the model that is sure of a text, and uses a CPU's
+    instructions for bfloat16. That may change about one label in a thousand, and changes the
+    probabilities of the others. It raises ModelError for a model without early exits.
 
     ``classes_`` are the labels in the order of the columns of ``predict_proba``.
     """

@@ -15,7 +15,7 @@ from sentiment.model.measures import Z_95
 STEPS = 50
 CLOSE = 1e-10
 MOST_CHANGED = 0.001  # of the labels, by an early exit
-MARGIN = 1.1  # on the limit: fitted on these reviews, it changes more labels of others
+MARGIN = 1.2  # on the limit: fitted on these reviews, it changes more labels of others
 
 
 def fit_scale(
@@ -62,7 +62,7 @@ def fit_early_exits(
     ``parts`` (reviews, parts) and ``logits`` (reviews,) are those of ``score_parts`` and of the
     whole model. All exits together change at most ``MOST_CHANGED`` of the labels (by the upper end
     of Wilson's 95 % interval). Each may use an equal share of the changes that are left, and its
-    limit is a tenth above the lowest that keeps to this share. Empty if no limit can show this,
+    limit is a fifth above the lowest that keeps to this share. Empty if no limit can show this,
     which takes 3,838 reviews or more, or if no review exits. ``weights`` are those of
     ``fit_scale``.
     """
