@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sentiment.evaluation.metrics import wilson_interval
 from sentiment.model.inference import logit
-from sentiment.training.calibration import fit_early_exits, fit_scale
+from sentiment.training.calibration import MARGIN, fit_early_exits, fit_scale
 
 
 def drawn(reviews: int, scale: list[float], seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -93,7 +93,7 @@ def test_early_exits_change_as_few_labels_as_they_may(
     assert upper_end(changed, reviews) <= 0.001
     assert not doubtful.all()
     if leave.limit:  # one more would be too many
-        close = np.abs(answers - at) > leave.limit / 1.2
+        close = np.abs(answers - at) > leave.limit / MARGIN / 1.01
         assert upper_end(changed + int((other & close & ~sure).sum()), reviews) > 0.001
 
 
