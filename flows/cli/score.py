@@ -52,7 +52,7 @@ def score(
         bool,
         typer.Option(
             "--fast",
-            help="Two to three times as fast; changes at most about one label in a thousand.",
+            help="About three times as fast; changes at most about one label in a thousand.",
         ),
     ] = False,
     force: Annotated[

@@ -1,13 +1,15 @@
 """The other models learn and choose on validation; all are compared on the test reviews."""
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from benchmarks.accuracy import main
-from benchmarks.support.rivals import Split, Trained, choose, tfidf
+from benchmarks.support.rivals import Split, Trained, choose, fasttext, tfidf
 from sentiment.data.generate import write_sample
 
 GOOD, BAD = ["a", "fine", "lamp"], ["a", "poor", "lamp"]
@@ -18,6 +20,21 @@ def test_tfidf_learns_a_word() -> None:
     for model in tfidf(SPLIT):
         assert model.predict([["fine"], ["poor"]]).tolist() == [1, 0]
         assert model.size() > 0
+
+
+def test_a_learning_rate_at_which_fasttext_diverges_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def train_supervised(lr: float, **_: object) -> None:
+        if lr in diverging:
+            raise RuntimeError("Encountered NaN.")
+
+    monkeypatch.setitem(sys.modules, "fasttext", SimpleNamespace(train_supervised=train_supervised))
+    diverging = {0.5}
+    assert [model.setting for model in fasttext(SPLIT)] == ["learning rate 0.1"]
+    diverging = {0.1, 0.5}
+    with pytest.raises(RuntimeError, match="NaN"):
+        fasttext(SPLIT)
 
 
 def test_validation_chooses_and_the_test_reviews_are_read_once() -> None:
