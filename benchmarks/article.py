@@ -1,6 +1,6 @@
 """The article's model on a part of its data: the notebook's plain loops beside the pipeline.
 
-    python benchmarks/article.py --data DIR --rows 20000
+    python benchmarks/article.py --data DIR --rows 20000 --seeds 1 2 3
 
 Both preprocess the first ``--rows`` training reviews and all test reviews, train the article's
 network for its two epochs, and are measured on the second half of the test reviews. The plain way
@@ -51,6 +51,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__ and __doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with two .bz2 files")
     parser.add_argument("--rows", type=int, default=20_000, help="training reviews")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="train both for each")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write the results to this file"
@@ -59,8 +60,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Train and measure both ways, one after the other, each in a fresh process."""
+    """Train and measure both ways for each seed, one after the other, in fresh processes."""
     machine = describe_machine()
+    ways: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         data.mkdir()
@@ -69,11 +71,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             with bz2.open(source) as lines, bz2.open(data / f"{split}.ft.txt.bz2", "wb") as part:
                 part.writelines(islice(lines, rows))
         limits = ["ingest.train_limit=null", "ingest.test_limit=null", "tokenize.urls=whole"]
-        config = load_config("article", [*limits, *options.set])
-        ways = {
-            "plain loops": in_fresh_process(plain, data, config),
-            "preset article": in_fresh_process(pipeline, data, config, Path(folder) / "storage"),
-        }
+        for seed in options.seeds:
+            config = load_config("article", [*limits, *options.set, f"train.seed={seed}"])
+            storage = Path(folder) / "storage"
+            ways[f"plain loops, seed {seed}"] = in_fresh_process(plain, data, config)
+            ways[f"preset article, seed {seed}"] = in_fresh_process(pipeline, data, config, storage)
     return {"benchmark": "article", "machine": machine, "rows": options.rows, "ways": ways}
 
 
@@ -142,7 +144,7 @@ def show(result: dict[str, Any], console: Console) -> None:
     table = Table(box=box.SIMPLE)
     for name in ("", "accuracy", "95 % interval", "preprocessing, s", "training, s"):
         table.add_column(name, justify="right" if name else "left")
-    for name, way in ways.items():
+    for name, way in sorted(ways.items()):
         low, high = way["interval"]
         table.add_row(
             name,

@@ -27,9 +27,10 @@ def test_both_ways_learn(
     ]
     arguments = [word for setting in settings for word in ("--set", setting)]
     places = ["--data", str(tmp_path / "data"), "--json", str(tmp_path / "out.json")]
-    assert main([*places, "--rows", "300", *arguments]) == 0
+    assert main([*places, "--rows", "300", "--seeds", "1", "2", *arguments]) == 0
     ways = json.loads((tmp_path / "out.json").read_text())["ways"]
-    assert list(ways) == ["plain loops", "preset article"]
+    names = ("plain loops", "preset article")
+    assert list(ways) == [f"{name}, seed {seed}" for seed in (1, 2) for name in names]
     for way in ways.values():
         assert way["test_rows"] == 100
         assert way["accuracy"] > 0.7
