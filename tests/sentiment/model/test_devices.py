@@ -11,7 +11,7 @@ from sentiment.errors import ConfigError
 from sentiment.model import batches
 from sentiment.model.batches import Batch, BatchSource, scoring_order
 from sentiment.model.config import ModelConfig, NgramsConfig, TrainConfig
-from sentiment.model.devices import arithmetic, autocast, choose_device
+from sentiment.model.devices import arithmetic, autocast, choose_device, has_bfloat16
 from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.tensors import EncodedReviews, on_disk
 from sentiment.training.step import make_optimizer, training_step
@@ -81,6 +81,18 @@ def two_losses(trained: Trained, device: torch.device, precision: str) -> list[f
     optimizer = make_optimizer(model, config)
     with arithmetic(precision, device):
         return [float(training_step(model, batch_of(source), optimizer, config)) for _ in range(2)]
+
+
+@pytest.mark.parametrize("found", [{"avx512_bf16": True}, {"avx512_bf16": False}, {}, None])
+def test_only_some_cpus_have_bfloat16(
+    found: dict[str, bool] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if found is None:  # as in older versions of PyTorch
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+    assert has_bfloat16(CPU) == bool(found and found.get("avx512_bf16"))
+    assert not has_bfloat16(torch.device("cuda"))
 
 
 def source_of(trained: Trained, device: torch.device) -> BatchSource:
