@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
-from sentiment.model.batches import Batch, BatchSource, Places, scoring_order
+from sentiment.model.batches import BatchSource, Places, scoring_order
 from sentiment.model.devices import has_bfloat16
 from sentiment.model.lstm import BATCH_SIZE, Part, SentimentLSTM
 from sentiment.progress import Progress, silent
@@ -74,7 +73,7 @@ def score_fast(
     doubtful, known = np.arange(len(source)), np.empty((len(source), 0))
     parts = model.parts(rounded=has_bfloat16(next(model.parameters()).device))
     for part, leave in zip_longest(parts, exits):
-        known = np.hstack([known, _score_part(part, model, source, doubtful)])
+        known = np.hstack([known, _score_batches(part, 1, model, source, doubtful)])
         if leave is not None:
             answers, sure = leave.answer(known, threshold)
             logits[doubtful[sure]], exited[doubtful[sure]] = answers[sure], True
@@ -87,7 +86,7 @@ def score_parts(model: SentimentLSTM, source: BatchSource) -> BranchLogits:
     """Return the logits of the model's parts, in the reviews' order, shape (reviews, parts)."""
     everywhere = np.arange(len(source))
     parts = model.parts(rounded=False)
-    return np.hstack([_score_part(part, model, source, everywhere) for part in parts])
+    return np.hstack([_score_batches(part, 1, model, source, everywhere) for part in parts])
 
 
 def combine_parts(parts: npt.NDArray[np.float64], model: SentimentLSTM) -> npt.NDArray[np.float64]:
@@ -106,51 +105,31 @@ def score_branches(
 ) -> BranchLogits:
     """Return each branch's logits, in the reviews' order, shape (reviews, branches)."""
     everywhere, columns = np.arange(len(source)), len(model.branch_names)
-    return _score_batches(
-        lambda b: model.branches(b.ids, b.lengths),
-        columns,
-        model,
-        source,
-        everywhere,
-        progress,
-        batch_size=BATCH_SIZE,
-    )
-
-
-def _score_part(
-    part: Part, model: SentimentLSTM, source: BatchSource, reviews: Places
-) -> BranchLogits:
-    return _score_batches(
-        lambda b: part.logits(b.ids, b.lengths)[:, None],
-        1,
-        model,
-        source,
-        reviews,
-        batch_size=part.batch_size,
-    )
+    branches = Part(model.branches, BATCH_SIZE)
+    return _score_batches(branches, columns, model, source, everywhere, progress)
 
 
 def _score_batches(
-    logits_of: Callable[[Batch], Tensor],
+    part: Part,
     columns: int,
     model: SentimentLSTM,
     source: BatchSource,
     reviews: Places,
     progress: Progress = silent,
-    *,
-    batch_size: int,
 ) -> BranchLogits:
-    """Return the logits, shape (reviews, columns), that ``logits_of`` finds for batches of them."""
+    """Return a part's logits of these reviews, shape (reviews, columns)."""
     logits = np.empty((len(reviews), columns), dtype=np.float64)
     was_training = model.training
     model.eval()
 
     def answer(places: Places) -> tuple[Places, BranchLogits]:
+        batch = source.take(reviews[places])
         with torch.inference_mode():
-            return places, logits_of(source.take(reviews[places])).double().cpu().numpy()
+            found = part.logits(batch.ids, batch.lengths).view(len(places), columns)
+            return places, found.double().cpu().numpy()
 
     # The longest first, so that no thread ends long after the others.
-    batches = list(scoring_order(source.lengths[reviews], batch_size))[::-1]
+    batches = list(scoring_order(source.lengths[reviews], part.batch_size))[::-1]
     on_cpu = next(model.parameters()).device.type == "cpu"
     done = 0
     for places, found in side_by_side(answer, batches) if on_cpu else map(answer, batches):
