@@ -19,8 +19,9 @@ and assigns each name once, and calls only what ``plain.py`` lists as safe. Besi
 Comments, layout, docstrings, descriptions of settings and log messages do not count, nor do
 ``operational`` settings. Texts of errors do, as code may catch an error and keep its text.
 
-Not seen: compiled extensions, ``__pycache__``, hidden files and backups, files outside the packages,
-file names put together at run time, environment variables, the time zone, and the order of a plain module's statements.
+Not seen: compiled extensions, ``__pycache__``, hidden files and backups, files outside the
+packages, file names put together at run time, environment variables, the time zone, and the order
+of a plain module's statements.
 """
 
 import hashlib
