@@ -12,6 +12,7 @@ from tasks.fingerprint.syntax import (
     eager,
     is_bound_once,
     nodes_in,
+    parse,
     prune,
 )
 
@@ -77,7 +78,7 @@ class Module:
         self.binders: dict[str, list[Binder]] = {}
         self.loads: list[str] = []  # the modules that it imports
         self.rebinds = False  # whether a second statement gives a name another meaning
-        tree = ast.parse(source, file)
+        tree = parse(source, file)
         self._known = self._known_names(tree)
         prune(tree, self._known)
         for node in tree.body:

@@ -2,6 +2,8 @@
 
 import ast
 import contextlib
+import gc
+import threading
 from collections.abc import Collection, Iterable, Iterator, Set
 from typing import TypeAlias
 
@@ -11,6 +13,24 @@ IMPORTS = ast.Import | ast.ImportFrom
 _LOGGING = frozenset(("log", level) for level in ("debug", "info", "warning", "error", "exception"))
 _TYPING_CALLS = frozenset({"cast", "TypeVar", "NewType", "ForwardRef"})
 _NAME_FIELDS = ("id", "name", "asname", "arg", "rest")
+_parsing = threading.Lock()
+
+
+def parse(source: str | bytes, file: str = "<unknown>") -> ast.Module:
+    """Return the syntax tree of a source.
+
+    CPython keeps one depth of trees for all threads. The garbage collector may let a second
+    thread parse in the middle of a tree, and the first then raises SystemError
+    (https://github.com/python/cpython/issues/106905). So the collector waits meanwhile.
+    """
+    with _parsing:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return ast.parse(source, file)
+        finally:
+            if collects:
+                gc.enable()
 
 
 def prune(tree: ast.Module, known: Set[str]) -> None:
@@ -95,7 +115,7 @@ def _quoted_types(node: ast.AST) -> Iterator[ast.AST]:
     for part in (part for each in types if each for part in ast.walk(each)):
         if isinstance(part, ast.Constant) and isinstance(part.value, str):
             with contextlib.suppress(SyntaxError, ValueError):
-                yield from nodes_in(ast.parse(f"_: ({part.value})"))  # may hold strings again
+                yield from nodes_in(parse(f"_: ({part.value})"))  # may hold strings again
 
 
 def bound_names(node: ast.AST) -> Iterator[str]:
