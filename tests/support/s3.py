@@ -110,8 +110,8 @@ class Faults:
     """What a server before another one does to the requests that it hands on.
 
     ``fault(number, method, path)`` is asked about each request, numbered from 0 on, and returns
-    "403" or "503"; "slow" (a second late); "cut" (half of the answer's body); "lost" (done, but
-    not answered); "dead" (neither done nor answered); or None.
+    "403" or "503"; "slow" (answered a second late); "cut" (half of the answer's body); "lost"
+    (done, but not answered); "dead" (neither done nor answered); or None.
     """
 
     def __init__(self, address: str) -> None:
@@ -141,13 +141,13 @@ def faults(address: str) -> Iterator[tuple[str, Faults]]:
             if fault in ("403", "503"):
                 self.answer(int(fault), {}, b"")
                 return
-            if fault == "slow":
-                sleep(1)
             upstream = HTTPConnection(faults.target, timeout=30)
             upstream.request(self.command, self.path, body, dict(self.headers))
             answer = upstream.getresponse()
             content = answer.read()
             upstream.close()
+            if fault == "slow":
+                sleep(1)
             if fault == "lost":
                 self.close_connection = True
                 return
