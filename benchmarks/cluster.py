@@ -1,8 +1,8 @@
-"""What a shard costs on a Dask cluster with an object storage, beside processes on one machine.
+"""What a shard costs on a Dask cluster with an object storage, beside workers on one machine.
 
     python benchmarks/cluster.py
 
-Runs of the command line tokenize and encode many small shards: on a folder with local processes,
+Runs of the command line tokenize and encode many small shards: on a folder with two local workers,
 then on SeaweedFS with one and two Dask workers, each with a cache of its own, all on this machine.
 A plan of it all follows, from an empty cache.
 """
@@ -69,7 +69,8 @@ def measure(shards: int, rows: int) -> dict[str, Any]:
     try:
         in_fresh_process(write_sample, folder / "data", train=shards * rows, test=rows, seed=1)
         local = str(folder / "local")
-        ways.append(run("local processes", 2, local, settings, {}))
+        here = [*settings, "--runner", "processes"]
+        ways.append(run("no cluster", 2, local, here, {}))
         (folder / "weed").mkdir()
         with seaweedfs(folder / "weed") as address:
             env = environment(address)

@@ -148,8 +148,8 @@ def build_all(
 ) -> tuple[list[Manifest], dict[str, Any]]:
     """Do a stage's requests in new processes; return the manifests and the measurements.
 
-    As in the pipeline, to start the workers of a mapped stage is part of its time. A single request
-    has a process only to show its own peak, so the start is not counted.
+    The start of a mapped stage's workers is part of its time. A single request has a process only
+    to show its own peak, so that start is not counted.
     """
     started = time.perf_counter()
     with workers(min(len(requests), processes) if stage.mapped else 1) as pool:

