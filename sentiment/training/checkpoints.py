@@ -8,7 +8,6 @@ checked before it is resumed from: wrong weights would end as a model that looks
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +44,7 @@ class Checkpoints:
         self._folder.mkdir(parents=True, exist_ok=True)
         contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
         about = {STATE: json.dumps(state), TRAINING: self._folder.name}
-        unfinished = self._folder / f".step-{step:012d}-{os.getpid()}"
+        unfinished = self._folder / ".unfinished"  # one name: what a kill leaves is overwritten
         try:
             save_file(contiguous, unfinished, metadata=about)
             flush(unfinished)
@@ -86,11 +85,6 @@ class Checkpoints:
 
     def _paths(self) -> list[Path]:
         return sorted(self._folder.glob("step-*.*.safetensors"))
-
-
-def step_of(checkpoint: Path) -> int:
-    """Return the step after which a checkpoint was written."""
-    return int(checkpoint.name.partition(".")[0].removeprefix("step-"))
 
 
 def _digest(path: Path) -> str:

@@ -269,13 +269,13 @@ def _take_part(
     arguments: Sequence[Any],
 ) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # rank 0 decides when to stop
+        signal.signal(number, signal.SIG_IGN)  # until training holds them: rank 0 ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     (group.folder / f"ready-{group.rank}").touch()
     try:
         with _joined_here(group, device, threads):
             work(group, *arguments)
-    except (SentimentError, RuntimeError, MemoryError) as error:
+    except (SentimentError, RuntimeError, MemoryError, OSError) as error:
         (group.folder / f"error-{group.rank}").write_text(str(error), encoding="utf-8")
         sys.exit(1)
 

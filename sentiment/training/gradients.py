@@ -17,7 +17,7 @@ def add_up(gradients: Sequence[Tensor], share: float) -> None:
     """Replace each gradient, times ``share``, by its sum over all processes.
 
     Of a matrix of ``TALL`` rows or more only those rows are sent that are not 0 in some process, if
-    they are at most half of all. With two processes the bits are those of sending all.
+    there are any, and at most half of all. With two processes the bits are those of sending all.
     """
     tables = [each for each in gradients if each.dim() == 2 and len(each) >= TALL]
     touched = dict(zip(map(id, tables), rows_in_common(tables), strict=True))
@@ -38,7 +38,7 @@ def add_up(gradients: Sequence[Tensor], share: float) -> None:
 def rows_in_common(tables: Sequence[Tensor]) -> list[Tensor | None]:
     """Return for each table, (rows, width), the rows that some process has touched.
 
-    int64, ascending, the same in all processes; None where they are more than half of all.
+    int64, ascending, the same in all processes; None where they are none, or more than half of all.
     """
     if not tables:
         return []

@@ -145,7 +145,7 @@ def _train(
         words = Vocabulary.load(data.vocabulary)
         model = SentimentLSTM(train.model, len(words))
         vectors = data.vectors
-        covered = set_vectors(model, vectors, data.vocabulary) if vectors else None
+        covered = set_vectors(model, vectors, words, data.vocabulary) if vectors else None
         model.to(device)
         source = BatchSource(
             train_reviews,
@@ -210,9 +210,11 @@ def longest_review(train: TrainConfig, tensors: TensorsConfig) -> int:
     return min(train.max_length or tensors.max_length, tensors.max_length)
 
 
-def set_vectors(model: SentimentLSTM, vectors: Sequence[Path], vocabulary: Path) -> Coverage:
+def set_vectors(
+    model: SentimentLSTM, vectors: Sequence[Path], words: Vocabulary, vocabulary: Path
+) -> Coverage:
     """Copy the vectors of known words into the embedding, and log how many there are."""
-    words, weight = Vocabulary.load(vocabulary), model.embedding.weight.data
+    weight = model.embedding.weight.data
     ids, found = read_vectors(vectors, words, weight.shape[1])
     weight[torch.from_numpy(ids).long()] = torch.from_numpy(found)
     covered = coverage(ids, vocabulary)

@@ -111,7 +111,7 @@ class Trainer:
                     break
         if self.step < self._total_steps:
             raise TrainingError(f"Training was stopped after step {self.step:,}; run it again.")
-        if self.best is None:  # on another rank
+        if not self._leads:
             return None
         self.model.load_state_dict(self._weights)
         return self.best

@@ -91,6 +91,8 @@ def _read_text(path: Path, vocabulary: Vocabulary, size: int) -> Iterator[Found]
     try:
         with path.open(encoding="utf-8", newline="\n") as file:
             first = file.readline().split()
+            if not first:
+                raise DataError(f"{path}: no vectors; the file starts with an empty line.")
             headed = len(first) == 2 and all(field.isdigit() for field in first)
             _check_size(path, int(first[1]) if headed else len(first) - 1, size)
             number = 1 if headed else 0
@@ -113,6 +115,8 @@ def _parse(
     rows = np.empty((len(known), size), np.float32)
     for row, place in enumerate(known):
         try:
+            if len(fields[place]) <= size:  # NumPy would repeat a single number
+                raise ValueError
             rows[row] = fields[place][1:]
         except ValueError:
             raise DataError(
@@ -127,7 +131,7 @@ def _read_array(array: Path, words: Path, vocabulary: Vocabulary, size: int) -> 
         names = (
             pq.read_table(words).column(0)
             if words.suffix == ".parquet"
-            else words.read_text(encoding="utf-8").splitlines()
+            else words.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         )
         ids = vocabulary.encode(names)
     except (OSError, ValueError, pa.ArrowException) as error:

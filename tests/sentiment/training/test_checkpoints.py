@@ -110,6 +110,25 @@ def test_nothing_half_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_kill_left_of_one_goes_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[Path] = []
+
+    def killed(tensors: Any, path: Path, metadata: Any) -> None:
+        left.append(path)
+        raise KeyboardInterrupt
+
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("sentiment.training.checkpoints.save_file", killed)
+        checkpoints.save(1, {}, {})
+    left[0].write_bytes(b"half")
+    assert checkpoints.load() is None
+    checkpoints.save(2, {"a": torch.ones(1)}, {"step": 2})
+    assert list(tmp_path.iterdir()) == [checkpoints.newest()]
+
+
 class Crash(Exception):
     """Stands for a kill at a step."""
 

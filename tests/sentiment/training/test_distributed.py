@@ -59,14 +59,15 @@ def test_a_dead_process_ends_the_run_which_resumes_later(trained: Trained, tmp_p
     assert contents(train(trained, tmp_path / "killed", **changes)) == expected
 
 
-def fail(group: ProcessGroup) -> None:
-    raise TrainingError("nothing to train on")
+def fail(group: ProcessGroup, error: Exception) -> None:
+    raise error
 
 
-def test_what_went_wrong_in_another_process_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [TrainingError("no reviews"), OSError("no reviews")])
+def test_what_went_wrong_in_another_process_is_told(tmp_path: Path, error: Exception) -> None:
     with (
-        pytest.raises(TrainingError, match=r"process 1 of 2 ended .*: nothing to train on"),
-        process_group(2, torch.device("cpu"), tmp_path, fail) as group,
+        pytest.raises(TrainingError, match=r"process 1 of 2 ended .*: no reviews"),
+        process_group(2, torch.device("cpu"), tmp_path, fail, error) as group,
     ):
         group.wait()
 

@@ -23,10 +23,13 @@ from sentiment.model.lstm import SentimentLSTM
 from sentiment.text.tensors import EncodedReviews
 from sentiment.text.vocabulary import SPECIAL, Vocabulary
 from sentiment.training import trainer
+from sentiment.training.checkpoints import Checkpoint, Checkpoints
+from sentiment.training.distributed import ProcessGroup
 from sentiment.training.sentences import SentenceSampler
 from sentiment.training.step import loss_of, make_optimizer, rate_scale, training_step
+from sentiment.training.train import TrainingData, train_in_group
 from sentiment.training.trainer import ValidationResult
-from tests.support.bundles import MODEL, TRAIN, Trained, history, scores, train_again
+from tests.support.bundles import MODEL, TENSORS, TRAIN, Trained, history, scores, train_again
 from tests.support.reviews import contents
 
 ROWS = 240
@@ -139,6 +142,32 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(
     assert all(torch.equal(kept[name], weights[1][name]) for name in kept)
     learnt = kept.keys() - {"scale"}  # which only the real validation sets
     assert not any(torch.equal(kept[name], weights[2][name]) for name in learnt)
+
+
+def test_another_rank_that_resumes_has_no_result(trained: Trained, tmp_path: Path) -> None:
+    """Though the checkpoint that rank 0 hands out holds one."""
+    folder = tmp_path / "checkpoints"
+    stats = train_again(trained, tmp_path / "first", folder, checkpoint_every=STEPS_AN_EPOCH)
+    checkpoint = Checkpoints(folder, keep=1).load()
+    assert checkpoint is not None and checkpoint.state["best"]
+
+    class Resumed(ProcessGroup):
+        def hand_out(self, _: Checkpoint | None) -> Checkpoint | None:
+            return checkpoint
+
+    data = TrainingData(
+        trained.train_tensors,
+        trained.validation_tensors,
+        trained.vocabulary,
+        (),
+        TRAIN,
+        TENSORS,
+        folder,
+        tmp_path,
+    )
+    _, _, _, found = train_in_group(Resumed(rank=1), data)
+    assert found["steps"] == stats["steps"]
+    assert found["validation_loss"] is None
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,9 @@ def test_known_words_get_their_vector_and_others_stay(
     torch.manual_seed(1)
     model = SentimentLSTM(ModelConfig(embedding_size=3, hidden_size=2), len(SPECIAL) + len(WORDS))
     before = model.embedding.weight.detach().clone()
-    covered = set_vectors(model, find_vectors(str(write(tmp_path))), vocabulary)
+    covered = set_vectors(
+        model, find_vectors(str(write(tmp_path))), Vocabulary.load(vocabulary), vocabulary
+    )
     after = model.embedding.weight.detach()
     for number, word in enumerate([*SPECIAL, *WORDS]):
         row = EXPECTED.get(word)
@@ -98,6 +100,8 @@ def test_another_size_names_the_setting(
     ("line", "error"),
     [
         ("bad 1 2", "line 2: expected a word and 3 numbers"),
+        ("bad 1", "line 2: expected a word and 3 numbers"),
+        ("bad", "line 2: expected a word and 3 numbers"),
         ("bad 1 2 x", "line 2: expected a word and 3 numbers"),
         ("bad 1 2 nan", "not finite"),
     ],
@@ -107,6 +111,22 @@ def test_a_damaged_line_is_named(tmp_path: Path, vocabulary: Path, line: str, er
     path.write_text(f"the 1 2 3\n{line}\n", encoding="utf-8")
     with pytest.raises(DataError, match=error):
         read_vectors([path], Vocabulary.load(vocabulary), 3)
+
+
+def test_an_empty_file_is_an_error(tmp_path: Path, vocabulary: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("", encoding="utf-8")
+    with pytest.raises(DataError, match="no vectors"):
+        read_vectors([path], Vocabulary.load(vocabulary), 3)
+
+
+def test_only_a_newline_ends_a_word_of_a_list(tmp_path: Path, vocabulary: Path) -> None:
+    folder = as_array(tmp_path)
+    words = ["the", "x\x85y", "a\u2028b", "bad", "c\x1cd", "", "good"]
+    (folder / "words.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    ids, vectors = read_vectors(find_vectors(str(folder)), Vocabulary.load(vocabulary), 3)
+    assert ids.tolist() == [2, 3, 5]  # the, good, bad
+    np.testing.assert_array_equal(vectors, VECTORS[[0, 6, 3]])
 
 
 def test_words_and_vectors_must_be_as_many(tmp_path: Path, vocabulary: Path) -> None:
