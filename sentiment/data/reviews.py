@@ -99,6 +99,14 @@ def split_label(line: bytes) -> tuple[bytes, bytes]:
     return head, rest[0] if rest else b""
 
 
+def meaning_of(label: bytes, labels: Mapping[bytes, int]) -> int | None:
+    """Return what a fastText label means, compared as in a table; None if it is not known."""
+    if label in labels or not label.startswith(LABEL) or label.split() != [label]:
+        return labels.get(label)
+    name = label_name(label.removeprefix(LABEL).decode("utf-8", "replace"))
+    return labels.get(LABEL + name.encode())
+
+
 def parse_line(
     row: int, line: bytes, max_bytes: int, labels: Mapping[bytes, int] = LABELS
 ) -> Review | Reject | Ignored:
@@ -107,9 +115,9 @@ def parse_line(
     The text is everything after the label and one space, unchanged.
     """
     head, separator, body = line.partition(b" ")
-    label = labels.get(head)
+    label = meaning_of(head, labels)
     if label is None or not separator:
-        return Reject(row, _why_no_label(line, head), line)
+        return Reject(row, _why_no_label(line, labels), line)
     if label == IGNORE:
         return Ignored(row)
     if len(line) > max_bytes:
@@ -123,20 +131,19 @@ def parse_line(
     return Review(row, label, text)
 
 
-def _why_no_label(line: bytes, head: bytes) -> str:
+def _why_no_label(line: bytes, labels: Mapping[bytes, int]) -> str:
     if not line.strip():
         return "empty line"
     if line.startswith(BYTE_ORDER_MARK):
         return "byte order mark before the label"
     if line[:1].isspace():
         return "white space before the label"
-    if head in LABELS:
+    head, _, _ = line.partition(b" ")
+    if meaning_of(head, labels) is not None:
         return "empty text"
-    if any(line.startswith(label + b"\t") for label in LABELS):
+    if meaning_of(head.partition(b"\t")[0], labels) is not None:
         return "tab after the label"
-    if head.startswith(b"__label__"):
-        return "unknown label"
-    return "no label"
+    return "unknown label" if head.startswith(LABEL) else "no label"
 
 
 def read_batches(
@@ -227,8 +234,9 @@ def parse_lines(
         record = parse_line(row + at, content[starts[at] : ends[at]], max_bytes, labels)
         if isinstance(record, Reject):
             rejects.append(record)
-        else:
-            plain[at] = True
+        elif isinstance(record, Review):
+            plain[at], label[at] = True, record.label
+            texts[at] = content.index(b" ", starts[at]) + 1
     valid = np.flatnonzero(plain & (label != IGNORE))
     # Texts and what lies between them, as one column without a copy.
     pieces = _strings(pa.string(), np.column_stack([texts, ends]).ravel(), buffer)
@@ -303,7 +311,9 @@ def read_texts(table: Table, columns: Columns, encoding: str, max_bytes: int) ->
         elif not all(isinstance(part, str | None) for part in parts):
             reason = "not text"
         else:
-            reason = why_unusable(text, len(record.raw), max_bytes, encoding)
+            # Of Parquet only some columns are read: those to keep must not count.
+            size = len(text.encode("utf-8", "replace")) if table.types else len(record.raw)
+            reason = why_unusable(text, size, max_bytes, encoding)
         yield TextRow(
             None if reason else text, reason, values[first:last], values[last:], record.raw
         )

@@ -78,6 +78,7 @@ class Bundle:
     @classmethod
     def load(cls, folder: Path) -> "Bundle":
         """Read a bundle; raise ModelError if it is missing, damaged or of another version."""
+        folder = folder.resolve()  # a link may lead elsewhere before the last file is read
         digest = check_bundle(folder)
         try:
             config = _read_config(folder / CONFIG)

@@ -65,7 +65,7 @@ def model_in_use(storage: Path, name: str = DEFAULT) -> Path:
                 f"{storage}: no model here yet. Train one with `sentiment run`, or choose another "
                 "storage folder, for example with SENTIMENT_STORAGE."
             )
-        return latest
+        return latest.resolve()  # a run that ends meanwhile points the link elsewhere
     try:
         champion = storage / str(champions["champion"]["model"])
         digest = champions["champion"]["digest"]

@@ -14,6 +14,7 @@ from sentiment.data.labels import label_name
 from sentiment.data.reviews import (
     TextRow,
     line_labels,
+    meaning_of,
     read_texts,
     refuse_columns,
     split_label,
@@ -25,6 +26,7 @@ from sentiment.errors import DataError
 from sentiment.scoring.drift import DriftConfig
 from sentiment.settings import operational
 
+NO_CSV = (pa.string_view(), pa.month_day_nano_interval())  # types that Arrow does not write there
 OTHER = -2  # a label whose meaning is not known
 SCORES = pa.schema(
     [
@@ -113,7 +115,7 @@ def open_input(path: Path, config: ScoreConfig) -> Input:
     meanings = config.labels.meanings()
     texts = read_texts(table, columns, config.encoding, config.max_bytes)
     for name in columns.kept if config.format != "parquet" else ():
-        if is_bytes(table.types.get(name)):
+        if name in table.types and holds_bytes(table.types[name]):
             raise DataError(
                 f"{path}: the column {name!r} holds bytes, which {config.format} cannot. Keep it "
                 "with --format parquet."
@@ -122,13 +124,16 @@ def open_input(path: Path, config: ScoreConfig) -> Input:
     return Input((_entry(row, meanings, kept) for row in texts), kept)
 
 
-def is_bytes(kind: pa.DataType | None) -> bool:
-    """Return whether a column's values are bytes; those of a text file are not."""
-    return kind is not None and (
+def holds_bytes(kind: pa.DataType) -> bool:
+    """Return whether values of a type are bytes, or lists and the like of bytes."""
+    if pa.types.is_dictionary(kind):
+        return holds_bytes(kind.value_type)
+    return (
         pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)
         or pa.types.is_binary_view(kind)
         or pa.types.is_fixed_size_binary(kind)
+        or any(holds_bytes(kind.field(n).type) for n in range(kind.num_fields))
     )
 
 
@@ -136,7 +141,8 @@ def _line_entries(path: Path, config: ScoreConfig) -> Iterator[Entry]:
     labels = line_labels(config.labels)
     for line in read_text(path, config.encoding):
         head, body = split_label(line)
-        label, name = labels.get(head, OTHER) if head else None, head.decode("utf-8", "replace")
+        label, name = meaning_of(head, labels) if head else None, head.decode("utf-8", "replace")
+        label = OTHER if head and label is None else label
         text = body.decode("utf-8", "surrogateescape")
         reason = why_unusable(text, len(line), config.max_bytes, config.encoding)
         yield Entry(None if reason else text, reason or None, label, name)
@@ -154,9 +160,10 @@ def _entry(row: TextRow, meanings: dict[str, int], kept: pa.Schema) -> Entry:
 
 
 def _kept_type(kind: pa.DataType | None, config: ScoreConfig) -> pa.DataType:
-    """Return the type of a column to keep; a CSV file takes no lists."""
-    is_text = kind is None or (config.format == "csv" and pa.types.is_nested(kind))
-    return pa.string() if is_text else kind
+    """Return the type of a column to keep; CSV files take text in place of some."""
+    if kind is None or (config.format == "csv" and (pa.types.is_nested(kind) or kind in NO_CSV)):
+        return pa.string()
+    return kind
 
 
 def _as_text(value: Any) -> str | None:

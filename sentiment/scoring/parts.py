@@ -6,6 +6,7 @@ and a summary is a sum over parts.
 """
 
 import json
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -237,8 +238,17 @@ class JsonWriter:
 
     def write_table(self, table: pa.Table) -> None:
         for row in table.to_pylist():
-            row = {name: None if value != value else value for name, value in row.items()}  # NaN
-            self._file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+            line = json.dumps(_finite(row), ensure_ascii=False, default=str, allow_nan=False)
+            self._file.write(line + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """Return a value with null for the numbers that JSON does not have: NaN and infinities."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from sentiment.model.bundle import Bundle
 from sentiment.model.devices import arithmetic, choose_device, keep_freed_memory
 from sentiment.progress import Progress, silent
 from sentiment.scoring.drift import drift
-from sentiment.scoring.inputs import ScoreConfig
+from sentiment.scoring.inputs import ScoreConfig, open_input
 from sentiment.scoring.parts import FileScoring, Tally
 
 MANIFEST = "_manifest.json"  # readers of Parquet folders ignore names with an underscore
@@ -70,6 +70,11 @@ def score_files(
     try:
         out.mkdir(parents=True, exist_ok=True)
         with FileLock(out / ".lock", timeout=0), arithmetic("float32", device):
+            for file in files:  # what cannot be scored is refused before anything is
+                open_input(file, config)
+                manifest = _manifest(file_state(file), bundle.digest, config)
+                _outdated(out / file.name, manifest, force)
+            (out / SUMMARY).unlink(missing_ok=True)  # of scores that may now be replaced
             for file in files:
                 folder = out / file.name
                 state = file_state(file)
@@ -148,16 +153,29 @@ def _manifest(state: FileState, model: str, config: ScoreConfig) -> dict[str, An
 
 def _prepare(folder: Path, manifest: dict[str, Any], force: bool) -> None:
     """Prepare the folder for scores made from what the manifest describes, or refuse."""
+    outdated = _outdated(folder, manifest, force)
     folder.mkdir(exist_ok=True)
     for pattern in (".part-*", "._part-*", f".{MANIFEST}-*"):  # left by a killed run
         for unfinished in folder.glob(pattern):
             unfinished.unlink()
+    if outdated is None:
+        return
+    for part in outdated:
+        part.unlink()
+    _write(folder / MANIFEST, manifest)
+
+
+def _outdated(folder: Path, manifest: dict[str, Any], force: bool) -> list[Path] | None:
+    """Return a folder's parts that the manifest does not describe, or None if it describes all.
+
+    Raises ConfigError if there are such parts, unless ``force`` is set.
+    """
     try:
         before = read_json(folder / MANIFEST)
     except (OSError, ValueError):
         before = None
     if before == manifest:
-        return
+        return None
     parts = [*folder.glob("part-*"), *folder.glob("_part-*")]
     if parts and not force:
         known = before if isinstance(before, dict) else {}
@@ -167,9 +185,7 @@ def _prepare(folder: Path, manifest: dict[str, Any], force: bool) -> None:
             f"{folder} holds scores made with {changed}. Choose another --out, or overwrite them "
             "with --force."
         )
-    for part in parts:
-        part.unlink()
-    _write(folder / MANIFEST, manifest)
+    return parts
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

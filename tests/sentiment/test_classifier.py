@@ -264,6 +264,27 @@ def test_without_a_path_it_is_the_champion_else_the_latest_model(
     assert (chances != latest).any()
 
 
+def test_a_link_that_moves_while_a_model_is_loaded_mixes_no_two(
+    trained: Trained, classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a run that ends moves ``models/latest``."""
+    (tmp_path / "other").mkdir()
+    other = write_random_bundle(tmp_path / "other")
+    link = tmp_path / LATEST
+    link.parent.mkdir()
+    link.symlink_to(trained.bundle)
+
+    def check(folder: Path) -> str:
+        digest = bundle_digest(folder)
+        link.unlink()
+        link.symlink_to(other)
+        return digest
+
+    monkeypatch.setattr("sentiment.model.bundle.check_bundle", check)
+    loaded = Classifier.load(link)
+    assert (loaded.probabilities(TEXTS) == classifier.probabilities(TEXTS)).all()
+
+
 @pytest.mark.parametrize("nothing", [[], (), iter(())])
 def test_no_text_gives_no_probability(classifier: Classifier, nothing: list[str]) -> None:
     chances = classifier.probabilities(nothing)

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sentiment.data.labels import label_name
+from sentiment.data.labels import Labels, label_name
 from sentiment.data.reviews import (
     REVIEWS,
     Ignored,
@@ -101,6 +101,30 @@ def test_a_bad_line_has_its_reason_and_keeps_its_bytes(line: bytes, reason: str)
     assert parse_line(41, line, MAX_BYTES) == Reject(41, reason, line)
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"__label__Bad Thin", Review(0, 0, "Thin")),
+        (b"__label__GOOD Warm", Review(0, 1, "Warm")),
+        ("__label__\u00c9 Warm".encode(), Review(0, 1, "Warm")),
+        (b"__label__4.0 Warm", Review(0, 1, "Warm")),
+        (b"__label__Positive Warm", Review(0, 1, "Warm")),
+        (b"__label__So-So Calm", Ignored(0)),
+        (b"__label__4", Reject(0, "empty text", b"__label__4")),
+        (b"__label__Bad\tThin", Reject(0, "tab after the label", b"__label__Bad\tThin")),
+        (b"__label__Bad\t Thin", Reject(0, "tab after the label", b"__label__Bad\t Thin")),
+        (b"__label__1 Thin", Reject(0, "unknown label", b"__label__1 Thin")),
+        (b"__LABEL__Bad Thin", Reject(0, "no label", b"__LABEL__Bad Thin")),
+    ],
+)
+def test_labels_of_lines_are_compared_as_those_of_tables(
+    line: bytes, expected: Review | Reject | Ignored
+) -> None:
+    given = {"negative": ["Bad"], "positive": ["good", "\u00e9", 4], "ignore": ["so-so"]}
+    labels = line_labels(Labels.model_validate(given))
+    assert parse_line(0, line, MAX_BYTES, labels) == expected
+
+
 def test_a_line_of_exactly_the_longest_size_is_valid() -> None:
     line = b"__label__2 " + b"x" * (MAX_BYTES - 11)
     assert isinstance(parse_line(0, line, MAX_BYTES), Review)
@@ -140,7 +164,9 @@ line_parts = st.sampled_from(
     ]
 )
 line_contents = st.lists(line_parts, max_size=6).map(b"".join)
-known = st.sampled_from([b"1", b"2", b"neg", b"3", "é".encode(), b"odd one", b""])
+known = st.sampled_from(
+    [b"1", b"2", b"neg", b"Neg", b"2.0", "É".encode(), b"3", "é".encode(), b"odd one", b""]
+)
 fast_text = st.builds(b"__label__%b %b".__mod__, st.tuples(known, line_contents))
 nasty_lines = st.lists(line_contents | fast_text | fast_text, max_size=12)
 ignoring = {"negative": [1], "positive": ["2", "é", "odd one"], "ignore": [3, ""]}

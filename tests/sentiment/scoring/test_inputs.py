@@ -40,6 +40,24 @@ def test_a_fasttext_label_is_not_part_of_the_text(tmp_path: Path) -> None:
     ]
 
 
+def test_labels_of_lines_may_be_in_any_case(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "__label__Bad Thin\n__label__GOOD Warm\n__label__1 Odd\n")
+    found = entries(path, labels={"negative": "Bad", "positive": "Good"})
+    assert [(entry.label, entry.text) for entry in found] == [
+        (0, "Thin"),
+        (1, "Warm"),
+        (OTHER, "Odd"),
+    ]
+
+
+def test_a_column_to_keep_makes_no_row_too_long(tmp_path: Path) -> None:
+    columns = {"text": ["Warm", "x" * 60], "notes": ["n" * 500, ""]}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    for keep in ((), ("notes",)):
+        found = entries(tmp_path / "a.parquet", keep=keep, max_bytes=50)
+        assert [entry.reason for entry in found] == [None, "longer than 50 bytes"]
+
+
 def test_a_byte_order_mark_is_not_text(tmp_path: Path) -> None:
     assert texts(write(tmp_path / "a.txt", "\ufeffGood\nBad\r\n")) == ["Good", "Bad"]
     assert texts(write(tmp_path / "a.csv", "\ufefftext\nGood\n")) == ["Good"]

@@ -1,6 +1,7 @@
 """The scores as files: their formats, the columns kept, and a limit on rows without a score."""
 
 import json
+import math
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -128,6 +129,48 @@ def test_columns_of_parquet_keep_their_types(score: Any, tmp_path: Path) -> None
     frame = read(tmp_path / "csv" / "new.parquet", "csv")
     assert frame["tags"].tolist()[:2] == ['["a", "b"]', "[]"]
     assert frame["day"].tolist()[0] == "2024-02-29"
+
+
+def test_numbers_that_json_does_not_have_are_null(score: Any, tmp_path: Path) -> None:
+    values = [math.nan, math.inf, 1.5]
+    columns = {"text": TEXTS[:3], "a": values, "b": [values] * 3, "c": [{"d": v} for v in values]}
+    pq.write_table(pa.table(columns), tmp_path / "new.parquet")
+    score(tmp_path / "new.parquet", keep=["a", "b", "c"], format="jsonl")
+    (part,) = (tmp_path / "out" / "new.parquet").glob("part-*.jsonl")
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    rows = [json.loads(line, parse_constant=refuse) for line in part.read_text().splitlines()]
+    assert [row["a"] for row in rows] == [None, None, 1.5]
+    assert [row["b"] for row in rows] == [[None, None, 1.5]] * 3
+    assert [row["c"] for row in rows] == [{"d": None}, {"d": None}, {"d": 1.5}]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.binary(),
+        pa.list_(pa.binary()),
+        pa.struct([("a", pa.large_binary())]),
+        pa.map_(pa.string(), pa.binary(4)),
+    ],
+)
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_bytes_are_refused_wherever_they_are(
+    score: Any, tmp_path: Path, kind: pa.DataType, form: str
+) -> None:
+    columns = {"text": TEXTS[:1], "raw": pa.nulls(1, kind)}
+    pq.write_table(pa.table(columns), tmp_path / "new.parquet")
+    with pytest.raises(DataError, match="'raw' holds bytes"):
+        score(tmp_path / "new.parquet", keep=["raw"], format=form)
+
+
+def test_csv_takes_views_of_text_as_text(score: Any, tmp_path: Path) -> None:
+    columns = {"text": TEXTS[:2], "id": pa.array(["a", None], pa.string_view())}
+    pq.write_table(pa.table(columns), tmp_path / "new.parquet")
+    score(tmp_path / "new.parquet", keep=["id"], format="csv")
+    assert read(tmp_path / "out" / "new.parquet", "csv")["id"].fillna("").tolist() == ["a", ""]
 
 
 def test_columns_of_json_are_kept_as_text_also_in_bad_rows(score: Any, tmp_path: Path) -> None:

@@ -94,6 +94,36 @@ def test_metrics_are_those_of_measure(score: Any, source: Path) -> None:
         assert metrics[name] == expected[name]
 
 
+def test_a_later_file_is_refused_before_the_first_is_scored(score: Any, tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in ("a.txt", "b.txt", "c.csv"))
+    first.write_text("Warm\n")
+    second.write_text("Thin\n")
+    third.write_text("n,m\n1,2\n")
+    with pytest.raises(DataError, match=r"c\.csv"):
+        score(first, third)
+    score(second, config=ScoreConfig(threshold=0.9))
+    before = (tmp_path / "out" / "_scores.json").read_bytes()
+    with pytest.raises(ConfigError, match=r"b\.txt holds scores made with other settings"):
+        score(first, second)
+    assert not (tmp_path / "out" / "a.txt").exists()
+    assert (tmp_path / "out" / "_scores.json").read_bytes() == before
+
+
+def test_no_summary_outlives_the_scores_that_it_describes(
+    score: Any, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score(source)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Classifier, "score_windows", lambda *_: interrupt())
+        score(source, config=ScoreConfig(threshold=0.9), force=True)
+    assert not (source.parent / "out" / "_scores.json").exists()
+    assert score(source, config=ScoreConfig(threshold=0.9))["threshold"] == 0.9
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("missing", [[0], [1], [2], [1, 2], [0, 1, 2]])
 def test_missing_parts_are_made_again_and_no_others(
     score: Any, source: Path, missing: list[int]
