@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sentiment.evaluation.metrics import Flags, Floats, ranking, wilson_interval
+from sentiment.evaluation.metrics import (
+    Flags,
+    Floats,
+    confusion_counts,
+    ranking,
+    wilson_interval,
+)
 from sentiment.model.measures import MEASURES, best_threshold
 
 HISTOGRAM_BINS = 20
@@ -66,9 +72,7 @@ def by_threshold(positive: Flags, scores: Floats, measure: str) -> list[dict[str
     rows = []
     for step in range(1, THRESHOLDS + 1):
         predicted = scores >= step / (THRESHOLDS + 1)
-        tp, fp = int((predicted & positive).sum()), int((predicted & ~positive).sum())
-        fn = int(positive.sum()) - tp
-        tn = len(scores) - tp - fp - fn
+        tn, fp, fn, tp = confusion_counts(positive, predicted).values()
         rows.append(
             {
                 "threshold": step / (THRESHOLDS + 1),

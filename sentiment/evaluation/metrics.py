@@ -87,14 +87,13 @@ def measure(
     }
 
 
+CELLS = ("true_negative", "false_positive", "false_negative", "true_positive")
+
+
 def confusion_counts(positive: Flags, predicted: Flags) -> dict[str, int]:
     """Count predictions by true and predicted class; counts of several sets can be added."""
-    return {
-        "true_negative": int((~positive & ~predicted).sum()),
-        "false_positive": int((~positive & predicted).sum()),
-        "false_negative": int((positive & ~predicted).sum()),
-        "true_positive": int((positive & predicted).sum()),
-    }
+    counts = np.bincount(2 * positive + predicted, minlength=4)
+    return dict(zip(CELLS, counts.tolist(), strict=True))
 
 
 def metrics_from_counts(counts: Mapping[str, int]) -> dict[str, Any]:
@@ -119,8 +118,7 @@ def metrics_from_counts(counts: Mapping[str, int]) -> dict[str, Any]:
 
 def mcc_of(counts: Mapping[str, int]) -> float:
     """Return Matthews' correlation coefficient of confusion counts; 0 where it is undefined."""
-    names = ("true_negative", "false_positive", "false_negative", "true_positive")
-    return float(mcc(*(counts[name] for name in names)))
+    return float(mcc(*(counts[name] for name in CELLS)))
 
 
 def overlooked(counts: Mapping[str, int]) -> str | None:

@@ -7,19 +7,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 from pydantic import Field
 
 from sentiment.evaluation.comparison import CHANCE, compare, fisher, linear_would_do
-from sentiment.evaluation.metrics import confusion_counts, metrics_from_counts, wilson_interval
+from sentiment.evaluation.metrics import (
+    Flags,
+    confusion_counts,
+    metrics_from_counts,
+    wilson_interval,
+)
 from sentiment.model.registry import DEFAULT, NAME
 from sentiment.progress import Progress, silent
 from sentiment.settings import Settings, operational
 
 Row = dict[str, Any]
-Flags = npt.NDArray[np.bool_]
 
 
 class PromoteConfig(Settings):

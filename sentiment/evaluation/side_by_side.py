@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sentiment.evaluation.metrics import CLIP, measure, wilson_interval
+from sentiment.evaluation.metrics import CELLS, CLIP, Flags, Floats, measure, wilson_interval
 from sentiment.model.measures import MEASURES, Z_95
-
-Flags = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 
 # Counts of right and wrong answers are drawn this many times, as the bootstrap does with
 # reviews: only their counts matter, so a draw costs the same for any number of reviews.
@@ -103,13 +100,10 @@ def disagreements(first: Answers, second: Answers, most: int) -> tuple[list[int]
 def _values(answers: Answers) -> dict[str, Any]:
     lengths = np.ones(answers.labels.size, dtype=np.int64)  # do not matter here
     found = measure(answers.labels, answers.probabilities, lengths, threshold=answers.threshold)
-    cells = [found["confusion"][name] for name in _CELLS]
+    cells = [found["confusion"][name] for name in CELLS]
     counted = {name: float(does(*cells)) for name, does in MEASURES.items()}
     error = {"calibration_error": found["calibration"]["ece"]}
     return {**counted, "roc_auc": found["roc_auc"], "loss": found["loss"], **error}
-
-
-_CELLS = ("true_negative", "false_positive", "false_negative", "true_positive")
 
 
 def _draws(cells: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

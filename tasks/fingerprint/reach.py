@@ -16,8 +16,9 @@ and assigns each name once, and calls only what ``plain.py`` lists as safe. Besi
   ``subprocess`` ...), or may read docstrings or descriptions. ``__file__`` is harmless only in
   ``NAME = Path(__file__).parent / "a.txt"`` where all other code uses ``NAME.read_text()``.
 
-Comments, layout, docstrings, descriptions of settings and log messages do not count, nor do
-``operational`` settings. Texts of errors do, as code may catch an error and keep its text.
+Where a module does not count whole, its comments, layout, docstrings, descriptions of settings and
+log messages do not count, nor do ``operational`` settings. Texts of errors do, as code may catch an
+error and keep its text.
 
 Not seen: compiled extensions, ``__pycache__``, hidden files and backups, files outside the
 packages, file names put together at run time, environment variables, the time zone, and the order
