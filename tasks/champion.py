@@ -10,7 +10,8 @@ from sentiment.errors import ModelError
 from sentiment.evaluation.promotion import Candidate, Incumbent
 from sentiment.model.bundle_files import SUMS
 from tasks.manifest import Artifact, Manifest, digest_json
-from tasks.registry.champion import Registry, bundle_of, digest_of, read_registry
+from tasks.registry.champion import Entry, Registry, bundle_of, digest_of, read_registry
+from tasks.registry.models import of_generated
 from tasks.run.spec import Done, RunSpec
 from tasks.stage import Request, Stage, reviews_of
 from tasks.store.run_records import read_run
@@ -86,8 +87,14 @@ def incumbent_of(spec: RunSpec, registry: Registry, candidate: Candidate) -> Inc
         digest=champion.digest,
         accuracy=measured.accuracy if measured and same else None,
         mcc=measured.mcc if measured and same else None,
-        generated=measured is not None and measured.generated,
+        generated=_is_of_generated(spec, champion),
     )
+
+
+def _is_of_generated(spec: RunSpec, champion: Entry) -> bool:
+    with suppress(ModelError):  # its bundle is gone
+        return of_generated(bundle_of(spec.store, champion.model), champion.measured)
+    return champion.measured is not None and champion.measured.generated
 
 
 def answers_of_champion(spec: RunSpec, done: Done) -> tuple[Artifact, ...]:

@@ -12,7 +12,14 @@ SHORT = 16  # hex digits of a digest in a path
 
 
 class UnknownOutputError(LookupError):
-    """A result has no file of this name."""
+    """A result has no file or figure of this name: other code wrote it."""
+
+
+class Stats(dict[str, Any]):
+    """What a stage's function returned; UnknownOutputError for a figure that is not there."""
+
+    def __missing__(self, name: str) -> Any:
+        raise UnknownOutputError(f"a result has no figure {name!r}: other code wrote it")
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,7 @@ class Manifest:
             if content.pop("digest") != digest_json(content):
                 raise ValueError("it was changed after it was written")
             content["outputs"] = tuple(Artifact(**artifact) for artifact in content["outputs"])
+            content["stats"] = Stats(content["stats"])
             return cls(**content)
         except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError("not a manifest") from error

@@ -213,7 +213,7 @@ def _digest_remote(file: RemoteFile, store: Store) -> Artifact:
 def digest_files(paths: Iterable[Path], storage: Path) -> list[Artifact]:
     """Return files outside the storage folder as artifacts with their digests.
 
-    Digests are cached in the storage folder; a file is read again if its size or time changed.
+    Digests are cached in the storage folder; a file is read again if its state changed.
     """
     memory = storage / DIGESTS
     known = _remembered(memory)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import typer
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from flows.cli.options import DEFAULT_STORAGE, Json, Storage, show
 from sentiment.errors import SentimentError
@@ -99,7 +100,7 @@ def storage_at(place: str) -> Check:
 def writable(storage: Path) -> Check:
     """Check whether a run could write to the storage folder, or create it; creates nothing."""
     folder = storage.resolve()
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not existing.is_dir():
         return Check("storage", False, f"{existing} is not a folder. Choose another --storage.")
     if not os.access(existing, os.W_OK | os.X_OK, effective_ids=True):
@@ -116,7 +117,7 @@ def server() -> Check:
 
     try:
         httpx.get(f"{url.rstrip('/')}/health", timeout=5).raise_for_status()
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Check("prefect api", False, f"{url} does not answer ({error}). Start the server.")
     return Check("prefect api", True, url)
 
@@ -128,5 +129,5 @@ def checks_table(checks: list[Check]) -> Table:
     table.add_column(overflow="fold")
     for check in checks:
         mark = "[green]ok[/]" if check.ok else "[red]no[/]"
-        table.add_row(mark, check.name, check.found)
+        table.add_row(mark, check.name, Text(check.found))
     return table

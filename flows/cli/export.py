@@ -1,6 +1,5 @@
 """``sentiment export``, which never loads Prefect."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,20 +8,15 @@ import typer
 from flows.cli.options import DEFAULT_STORAGE, Model, Storage, output
 
 
-class Format(StrEnum):
-    onnx = "onnx"
-
-
 def export(
     out: Annotated[Path, typer.Argument(help="File to write, such as model.onnx.")],
     model: Model = None,
     storage: Storage = DEFAULT_STORAGE,
-    format: Annotated[Format, typer.Option(help="Format of the file.")] = Format.onnx,
     int8: Annotated[
         bool, typer.Option("--int8", help="8-bit weights: smaller, slightly less exact.")
     ] = False,
 ) -> None:
-    """Export a model for use without PyTorch.
+    """Export a model as ONNX, for use without PyTorch.
 
     Also writes its vocabulary and settings.
 

@@ -111,7 +111,7 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def plain_errors(debug: bool) -> Iterator[None]:
-    """Turn the project's errors into a message and exit status 1."""
+    """Turn the project's errors, and those of the system, into a message and exit status 1."""
     try:
         yield
     except SentimentError as error:
@@ -123,6 +123,13 @@ def plain_errors(debug: bool) -> Iterator[None]:
         raise SystemExit(1) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except OSError as error:
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        why = f"{where}{error.strerror or error}. `sentiment --debug ...` shows where it arose."
+        messages.print(f"Error: {why}", style="bold red", soft_wrap=True, markup=False)
         raise SystemExit(1) from None
 
 

@@ -105,8 +105,20 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, such as train.epochs=3."),
 ]
+
+
+def not_empty(value: str | None) -> str | None:
+    """Refuse an empty option, which a variable that is not set leaves."""
+    if value == "":
+        raise typer.BadParameter("is empty. Is a variable not set?")
+    return value
+
+
 Data = Annotated[
-    str | None, typer.Option(help="Folder with the review files, or one file; or their URL.")
+    str | None,
+    typer.Option(
+        callback=not_empty, help="Folder with the review files, or one file; or their URL."
+    ),
 ]
 Start = Annotated[
     str | None,

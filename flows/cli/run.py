@@ -202,7 +202,7 @@ def plan(
         ),
     ] = None,
 ) -> None:
-    """Show what `run` would do with each stage, and why. Runs nothing.
+    """Show what `run` would do with each stage, and why. At most reviews are generated for it.
 
     `sentiment settings` lists what --set takes.
     """

@@ -51,7 +51,8 @@ def load_config(
     errors = apply_all(content, overrides)
     what = f"The configuration (preset {preset})"
     space = content.get("tune")
-    errors += [fault for path in space or () if (fault := path_fault(PipelineConfig, str(path)))]
+    paths = space if isinstance(space, Mapping) else ()
+    errors += [fault for path in paths if (fault := path_fault(PipelineConfig, str(path)))]
     config = validated(PipelineConfig, content, errors, what)
     return validated(PipelineConfig, content, value_faults(config, config.tune), what)
 
@@ -75,7 +76,9 @@ def as_overrides(settings: Mapping[str, Any]) -> list[str]:
 
 def set_where(preset: str, overrides: Sequence[str], settings: Mapping[str, Any], key: str) -> str:
     """Return where a setting's value comes from, for a valid configuration."""
-    if any(override.partition("=")[0].strip() == key for override in overrides):
+    overridden: dict[str, Any] = {}
+    apply_all(overridden, overrides)
+    if holds(overridden, key):
         return "set by an override"
     if holds(settings, key):
         return "set in the run's settings"

@@ -28,6 +28,8 @@ def read_yaml(text: str) -> Any:
         return yaml.load(text, _Loader)
     except RecursionError as error:
         raise yaml.YAMLError("nested too deeply") from error
+    except ValueError as error:  # a date such as 2024-13-45
+        raise yaml.YAMLError(str(error)) from error
 
 
 def yaml_fault(error: yaml.YAMLError) -> str:

@@ -38,17 +38,20 @@ class Selection:
         start, until = self.start or STAGE_NAMES[0], self.until or STAGE_NAMES[-1]
         if STAGE_NAMES.index(start) > STAGE_NAMES.index(until):
             raise ConfigError(f"The first stage, {start}, comes after the last, {until}.")
+        for name in self.force:
+            if STAGE_NAMES.index(name) > STAGE_NAMES.index(until):
+                raise ConfigError(f"The stage {name} is forced, but comes after the last, {until}.")
 
     def may_run(self, stage: str) -> bool:
         """Return whether a stage may run: generating reviews always may."""
         if self.start is None or stage == sample.STAGE.name:
             return True
-        return ORDER.index(stage) >= ORDER.index(self.start)
+        return STAGE_NAMES.index(_listed(stage)) >= STAGE_NAMES.index(self.start)
 
     def check(self, spec: RunSpec, stage: str, reason: str) -> None:
         """Raise StageError if a stage that has to run, for this reason, comes before the first."""
         if not self.may_run(stage):
-            first = next(name for name in ORDER[ORDER.index(stage) :] if name in STAGE_NAMES)
+            first = _listed(stage)
             raise StageError(
                 f"The stage {stage} is not cached ({reason}), and this run starts at {self.start}. "
                 f"Start at {first} instead: {self._command(spec, first)}"
@@ -71,6 +74,11 @@ class Selection:
         if spec.store.place() != resolved(storage_place(None)):
             words += ["--storage", spec.store.place()]
         return shlex.join(words)
+
+
+def _listed(stage: str) -> str:
+    """Return the stage that a user names for this one: ``champion`` is a part of ``promote``."""
+    return next(name for name in ORDER[ORDER.index(stage) :] if name in STAGE_NAMES)
 
 
 @dataclass(frozen=True)

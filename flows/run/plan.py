@@ -1,4 +1,4 @@
-"""Plan a run: what it would do, found without running anything and without Prefect."""
+"""Plan a run: what it would do, found without Prefect. At most reviews are generated for it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from flows.run.decision import FORCED, Decision, Selection, decide
 from flows.steps import STAGE_NAMES, STAGES, drive
@@ -208,5 +209,5 @@ def plan_table(plan: Sequence[Planned]) -> Table:
     table.add_column(overflow="fold")
     for planned in plan:
         reason = "" if planned.state == "cached" else planned.reason
-        table.add_row(planned.stage, words[planned.state], reason)
+        table.add_row(planned.stage, words[planned.state], Text(reason))
     return table

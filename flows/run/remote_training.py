@@ -150,7 +150,7 @@ def _find_or_send(client: SyncPrefectClient, key: str, parameters: dict[str, Any
     except ObjectNotFound:
         raise StageError(
             f"run.train_on is gpu-pool, but this Prefect server has no deployment {DEPLOYMENT}. "
-            "Set PREFECT_API_URL to the server of `sentiment up`, or run `prefect deploy --all`."
+            "Set PREFECT_API_URL to the server of `sentiment up`, or run `sentiment deploy`."
         ) from None
     return cast(FlowRun, sent)
 

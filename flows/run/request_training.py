@@ -11,7 +11,6 @@ from flows.ui.reporters import Reporter, Running, watch
 from sentiment.training.out_of_memory import saying_what_to_lower
 from sentiment.training.torchrun import dismiss, follow, torchrun_group
 from sentiment.training.train import longest_review
-from tasks.manifest import Manifest
 from tasks.run.portable import check_shared
 from tasks.run.progress import ProgressFile, progress_path
 from tasks.stage import Request
@@ -19,10 +18,8 @@ from tasks.store import Store
 from tasks.store.run_records import RunRecord, new_run_id
 
 
-def train_for(
-    request: Request, store: Store, reporter: Reporter, *, force: bool = False
-) -> Manifest | None:
-    """Train for a request; return the result's manifest, or None on other ranks than 0.
+def train_for(request: Request, store: Store, reporter: Reporter, *, force: bool = False) -> None:
+    """Train for a request.
 
     All ranks end when the result is there, also when it was before. Raises what is raised on rank
     0, and TrainingError when one of the processes ends before.
@@ -30,14 +27,13 @@ def train_for(
     check_shared(request, store)
     with torchrun_group(request.settings["train"]) as group:
         if group.rank == 0:
-            manifest = _build(request, store, reporter, force=force)
+            _build(request, store, reporter, force=force)
             dismiss(group)
-            return manifest
-        follow(group, partial(_take_part, request, store))
-        return None
+        else:
+            follow(group, partial(_take_part, request, store))
 
 
-def _build(request: Request, store: Store, reporter: Reporter, *, force: bool) -> Manifest:
+def _build(request: Request, store: Store, reporter: Reporter, *, force: bool) -> None:
     """Compute a request in the store, with a record as of any run: `gc` keeps what that names."""
     store.prepare()
     name = request.stage.name
@@ -58,7 +54,6 @@ def _build(request: Request, store: Store, reporter: Reporter, *, force: bool) -
     record.finish("completed")
     done = f"done in {built.manifest.seconds:.1f} s" if built.computed else "cached"
     reporter.note(f"{name:<11}{done}: {store.place(f'{name}/{request.key}')}")
-    return built.manifest
 
 
 def _note_inputs(record: RunRecord, request: Request) -> None:

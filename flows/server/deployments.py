@@ -109,7 +109,7 @@ def server_of(env: Mapping[str, str]) -> Iterator[SyncPrefectClient]:
         status = error.response.status_code
         hint = ": set PREFECT_API_AUTH_STRING to its USER:PASSWORD." if status == 401 else "."
         raise ServiceError(f"The server {url} answers with status {status}{hint}") from error
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServiceError(
             f"The server {url} does not answer ({error}). Check PREFECT_API_URL."
         ) from error

@@ -145,10 +145,11 @@ def _named(url: str) -> Iterator[None]:
                 "USER:PASSWORD. One that `sentiment up` made is in the file `password` of its "
                 "folder."
             ) from error
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        by_profile = "" if "PREFECT_API_URL" in os.environ else "prefect config "
         raise ServiceError(
-            f"The server {url} does not answer ({error}). Start it, or unset PREFECT_API_URL to "
-            "use an ephemeral server."
+            f"The server {url} does not answer ({error}). Start it, or use an ephemeral one: "
+            f"{by_profile}unset PREFECT_API_URL"
         ) from error
     yield
 

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -143,14 +144,14 @@ def start_server(folder: Path, port: int, env: dict[str, str], note: Note) -> ps
             running = int(process.cmdline()[-1])
             if running != port:
                 raise ServiceError(
-                    f"The server of {folder} runs on port {running}: use it with PORT={running}, "
-                    "or stop it first with make down."
+                    f"The server of {folder} runs on port {running}: use it with --port {running} "
+                    f"(make up PORT={running}), or stop it first: {stop_command(folder)}"
                 )
             name = "PREFECT_SERVER_API_AUTH_STRING"
             if process.environ().get(name) != env[name]:
                 raise ServiceError(
-                    f"The server of {folder} runs with another password, or without one. Stop it "
-                    f"first with make down, or set {name} as it was when it started."
+                    f"The server of {folder} runs with another password, or without one. Set "
+                    f"{name} as it was then, or stop it first: {stop_command(folder)}"
                 )
             note(f"server     is running on port {port}")
             return process
@@ -158,6 +159,10 @@ def start_server(folder: Path, port: int, env: dict[str, str], note: Note) -> ps
     started = launch([*SERVER, str(port)], folder / "server.log", env)
     note(f"server     starting on port {port}")
     return started
+
+
+def stop_command(folder: Path) -> str:
+    return shlex.join(["sentiment", "down", "--folder", str(folder)])
 
 
 def start_worker(folder: Path, pool: str, env: dict[str, str], note: Note) -> None:

@@ -63,7 +63,7 @@ class LineReporter:
         return LINE_EVERY
 
     def close(self) -> None:
-        """Restore the terminal."""
+        """Restore what was changed of the terminal: nothing."""
 
 
 class LiveReporter(LineReporter):

@@ -118,7 +118,8 @@ def result_table(result: RunResult, *, generated: bool) -> Table:
     table.add_column(overflow="fold")
     reasons = ", ".join(f"{why}: {n:,}" for why, n in result["rejected_by_reason"].items())
     table.add_row("reviews", f"{result['rows']:,}")
-    table.add_row("rejected rows", f"{result['rejected']:,}{f' ({reasons})' if reasons else ''}")
+    rejected = f"{result['rejected']:,}{f' ({reasons})' if reasons else ''}"
+    table.add_row("rejected rows", Text(rejected))
     if result["vocabulary_size"] is not None:
         table.add_row("vocabulary", f"{result['vocabulary_size']:,} words")
     if result["accuracy"] is not None and result["accuracy_interval"] is not None:
@@ -138,7 +139,7 @@ def result_table(result: RunResult, *, generated: bool) -> Table:
     table.add_row("stages", f"{ran} run, {cached} cached, {seconds:.1f} s")
     for name, path in (("model", result["model"]), ("report", result["report"])):
         if path:
-            table.add_row(name, path if is_url(path) else shown_path(Path(path)))
+            table.add_row(name, Text(path if is_url(path) else shown_path(Path(path))))
     return table
 
 

@@ -1,9 +1,16 @@
 """The configuration of a run: a section for each stage, how its work is spread, what to tune."""
 
 from importlib.util import find_spec
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from sentiment.data.generate import SampleConfig
 from sentiment.data.ingest import IngestConfig
@@ -45,6 +52,16 @@ class RunConfig(Settings):
     stage_timeout: float | None = Field(
         None, gt=0, description="Seconds that a stage may take; no limit if null."
     )
+
+    @field_validator("runner", mode="wrap")
+    @classmethod
+    def _is_known(cls, runner: Any, check: ValidatorFunctionWrapHandler) -> str:
+        try:
+            return str(check(runner))
+        except ValidationError:  # one for each kind, and none names them all
+            raise ValueError(
+                "expected threads, processes, dask, or dask://HOST:PORT (dasks:// with TLS)"
+            ) from None
 
     @field_validator("runner")
     @classmethod

@@ -5,10 +5,9 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from prefect import Task, task
+from prefect import task
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.exceptions import TerminationSignal
@@ -104,32 +103,6 @@ def is_transient(_task: Any, _task_run: Any, state: State[Any]) -> bool:
     return isinstance(cause, OSError) and cause.errno in TRANSIENT
 
 
-def stage_task(
-    stage: Stage,
-    root: Path,
-    *,
-    force: bool = False,
-    does: Callable[..., Any] = compute,
-    retries: int = 0,
-    retry_delay: float = 0,
-) -> Task[..., str]:
-    """Return the Prefect task that computes a request, by ``compute`` or a function like it.
-
-    After a transient error it is retried up to ``retries`` times, ``retry_delay`` seconds later.
-    """
-    return task(
-        name=stage.name,
-        cache_key_fn=cache_key,
-        persist_result=True,
-        result_storage=root / RECORDS,
-        result_serializer="json",
-        refresh_cache=force,
-        retries=retries,
-        retry_delay_seconds=retry_delay,
-        retry_condition_fn=is_transient,
-    )(does)
-
-
 def run_requests(
     stage: Stage,
     requests: Sequence[Request],
@@ -157,22 +130,25 @@ def run_requests(
             stops.append(stop)
             return Cancelled(message="Stopped.")  # Prefect would call the task crashed
 
-    base = stage_task(
-        stage,
-        store.root,
-        force=force,
-        does=does if stage.mapped else stoppable,
+    base = task(
+        name=stage.name,
+        cache_key_fn=cache_key,
+        persist_result=True,
+        result_storage=store.root / RECORDS,
+        result_serializer="json",
+        refresh_cache=force,
         retries=retries,
-        retry_delay=retry_delay,
-    )
+        retry_delay_seconds=retry_delay,
+        retry_condition_fn=is_transient,
+    )(does if stage.mapped else stoppable)
     names = [title or (f"{stage.name} {r.label}" if stage.mapped else stage.name) for r in requests]
     tasks = [base.with_options(task_run_name=name) for name in names]
     inputs = [TaskInput(request, store, run=run, force=force) for request in requests]
     if stage.mapped:
         with runner:
             futures = [
-                runner.submit(task, parameters={"work": i})
-                for task, i in zip(tasks, inputs, strict=True)
+                runner.submit(each, parameters={"work": i})
+                for each, i in zip(tasks, inputs, strict=True)
             ]
             for future in futures:
                 future.wait()
@@ -180,8 +156,8 @@ def run_requests(
                 future.result()
     else:
         ended: list[Any] = []
-        for task, work in zip(tasks, inputs, strict=True):
-            ended.append(task(work=work))
+        for each, work in zip(tasks, inputs, strict=True):
+            ended.append(each(work=work))
             if stops:
                 raise stops[0]
         for state in ended:  # a state that a task returns is handed on as it is

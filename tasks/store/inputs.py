@@ -8,7 +8,7 @@ from sentiment.errors import DataError, StorageError
 from sentiment.files import digest_file, file_state, is_in_state
 from tasks.manifest import Artifact
 
-DIGESTS = "digests.json"  # of input files, by path, size and modification time
+DIGESTS = "digests.json"  # of input files, by path and state
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from sentiment.errors import GateError, ModelError
 from sentiment.model.bundle import Bundle
 from sentiment.model.registry import CHAMPION, model_folder
 from tasks.manifest import Manifest
-from tasks.registry.champion import apply_verdict, read_registry, roll_back
+from tasks.registry.champion import apply_verdict, promote_by_hand, read_registry, roll_back
 from tasks.registry.models import find_model, list_models
 from tasks.run.spec import RunSpec
 from tasks.store import Store
@@ -230,6 +230,17 @@ def test_any_real_model_that_passes_the_gates_replaces_a_generated_one(
     assert keys(run(spec)) == keys(done)
 
 
+def test_a_generated_champion_without_figures_is_still_a_generated_one(
+    make_spec: MakeSpec, data: Path
+) -> None:
+    """As one that was promoted by hand before anything evaluated it."""
+    generated = run(make_spec(None), until="train")
+    spec = make_spec(data)
+    promote_by_hand(spec.store, model_of(generated), None, who="me", why="to see")
+    done = run(spec)
+    assert "in place of a model of generated reviews" in verdict(done)["reason"]
+
+
 def test_a_champion_of_another_name_is_judged_apart(
     make_spec: MakeSpec, data: Path, worse: tuple[RunSpec, Done]
 ) -> None:
@@ -384,6 +395,9 @@ def test_where_a_setting_is_set(tmp_path: Path) -> None:
     assert set_where(str(preset), [], {}, key) == f"set in the preset {preset}"
     assert set_where(str(preset), [], {}, "train.max_loss") == f"set in the preset {preset}"
     assert set_where(str(preset), [f"{key}=0.9"], {}, key) == "set by an override"
+    assert set_where(str(preset), ["train={max_loss: 1}"], {}, "train.max_loss") == (
+        "set by an override"
+    )
     assert set_where(str(preset), [], {}, "promote.min_gain") == "the default"
     assert set_where(str(preset), [], {"promote": {"min_gain": 0}}, "promote.min_gain") == (
         "set in the run's settings"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.doctor import storage_at, writable
+from flows.cli.doctor import server, storage_at, writable
 from tasks.store.objects import Objects
 from tests.support.readonly import read_only
 
@@ -34,6 +34,19 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     check = writable(tmp_path / "file" / "storage")
     assert not check.ok
     assert f"{tmp_path}/file is not a folder" in check.found
+
+
+def test_a_folder_that_cannot_be_entered_is_named(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o000)
+    with read_only(tmp_path):
+        check = writable(tmp_path / "locked" / "a" / "storage")
+    assert not check.ok
+    assert f"{tmp_path}/locked cannot be written" in check.found
+
+
+def test_an_address_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://localhost:42OO/api")
+    assert not server().ok
 
 
 def test_a_url_is_tried_out(url: str) -> None:

@@ -13,7 +13,7 @@ from tests.support.bundles import write_random_bundle
 def test_the_files_written_are_named(tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     bundle.mkdir()
-    given = ["export", "--format", "onnx", str(tmp_path / "out" / "small.onnx"), "--model"]
+    given = ["export", str(tmp_path / "out" / "small.onnx"), "--model"]
     result = CliRunner().invoke(app, [*given, str(write_random_bundle(bundle))])
     assert result.exit_code == 0, result.output
     names = {path.name for path in (tmp_path / "out").iterdir()}

@@ -1,12 +1,13 @@
 """The command line itself: its version, its help, its answers to wrong options."""
 
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from rich.table import Table
 from typer.testing import CliRunner
 
-from flows.cli.main import app
+from flows.cli.main import app, main
 from flows.cli.options import show
 from flows.steps import STAGE_NAMES
 
@@ -44,6 +45,18 @@ def test_a_text_that_begins_with_a_dash_is_told_from_an_option() -> None:
     assert done.exit_code == 2
     assert "No such option: --terrible. If it is a text," in done.stderr
     assert "If it is a text," not in CliRunner().invoke(app, ["predict", "--model"]).stderr
+
+
+def test_an_error_of_the_system_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as ended:
+        main(["up", "--folder", str(tmp_path / "file"), "--no-gpu"])
+    assert ended.value.code == 1
+    shown = " ".join(capsys.readouterr().err.split())
+    assert shown.startswith(f"Error: {tmp_path}/file: File exists.")
+    assert "Traceback" not in shown
 
 
 def test_in_a_pipe_a_table_has_a_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> None:

@@ -155,6 +155,22 @@ def test_a_seed_that_no_generator_takes_is_refused() -> None:
         load_config("sample", [f"train.seed={2**64}"])
 
 
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("tune=5", "tune: Input should be a valid dictionary"),
+        ("train.threshold=2024-13-45", "not valid YAML (month must be in 1..12)"),
+        ("run.runner=dask://host", "run.runner: expected threads, processes, dask, or dask://HOST"),
+        ("run.runner=5", "run.runner: expected threads, processes, dask, or dask://HOST"),
+    ],
+)
+def test_a_fault_is_told_once_and_in_plain_words(override: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config("sample", [override])
+    assert fault in str(caught.value)
+    assert "1 error" in str(caught.value)
+
+
 def test_a_key_may_replace_one_that_is_merged_in(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(

@@ -15,15 +15,16 @@ from pathlib import Path
 import pytest
 import typer.main
 from click.testing import Result
+from rich.console import Console
 from typer.testing import CliRunner
 
 from flows.cli.main import app
 from flows.config.presets import load_config
 from flows.run.decision import Selection, decide
-from flows.run.plan import look_ahead
+from flows.run.plan import Planned, look_ahead, plan_table
 from flows.run.request_file import read_request
 from flows.steps import STAGE_NAMES, decide_champion, drive
-from sentiment.errors import SentimentError, StageError
+from sentiment.errors import ConfigError, SentimentError, StageError
 from tasks import promote, sample
 from tasks.manifest import Manifest
 from tasks.run.spec import RunSpec
@@ -270,6 +271,47 @@ def test_a_result_of_older_code_that_lacks_a_file_is_made_again(folder: Path) ->
     planned = {name: state for name, (state, _) in plan(spec).items() if state != "cached"}
     assert planned == {"evaluate": "run", "promote": "maybe", "report": "maybe"}
     assert run(spec)["report"][0] == "completed"
+
+
+def test_a_result_of_older_code_that_lacks_a_figure_is_made_again(folder: Path) -> None:
+    for path in (folder / "storage" / "ingest").glob("*/manifest.json"):
+        manifest = Manifest.from_json(path.read_text())
+        older = {name: value for name, value in manifest.stats.items() if name != "repeated"}
+        path.write_text(replace(manifest, stats=older, code={"ingest.py:x": "0"}).to_json())
+    spec = spec_on(folder, "ingest.shard_size=20")
+    assert {plan(spec)[name][0] for name in ("ingest", "report")} == {"run", "maybe"}
+    assert run(spec)["ingest"][0] == "completed"
+
+
+def test_a_run_that_starts_at_promote_may_measure_the_champion(folder: Path) -> None:
+    """Which is a part of that stage for whoever names stages."""
+    spec = spec_on(folder, "train.seed=5")
+    run(spec, Selection(until="baseline"))
+    run(spec, Selection(until="duplicates"))
+    other_test_reviews(folder)
+    run(spec, Selection(until="duplicates"))
+    assert plan(spec, Selection(start="promote"))["champion"][0] == "run"
+    assert run(spec, Selection(start="promote"))["promote"][0] == "completed"
+
+
+def test_a_stage_that_is_forced_must_be_one_that_the_run_reaches() -> None:
+    with pytest.raises(ConfigError, match="train is forced, but comes after the last, tokenize"):
+        Selection(until="tokenize", force=frozenset({"train"}))
+
+
+def test_no_name_is_read_as_a_style() -> None:
+    planned = [Planned("ingest", "run", "input train[new].csv, a[/x] changed")]
+    console = Console(width=100)
+    with console.capture() as shown:
+        console.print(plan_table(planned))
+    assert "input train[new].csv, a[/x] changed" in shown.get()
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "tune"])
+def test_empty_data_are_refused(command: str, tmp_path: Path) -> None:
+    refused = sentiment(command, "--data", "", "--storage", str(tmp_path))
+    assert refused.exit_code == 2
+    assert "Is a variable not set?" in refused.stderr
 
 
 def test_a_plan_writes_the_request_for_training_once_its_inputs_are_there(folder: Path) -> None:

@@ -54,6 +54,15 @@ def test_a_server_that_wants_a_password_is_an_error_that_says_what_to_set(
         thread.join()
 
 
+def test_an_address_that_is_none_is_an_error_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://localhost:42OO/api")
+    match = r"does not answer .*: unset PREFECT_API_URL$"
+    with pytest.raises(ServiceError, match=match), start_server()():
+        pass
+
+
 def test_a_server_named_in_the_environment_is_used(
     monkeypatch: pytest.MonkeyPatch, named: str
 ) -> None:
