@@ -213,9 +213,10 @@ def _garbage(
         busy = name in used or is_held(root / LOCKS / f"{name}.lock")
         if re.fullmatch(work, name) and path.is_file() and not busy:
             yield path
-    for path, _, _ in _named(root / INPUTS, COPIED):  # can be fetched again
-        if path.stat().st_ctime < time.time() - GRACE.total_seconds():
-            yield path
+    oldest = time.time() - GRACE.total_seconds()
+    copies = [path for path, _, _ in _named(root / INPUTS, COPIED) if path.stat().st_ctime < oldest]
+    if copies and not _at_work(root):  # they can be fetched again, if nothing reads them now
+        yield from copies
 
 
 def _named(folder: Path, name: str) -> Iterator[tuple[Path, str, str]]:
@@ -239,5 +240,7 @@ def _remove(path: Path) -> None:
         return
     # Renamed first: a reader finds a result complete or not at all.
     removed = path if path.name.startswith(".") else path.with_name(f".{path.name}-removed")
-    path.rename(removed)  # which does nothing where it is hidden already
+    if removed != path:
+        shutil.rmtree(removed, ignore_errors=True)  # left by a killed one
+        path.rename(removed)
     shutil.rmtree(removed)

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from sentiment.data.formats import KINDS, TABLES, unpacked_name
 from sentiment.errors import DataError, StorageError
 from sentiment.files import digest_file, file_state, parse_json, read_json
-from tasks.manifest import INPUTS, Artifact
+from tasks.manifest import INPUTS, SHORT, Artifact
 from tasks.store import Store
 from tasks.store.atomic import write_atomically, writing_to
 from tasks.store.inputs import DIGESTS
@@ -191,10 +191,10 @@ def _digest_remote(file: RemoteFile, store: Store) -> Artifact:
         match parse_json(seen.content if seen else b""):
             case [before, str(digest)] if before == state:
                 return Artifact(file.name, url, digest, size, time)
-    folder = store.root / INPUTS
+    folder, unfinished = store.root / INPUTS, f".{Path(memory).stem[:SHORT]}-"  # as gc knows it
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with writing_to(folder), TemporaryDirectory(dir=folder, prefix=".") as fresh:
+    with writing_to(folder), TemporaryDirectory(dir=folder, prefix=unfinished) as fresh:
         copy = Path(fresh, file.name)
         try:
             digest = Objects(file.url).fetch(file.name, copy)
@@ -218,7 +218,7 @@ def digest_files(paths: Iterable[Path], storage: Path) -> list[Artifact]:
     memory = storage / DIGESTS
     known = _remembered(memory)
     artifacts, fresh = [], {}
-    for path in (path.resolve() for path in paths):
+    for path in map(Path, map(resolved, paths)):
         try:
             now = file_state(path)
             state = list(now)

@@ -30,7 +30,7 @@ OTHERS = {  # what is not read: endings, first bytes, what it is, what to do
     "a document": ((".pdf", ".doc", ".docx", ".odt"), rb"%PDF-", CONVERT),
     "an archive of several files": (
         (".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar"),
-        rb"7z\xbc\xaf|Rar!\x1a|(?s:.{257})ustar",
+        rb"7z\xbc\xaf|Rar!\x1a|(?s:.{257})ustar[\0 ]",
         EXTRACT,
     ),
     "an image": (

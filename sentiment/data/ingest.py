@@ -1,6 +1,5 @@
 """Stage ``ingest``: one input file becomes numbered Parquet shards of valid reviews."""
 
-import hashlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -12,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from sentiment.data.duplicates import text_hash
+from sentiment.data.duplicates import text_hash, text_hashes
 from sentiment.data.encodings import UTF8
 from sentiment.data.labels import (
     NEGATIVE,
@@ -262,15 +261,18 @@ def _by_halves(tables: Iterable[pa.Table], spool: ShardWriter) -> Iterator[tuple
 
 def _by_hash(tables: Iterable[pa.Table], held_out: float) -> Iterator[tuple[str, pa.Table]]:
     for table in tables:
-        splits = [hashed_split(text, held_out) for text in table["text"].to_pylist()]
+        hashes = text_hashes(table["text"].combine_chunks()).tolist()
+        splits = [hashed_split(each, held_out) for each in hashes]
         for split in SPLITS:
             yield split, table.filter(pc.equal(pa.array(splits, pa.string()), split))
 
 
-def hashed_split(text: str, held_out: float) -> str:
-    """Choose a split by the text alone, so that equal texts always share a split."""
-    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    place = int.from_bytes(digest, "big") / 2**64
+def hashed_split(digest: int, held_out: float) -> str:
+    """Choose a split by a text's hash alone, so that equal texts always share a split.
+
+    Texts that differ only in case and white space have the same hash, and are duplicates.
+    """
+    place = digest / 2**64
     if place >= held_out:
         return "train"
     return "validation" if place < held_out / 2 else "test"

@@ -43,7 +43,7 @@ class Labels(Settings):
     """What the values of a label column mean.
 
     ``negative`` and ``positive`` in any case, ``neg`` and ``pos`` are always known. 0 and false, 1
-    and true are so as long as no other values are given here.
+    and true are so as long as no values are given for negative and positive.
     """
 
     negative: Values = Field((), description="The values that mean negative, such as [1, 2].")

@@ -91,7 +91,13 @@ def _csv(path: Path, config: TableConfig, on_read: OnRead) -> Table:
 
     def read(columns: Sequence[str]) -> Iterator[Record]:
         places = [names.index(name) for name in columns]
+        empty: list[bytes] = []  # lines; those at the end of a file are no rows
         for fields, raw in records:
+            if fields == []:
+                empty.append(raw)
+                continue
+            while empty:
+                yield Record(None, f"not {len(names)} fields", empty.pop())
             if fields is None:
                 yield Record(None, "not valid CSV", raw)
             elif len(fields) != len(names):

@@ -13,6 +13,14 @@ from sentiment.errors import ArchiveError, DataError
 from sentiment.progress import OnRead
 
 MOST_NAMED = 10  # members in a message
+DAMAGED = (  # what is raised for a damaged file; UnicodeDecodeError for the name of a member
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    UnicodeDecodeError,
+)
 
 
 @contextmanager
@@ -20,7 +28,7 @@ def _opened(path: Path, file: BinaryIO | Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(file) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise ArchiveError(
             f"{path}: not a valid zip file, or cut off ({error}). Download the file again, or "
             "extract it."
@@ -37,7 +45,10 @@ def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
         member
         for member in archive.infolist()
         if not member.is_dir()
-        and not any(part.startswith((".", "__MACOSX")) for part in member.filename.split("/"))
+        and not any(
+            part.startswith((".", "__MACOSX"))
+            for part in PurePosixPath(member.filename).parts  # without the dot of ./reviews.csv
+        )
     ]
     tables = [m for m in members if Path(unpacked_name(Path(m.filename))).suffix.lower() in TABLES]
     if len(tables) == 1 or len(members) == 1:

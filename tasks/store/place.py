@@ -35,8 +35,14 @@ def is_url(place: str | Path) -> bool:
 
 
 def resolved(place: str | Path) -> str:
-    """Return a folder's or file's full path, or a URL without a slash at its end."""
-    return str(place).rstrip("/") if is_url(place) else str(Path(place).resolve())
+    """Return a folder's or file's full path, or a URL without a slash at its end.
+
+    A link to a file keeps its name, which says what the file holds.
+    """
+    if is_url(place):
+        return str(place).rstrip("/")
+    path = Path(place)
+    return str(path.parent.resolve() / path.name if path.is_file() else path.resolve())
 
 
 def cache_folder(url: str) -> Path:

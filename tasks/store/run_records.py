@@ -47,7 +47,7 @@ class RunRecord:
 
     The run holds a lock beside it, which the system frees if the run is killed. In remote storage
     the record is written again and again instead, and its time says that the run is active. Where
-    the store is not writable there is no record: nothing else can remove what the run uses.
+    the store is not writable there is no record, so its owner's ``gc`` does not see the run.
     """
 
     def __init__(self, store: Store, run_id: str, **about: Any) -> None:
@@ -68,10 +68,11 @@ class RunRecord:
         self._writing = threading.Lock()
         if not store.writable:
             return
-        with writing_to(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        self._write()
+        with record_lock(store):  # gc must not find the folder before the lock in it is held
+            with writing_to(self._path):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock.acquire()
+            self._write()
         if store.objects is not None:
             threading.Thread(target=self._stay_alive, daemon=True).start()
 

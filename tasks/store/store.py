@@ -361,9 +361,12 @@ class Store(SmallFiles):
         if error.attachment is None or not error.attachment.exists():
             return
         kept = self.root / FAILED / f"{request.stage.name}-{request.key}" / error.attachment.name
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(error.attachment, kept)
-        with suppress(StorageError):  # the rows that are wrong matter more
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(error.attachment, kept)
+        except OSError:  # what is wrong with the rows matters more
+            return
+        with suppress(StorageError):
             self.share(self._short(kept))
         place = self.place(self._short(kept))
         error.args = (f"{error.args[0]}\nThe rejected rows are kept in {place}.", *error.args[1:])

@@ -531,6 +531,39 @@ def test_a_cache_stays_while_somebody_works_there(make_spec: MakeSpec, data: Pat
 
 
 @in_folder
+def test_a_copy_of_a_review_file_stays_while_somebody_may_read_it(
+    make_spec: MakeSpec, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(data)
+    run = record(spec, until="ingest", state=None)
+    copy = spec.store.root / "inputs" / ("a" * 16)
+    half = copy.with_name(f".{'b' * 16}-x_1")  # left by a killed download
+    for folder in (copy, half):
+        folder.mkdir(parents=True)
+    collect_garbage(spec.store)
+    assert copy.exists()  # it is young
+    monkeypatch.setattr("tasks.gc.GRACE", timedelta(0))
+    collect_garbage(spec.store)
+    assert copy.exists()
+    run.finish("completed")
+    collect_garbage(spec.store)
+    assert not copy.exists()
+    assert not half.exists()
+
+
+@in_folder
+def test_what_a_killed_gc_left_is_no_obstacle(make_spec: MakeSpec, data: Path) -> None:
+    spec = make_spec(data)
+    record(spec, until="ingest")
+    old = spec.store.root / "checkpoints" / f"train-{'a' * 16}"
+    for folder in (old, old.with_name(f".{old.name}-removed")):
+        folder.mkdir(parents=True)
+        (folder / "file").touch()
+    collect_garbage(spec.store)
+    assert [*old.parent.iterdir()] == []
+
+
+@in_folder
 def test_a_folder_has_no_cache_to_empty(make_spec: MakeSpec, data: Path) -> None:
     spec = make_spec(data)
     record(spec, until="ingest")

@@ -19,6 +19,7 @@ from tasks.stage import Request
 from tasks.store import Store
 from tasks.store.inputs import DIGESTS
 from tasks.store.objects import Objects
+from tasks.store.place import resolved
 from tests.support.s3 import faults
 
 
@@ -68,6 +69,21 @@ def test_a_link_to_nowhere_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "test.ft.txt").symlink_to(tmp_path / "gone")
     with pytest.raises(DataError, match="named like test reviews"):
         find_sources(tmp_path)
+
+
+def test_a_link_keeps_the_name_that_says_what_it_is(tmp_path: Path) -> None:
+    """As in the caches of Hugging Face, DVC and git-annex."""
+    blob = tmp_path / "blobs" / "3fa1"
+    blob.parent.mkdir()
+    blob.write_text("label,text\n1,Warm\n0,Thin\n")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "train.csv").symlink_to(blob)
+    (tmp_path / "link").symlink_to(folder)
+    for data in (folder, tmp_path / "link", resolved(folder / "train.csv")):
+        sources = find_sources(data)
+        (artifact,) = digest_files([Path(str(source.path)) for source in sources], tmp_path)
+        assert artifact.path == str(folder / "train.csv")
 
 
 def test_folders_are_passed_over(tmp_path: Path) -> None:

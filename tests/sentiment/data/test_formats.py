@@ -103,6 +103,14 @@ def test_a_damaged_zip_file_never_gives_other_rows(tmp_path: Path) -> None:
         trained_on(path)
 
 
+def test_a_member_whose_name_is_damaged_is_refused(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", **{"r\u00e9views.csv": TABLE})
+    path.write_bytes(path.read_bytes().replace("\u00e9".encode(), b"\xc3("))
+    for read in read_by(path):
+        with pytest.raises(ArchiveError, match="not a valid zip file"):
+            read()
+
+
 def test_a_member_with_a_password_is_refused(tmp_path: Path) -> None:
     content = bytearray(zipped(tmp_path / "a.zip", **{"a.csv": TABLE}).read_bytes())
     content[6] |= 1  # the flag that says so, in the member's head and in the directory
@@ -161,6 +169,13 @@ def test_what_is_no_text_is_refused_whatever_its_name(tmp_path: Path, name: str,
     for read in read_by(path):
         with pytest.raises(DataError, match=rf"^{path}: cannot be read: its content is {what}"):
             read()
+
+
+def test_a_word_in_the_place_of_an_archives_mark_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "new.ft.txt"
+    path.write_text(f"__label__2 {'a' * 244} mustard\n")
+    assert path.read_bytes()[257:262] == b"ustar"
+    assert len(trained_on(path)) == 1
 
 
 def test_a_packed_archive_of_files_is_refused(tmp_path: Path) -> None:

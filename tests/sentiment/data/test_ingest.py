@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sentiment.data.duplicates import text_hash
 from sentiment.data.ingest import (
     REJECTS,
     REPORT_EVERY,
@@ -191,7 +192,9 @@ class TestHashedSplit:
         _, out = run(tmp_path, lines, split="hash", held_out=0.4)
         valid, _ = parsed(lines)
         for split in ("train", "validation", "test"):
-            chosen = [review for review in valid if hashed_split(review.text, 0.4) == split]
+            chosen = [
+                review for review in valid if hashed_split(text_hash(review.text), 0.4) == split
+            ]
             assert joined(out, split) == chosen
             assert chosen  # so that the test means something
 
@@ -206,12 +209,19 @@ class TestHashedSplit:
         assert len(places) == 60
         assert set(places.values()) == {2}
 
+    def test_texts_that_count_as_duplicates_share_a_split(self, tmp_path: Path) -> None:
+        twice = [as_line(1, text) for n in range(60) for text in (f"a b {n}", f" A  b {n}")]
+        _, out = run(tmp_path, twice, split="hash", held_out=0.5)
+        for split in ("train", "validation", "test"):
+            rows = {review.row for review in joined(out, split)}
+            assert {row ^ 1 for row in rows} == rows
+
     def test_the_split_of_a_text_never_changes(self) -> None:
-        known = {"cold soup": "validation", "warm bread": "train", "très bon": "test"}
-        assert {text: hashed_split(text, 0.5) for text in known} == known
+        known = {"très bon": "validation", "Hot  TEA": "train", "warm bread": "test"}
+        assert {text: hashed_split(text_hash(text), 0.5) for text in known} == known
 
     def test_the_shares_are_about_right(self) -> None:
-        splits = Counter(hashed_split(f"review number {n}", 0.2) for n in range(5_000))
+        splits = Counter(hashed_split(text_hash(f"review number {n}"), 0.2) for n in range(5_000))
         assert splits["train"] / 5_000 == pytest.approx(0.8, abs=0.03)
         assert splits["validation"] / 5_000 == pytest.approx(0.1, abs=0.02)
         assert splits["test"] / 5_000 == pytest.approx(0.1, abs=0.02)
@@ -219,7 +229,8 @@ class TestHashedSplit:
     def test_holding_out_more_takes_from_the_training_reviews_only(self) -> None:
         texts = [f"review number {n}" for n in range(500)]
         few, many = (
-            {text for text in texts if hashed_split(text, share) != "train"} for share in (0.1, 0.3)
+            {text for text in texts if hashed_split(text_hash(text), share) != "train"}
+            for share in (0.1, 0.3)
         )
         assert few < many
 

@@ -347,6 +347,14 @@ class TestCsv:
         ):
             from_csv(tmp_path, content)
 
+    def test_empty_lines_at_the_end_are_no_rows(self, tmp_path: Path) -> None:
+        content = b"label,text\n1,Fine\n\n0,Poor\n\n\n"
+        assert from_csv(tmp_path, content) == [
+            Review(0, 1, "Fine"),
+            Reject(1, "not 2 fields", b""),
+            Review(2, 0, "Poor"),
+        ]
+
     def test_an_empty_file_is_an_error_that_says_so(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"reviews\.csv: is empty \(0 bytes\)"):
             from_csv(tmp_path, "")
