@@ -167,13 +167,33 @@ def _parquet(path: Path, config: TableConfig, on_read: OnRead) -> Table:
             for batch in file.iter_batches(batch_size=4096, columns=list(columns)):
                 done += batch.num_rows
                 on_read(done / file.metadata.num_rows)
-                for record in batch.to_pylist():
-                    raw = json.dumps(record, ensure_ascii=False, default=str).encode()
+                for record in _rows_of(batch):
+                    line = json.dumps(record, ensure_ascii=False, default=str)
+                    raw = line.encode("utf-8", "surrogateescape")
                     yield Record([record[name] for name in columns], "", raw)
 
     with _parquet_file(path) as file:
         schema = file.schema_arrow
         return Table(schema.names, read, dict(zip(schema.names, schema.types, strict=True)))
+
+
+def _rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return the rows of a batch; bytes of a text that are not UTF-8 become surrogates."""
+    try:
+        rows: list[dict[str, Any]] = batch.to_pylist()
+    except UnicodeDecodeError:
+        columns = [_lenient(column) for column in batch.columns]
+        names = batch.schema.names
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return rows
+
+
+def _lenient(column: pa.Array) -> list[Any]:
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        values: list[Any] = column.to_pylist()
+        return values
+    found = column.cast(pa.large_binary()).to_pylist()
+    return [None if text is None else text.decode("utf-8", "surrogateescape") for text in found]
 
 
 @contextmanager
