@@ -37,7 +37,6 @@ PARTS = {
     "optimizer": ("adam", "Optimizer"),
     "norm of the gradients": ("linalg_vector_norm",),
     "gradient of the embeddings": ("embedding_dense_backward",),
-    "reversal": ("gather", "scatter"),
 }
 REST = "everything else"
 WARM_UP = 5

@@ -6,6 +6,7 @@ process for it. Here that process starts first, and comes up while this one is s
 
 import atexit
 import http.client
+import logging
 import multiprocessing
 import os
 import signal
@@ -15,7 +16,7 @@ import sys
 import threading
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from multiprocessing.util import _exit_function  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +29,10 @@ END_WITHIN = 8.0  # seconds for a run to end after its server; a checkpoint may 
 ENDED = (
     "Prefect's ephemeral server has ended, and with it this run. What is finished is kept: run the "
     "same command again."
+)
+OTHER_DATABASE = (
+    "A newer Prefect has written the database in ~/.prefect, or wherever PREFECT_HOME is. Give "
+    "this one a folder of its own: export PREFECT_HOME=~/.prefect-reviews"
 )
 
 
@@ -256,14 +261,23 @@ def serve(listener: int) -> None:
 
     app = create_app(ephemeral=True, final=True)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on"))
+    logging.getLogger("uvicorn.error").addFilter(_name_the_database)
 
     def watch() -> None:
         sys.stdin.buffer.read()
         server.should_exit = True
 
     threading.Thread(target=watch, daemon=True).start()
-    server.run(sockets=[socket.socket(fileno=listener)])
+    with suppress(SystemExit):  # it failed to start, and has said why
+        server.run(sockets=[socket.socket(fileno=listener)])
     os._exit(0)  # all is written; a normal exit takes another second
+
+
+def _name_the_database(record: logging.LogRecord) -> bool:
+    """Put it in plain words that the database is another Prefect's; alembic tells it in pages."""
+    if "Can't locate revision" in record.getMessage():
+        record.msg, record.args = OTHER_DATABASE, ()
+    return True
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """The ephemeral server: not used when another one is named; errors when it fails."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import psutil
 import pytest
@@ -120,6 +122,27 @@ def test_threads_and_worker_processes_use_the_server_too(
         thread.join()
         assert seen == [os.environ["PREFECT_API_URL"]]
     assert "PREFECT_API_URL" not in os.environ
+
+
+def test_the_database_of_a_newer_prefect_is_an_error_that_says_what_to_do(
+    nameless: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with sqlite3.connect(tmp_path / "prefect.db") as database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        database.execute("INSERT INTO alembic_version VALUES ('fedcba987654')")
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.setenv(
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL", f"sqlite+aiosqlite:///{tmp_path}/prefect.db"
+    )
+    with pytest.raises(ServiceError, match="failed to start"), start_server()():
+        pass
+    shown = capfd.readouterr().err
+    assert "export PREFECT_HOME=" in shown
+    assert "Traceback" not in shown
+    assert "Fatal" not in shown
 
 
 def test_a_server_that_ends_at_once_is_an_error(
