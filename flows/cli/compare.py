@@ -45,7 +45,7 @@ def compare(
             html.write_text(render_comparison(compared), encoding="utf-8")
         except OSError as error:
             raise StorageError(f"{html} cannot be written: {error.strerror}.") from error
-        messages.print(f"Page written: {html}", markup=False)
+        messages.print(f"Page written: {html}")
     if as_json:
         sys.stdout.write(compared.to_json())
     else:
@@ -56,7 +56,7 @@ def print_comparison(compared: "Comparison") -> None:
     """Print the verdict and the tables of a comparison."""
     from sentiment.reports import comparison as texts
 
-    output.print(texts.verdict(compared), style="bold", markup=False)
+    output.print(texts.verdict(compared), style="bold")
     _table(("", "A", "B"), texts.about_rows(compared))
     if figures := texts.figure_rows(compared):
         between = "\n" if output.is_terminal else "  "
@@ -69,7 +69,7 @@ def print_comparison(compared: "Comparison") -> None:
     elif not compared.unknown:
         output.print("All settings are the same.")
     if note := texts.settings_note(compared):
-        output.print(note, markup=False)
+        output.print(note)
     for which, found in (("A", compared.only_a), ("B", compared.only_b)):
         if found:
             output.print(f"\nRight with {which} alone, the most different probabilities first:")
@@ -87,7 +87,7 @@ def _disagreements(found: "Iterable[Disagreement]") -> None:
     for each in found:
         text = "(the text is gone)" if each.text is None else excerpt(each.text)
         row = (LABELS[each.label], f"{each.a:.3f}", f"{each.b:.3f}")
-        table.add_row(*row, Text(text))
+        table.add_row(*row, text)
     show(table)
 
 

@@ -128,6 +128,6 @@ def checks_table(checks: list[Check]) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for check in checks:
-        mark = "[green]ok[/]" if check.ok else "[red]no[/]"
-        table.add_row(mark, check.name, Text(check.found))
+        mark = Text("ok", style="green") if check.ok else Text("no", style="red")
+        table.add_row(mark, check.name, check.found)
     return table

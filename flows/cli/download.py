@@ -51,7 +51,5 @@ def download(
         fetched = fetch(hub, folder, listen=listen)
     for file in fetched:
         done = "downloaded" if file.new else "already there"
-        output.print(
-            f"{file.path}  {file.size:,} bytes, {done}, checked by {file.checked}", markup=False
-        )
-    output.print(f"Next: sentiment run --preset balanced --data {folder}", markup=False)
+        output.print(f"{file.path}  {file.size:,} bytes, {done}, checked by {file.checked}")
+    output.print(f"Next: sentiment run --preset balanced --data {folder}")

@@ -53,11 +53,11 @@ def explain(
             html.write_text(render_explanation(explanation), encoding="utf-8")
         except OSError as error:
             raise StorageError(f"{html} cannot be written: {error.strerror}.") from error
-        messages.print(f"Page written: {html}", markup=False)
+        messages.print(f"Page written: {html}")
     if as_json:
         sys.stdout.write(json.dumps(explanation.to_json(), ensure_ascii=False) + "\n")
     else:
-        print_explanation(explanation, Console(highlight=False))
+        print_explanation(explanation, Console(highlight=False, markup=False))
 
 
 def print_explanation(explanation: "Explanation", console: Console) -> None:

@@ -26,4 +26,4 @@ def export(
     from tasks.registry.in_use import bundle_at
 
     for path in export_onnx(bundle_at(model, storage), out, int8=int8):
-        output.print(f"{path}  {path.stat().st_size:,} bytes", markup=False)
+        output.print(f"{path}  {path.stat().st_size:,} bytes")

@@ -117,7 +117,7 @@ def plain_errors(debug: bool) -> Iterator[None]:
     except SentimentError as error:
         if debug:
             raise
-        messages.print(f"Error: {error}", style="bold red", soft_wrap=True, markup=False)
+        messages.print(f"Error: {error}", style="bold red", soft_wrap=True)
         if isinstance(error, ServerEndedError):
             leave()
         raise SystemExit(1) from None
@@ -129,7 +129,7 @@ def plain_errors(debug: bool) -> Iterator[None]:
             raise
         where = f"{error.filename}: " if error.filename else ""
         why = f"{where}{error.strerror or error}. `sentiment --debug ...` shows where it arose."
-        messages.print(f"Error: {why}", style="bold red", soft_wrap=True, markup=False)
+        messages.print(f"Error: {why}", style="bold red", soft_wrap=True)
         raise SystemExit(1) from None
 
 

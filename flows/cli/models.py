@@ -63,7 +63,7 @@ def list_all(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
         output.print("No models yet. Train one with `sentiment run`.")
         return
     for line in lines_of(found, output.width if output.is_terminal else WIDEST):
-        output.print(line, markup=False)
+        output.print(line)
 
 
 def lines_of(models: "Sequence[Model]", width: int) -> Iterator[str]:

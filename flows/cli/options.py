@@ -15,8 +15,9 @@ from typer.core import TyperCommand, TyperGroup
 from sentiment.model.registry import OF_GENERATED
 
 WIDEST = 100  # columns of help and long texts, however wide the terminal
-output = Console(highlight=False, soft_wrap=True)
-messages = Console(stderr=True, highlight=False)
+# Without markup: a name such as train[new].csv is not a style.
+output = Console(highlight=False, markup=False, soft_wrap=True)
+messages = Console(stderr=True, highlight=False, markup=False)
 
 
 def show(table: Table) -> None:
@@ -25,7 +26,7 @@ def show(table: Table) -> None:
         output.print(table)
         return
     table.box = None
-    wide = Console(highlight=False, width=10_000)
+    wide = Console(highlight=False, markup=False, width=10_000)
     with wide.capture() as printed:
         wide.print(table)
     for line in printed.get().splitlines():
@@ -84,7 +85,7 @@ DEFAULT_STORAGE = "storage"
 def warn_of_generated(generated: bool) -> None:
     """Say in a line that the model in use was trained on generated reviews, if it was."""
     if generated:
-        messages.print(f"Warning: {OF_GENERATED}", style="yellow", soft_wrap=True, markup=False)
+        messages.print(f"Warning: {OF_GENERATED}", style="yellow", soft_wrap=True)
 
 
 Storage = Annotated[

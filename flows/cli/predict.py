@@ -83,7 +83,7 @@ def predict(
 def warn_of_strange(number: int, first: list[str]) -> None:
     """Say that the model knows few words of some texts, and which the first of them are."""
     for line in first:
-        messages.print(line, style="yellow", soft_wrap=True, markup=False)
+        messages.print(line, style="yellow", soft_wrap=True)
     what = "this text" if number == 1 else f"{number:,} texts"
     messages.print(
         f"Warning: the model knows fewer than half of the words of {what}, so the prediction says "

@@ -231,7 +231,7 @@ def plan(
         count = spec.config.train.processes
         words = ["torchrun", "--standalone", "--nproc-per-node", str(count), "-m", "flows.cli"]
         words += ["train-request", str(train_request), "--storage", str(storage)]
-        messages.print(f"To train: {shlex.join(words)}", soft_wrap=True, markup=False)
+        messages.print(f"To train: {shlex.join(words)}", soft_wrap=True)
     if exit_code and not ahead.nothing_to_do:
         raise typer.Exit(TO_RUN)
 

@@ -23,4 +23,4 @@ def sample(
     except OSError as error:
         raise DataError(f"{directory}: cannot be written ({error.strerror or error}).") from error
     for path, rows in zip(paths, (train, test), strict=True):
-        output.print(f"{path}  {rows:,} generated reviews", markup=False)
+        output.print(f"{path}  {rows:,} generated reviews")

@@ -104,7 +104,7 @@ def score(
         sys.stdout.write(json.dumps(summary) + "\n")
     else:
         show(scores_table(summary))
-        output.print(f"Written to {out}: a folder of parts for each file.", markup=False)
+        output.print(f"Written to {out}: a folder of parts for each file.")
     for warning in warnings_of(summary):
-        messages.print(f"Warning: {warning}", style="yellow", soft_wrap=True, markup=False)
+        messages.print(f"Warning: {warning}", style="yellow", soft_wrap=True)
     check_bad_rows(summary, out, config)

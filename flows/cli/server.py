@@ -33,25 +33,25 @@ def up(
         import torch
 
         gpu = torch.cuda.is_available()
-    start(folder, storage=storage, port=port, gpu=gpu, note=note)
+    start(folder, storage=storage, port=port, gpu=gpu, note=output.print)
     url = api_url(port)
     if os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         asked = "that of PREFECT_SERVER_API_AUTH_STRING"
     else:
         asked = f"the line in {folder}/password"
     output.print(f"UI         {url.removesuffix('/api')}")
-    note(f"password   {asked}; the UI asks for it, and the reports")
+    output.print(f"password   {asked}; the UI asks for it, and the reports")
     output.print(f"use it     export PREFECT_API_URL={url}")
-    note(f"logs       {folder}/*.log")
+    output.print(f"logs       {folder}/*.log")
     ours = "down, or make down" if folder == DEFAULT_FOLDER else f"down --folder {folder}"
-    note(f"stop       sentiment {ours}")
+    output.print(f"stop       sentiment {ours}")
 
 
 def down(folder: Folder = DEFAULT_FOLDER) -> None:
     """Stop the server and workers that `up` started, and their runs."""
     from flows.server.local import down as stop
 
-    stop(folder, note)
+    stop(folder, output.print)
 
 
 def deploy() -> None:
@@ -65,8 +65,4 @@ def deploy() -> None:
     from flows.server.processes import set_password
 
     set_password()
-    deploy_flows(os.environ, note)
-
-
-def note(line: str) -> None:
-    output.print(line, markup=False)
+    deploy_flows(os.environ, output.print)

@@ -44,4 +44,4 @@ def settings(
     for path, (first, *rest) in lines(found, min(output.width, WIDEST)):
         output.print(Text.assemble((path, "bold"), first))
         for line in rest:
-            output.print(line, markup=False)
+            output.print(line)

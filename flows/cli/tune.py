@@ -96,7 +96,6 @@ def tune(
         f"best       trial {result['best']}: validation loss {result['validation_loss']:.4f}, "
         f"accuracy {result['validation_accuracy']:.4f}"
     )
-    next_run = f"sentiment run --preset {result['preset']}{f' --data {data}' * bool(data)}"
-    for line in (f"report     {result['report']}", f"preset     {result['preset']}"):
-        output.print(line, markup=False)
-    output.print(f"Next: {next_run}", markup=False)
+    output.print(f"report     {result['report']}")
+    output.print(f"preset     {result['preset']}")
+    output.print(f"Next: sentiment run --preset {result['preset']}{f' --data {data}' * bool(data)}")

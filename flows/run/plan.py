@@ -198,10 +198,10 @@ def if_changed(stages: Sequence[str]) -> str:
 
 def plan_table(plan: Sequence[Planned]) -> Table:
     """Return a plan as a table for a person."""
-    words: Mapping[str, str] = {
-        "cached": "[green]cached[/]",
-        "run": "[bold yellow]to run[/]",
-        "maybe": "[yellow]to run[/]",
+    words: Mapping[str, Text] = {
+        "cached": Text("cached", style="green"),
+        "run": Text("to run", style="bold yellow"),
+        "maybe": Text("to run", style="yellow"),
     }
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
@@ -209,5 +209,5 @@ def plan_table(plan: Sequence[Planned]) -> Table:
     table.add_column(overflow="fold")
     for planned in plan:
         reason = "" if planned.state == "cached" else planned.reason
-        table.add_row(planned.stage, words[planned.state], Text(reason))
+        table.add_row(planned.stage, words[planned.state], reason)
     return table

@@ -118,8 +118,7 @@ def result_table(result: RunResult, *, generated: bool) -> Table:
     table.add_column(overflow="fold")
     reasons = ", ".join(f"{why}: {n:,}" for why, n in result["rejected_by_reason"].items())
     table.add_row("reviews", f"{result['rows']:,}")
-    rejected = f"{result['rejected']:,}{f' ({reasons})' if reasons else ''}"
-    table.add_row("rejected rows", Text(rejected))
+    table.add_row("rejected rows", f"{result['rejected']:,}{f' ({reasons})' if reasons else ''}")
     if result["vocabulary_size"] is not None:
         table.add_row("vocabulary", f"{result['vocabulary_size']:,} words")
     if result["accuracy"] is not None and result["accuracy_interval"] is not None:
@@ -127,19 +126,19 @@ def result_table(result: RunResult, *, generated: bool) -> Table:
         for row in (result["comparison"] or ())[1:]:
             table.add_row(label_of(row), _figures(row))
             if row.get("advice"):
-                table.add_row("advice", Text(row["advice"]))
+                table.add_row("advice", row["advice"])
         table.add_row("test loss", f"{result['loss']:.4f}")
     if result["warning"] is not None:
         table.add_row("warning", Text(result["warning"], style="yellow"))
     if result["promotion"] is not None:
-        table.add_row("verdict", Text(result["promotion"]["reason"]))
+        table.add_row("verdict", result["promotion"]["reason"])
     cached = sum(stage["state"] == "cached" for stage in result["stages"])
     seconds = sum(stage["seconds"] for stage in result["stages"])
     ran = len(result["stages"]) - cached
     table.add_row("stages", f"{ran} run, {cached} cached, {seconds:.1f} s")
     for name, path in (("model", result["model"]), ("report", result["report"])):
         if path:
-            table.add_row(name, Text(path if is_url(path) else shown_path(Path(path))))
+            table.add_row(name, path if is_url(path) else shown_path(Path(path)))
     return table
 
 

@@ -91,7 +91,7 @@ def _csv(path: Path, config: TableConfig, on_read: OnRead) -> Table:
 
     def read(columns: Sequence[str]) -> Iterator[Record]:
         places = [names.index(name) for name in columns]
-        empty: list[bytes] = []  # lines; those at the end of a file are no rows
+        empty: list[bytes] = []  # lines; those at the end of a file are not rows
         for fields, raw in records:
             if fields == []:
                 empty.append(raw)

@@ -18,7 +18,7 @@ DAMAGED = (  # what is raised for a damaged file; UnicodeDecodeError for the nam
     zlib.error,
     lzma.LZMAError,
     EOFError,
-    NotImplementedError,
+    NotImplementedError,  # as zipfile raises for a method of compression that does not exist
     UnicodeDecodeError,
 )
 

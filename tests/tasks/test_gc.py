@@ -404,7 +404,7 @@ def test_files_that_no_manifest_names_go_from_a_url(make_spec: MakeSpec, data: P
 
 @under_url
 def test_the_checkpoints_of_a_training_under_way_stay(make_spec: MakeSpec, data: Path) -> None:
-    """Its run gives signs of life. Where a machine without a run goes on, they are young."""
+    """Its run gives signs of life. Where a machine without a run continues, they are young."""
     spec = make_spec(data)
     run = record(spec, until="tensors", state=None)
     (request,) = train.requests(spec, run_plainly(spec, until="tensors"))
@@ -552,7 +552,7 @@ def test_a_copy_of_a_review_file_stays_while_somebody_may_read_it(
 
 
 @in_folder
-def test_what_a_killed_gc_left_is_no_obstacle(make_spec: MakeSpec, data: Path) -> None:
+def test_what_a_killed_gc_left_is_removed(make_spec: MakeSpec, data: Path) -> None:
     spec = make_spec(data)
     record(spec, until="ingest")
     old = spec.store.root / "checkpoints" / f"train-{'a' * 16}"

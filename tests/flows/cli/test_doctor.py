@@ -44,7 +44,7 @@ def test_a_folder_that_cannot_be_entered_is_named(tmp_path: Path) -> None:
     assert f"{tmp_path}/locked cannot be written" in check.found
 
 
-def test_an_address_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_address_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://localhost:42OO/api")
     assert not server().ok
 

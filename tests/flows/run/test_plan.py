@@ -19,6 +19,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from flows.cli.main import app
+from flows.cli.options import show
 from flows.config.presets import load_config
 from flows.run.decision import Selection, decide
 from flows.run.plan import Planned, look_ahead, plan_table
@@ -299,12 +300,13 @@ def test_a_stage_that_is_forced_must_be_one_that_the_run_reaches() -> None:
         Selection(until="tokenize", force=frozenset({"train"}))
 
 
-def test_no_name_is_read_as_a_style() -> None:
-    planned = [Planned("ingest", "run", "input train[new].csv, a[/x] changed")]
-    console = Console(width=100)
-    with console.capture() as shown:
-        console.print(plan_table(planned))
-    assert "input train[new].csv, a[/x] changed" in shown.get()
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_name_is_not_read_as_a_style(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Console, "is_terminal", is_terminal)
+    show(plan_table([Planned("ingest", "run", "input train[new].csv, a[/x] changed")]))
+    assert "input train[new].csv, a[/x] changed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["plan", "run", "tune"])

@@ -56,7 +56,7 @@ def test_a_server_that_wants_a_password_is_an_error_that_says_what_to_set(
         thread.join()
 
 
-def test_an_address_that_is_none_is_an_error_that_says_what_to_do(
+def test_an_invalid_address_is_an_error_that_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://localhost:42OO/api")

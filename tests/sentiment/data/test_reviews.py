@@ -347,7 +347,7 @@ class TestCsv:
         ):
             from_csv(tmp_path, content)
 
-    def test_empty_lines_at_the_end_are_no_rows(self, tmp_path: Path) -> None:
+    def test_empty_lines_at_the_end_are_not_rows(self, tmp_path: Path) -> None:
         content = b"label,text\n1,Fine\n\n0,Poor\n\n\n"
         assert from_csv(tmp_path, content) == [
             Review(0, 1, "Fine"),

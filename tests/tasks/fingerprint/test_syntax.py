@@ -39,9 +39,10 @@ def parsing_elsewhere() -> Iterator[None]:
 
 def test_parses_while_another_thread_does() -> None:
     source = Path(ast.__file__).read_text()
+    expected = ast.dump(ast.parse(source))
     with parsing_elsewhere():
-        for _ in range(20):
-            parse(source)
+        trees = [parse(source) for _ in range(20)]
+    assert {ast.dump(tree) for tree in trees} == {expected}
 
 
 @pytest.mark.parametrize("collects", [True, False])
